@@ -1,12 +1,23 @@
 //! The protocol of kinfolk, without I/O.
 //!
-//! Everything that decides lives here; everything that performs lives outside. The `Engine` takes an
-//! `Input` and the time, and answers with `Output`s in an order that is the durability
+//! Everything that decides lives here; everything that performs lives outside. The engine takes an
+//! [`Input`](step::Input) and the time, and answers with [`Output`](step::Output)s in an order that is the durability
 //! rule: what a reply, a send or an acknowledgement rests on is committed by an output before it.
+//!
+//! Reading order: [`ids`], [`clock`], [`value`], [`op`], [`vector`], [`bundle`], [`merge`], [`digest`], [`roster`],
+//! [`parcel`], [`step`].
 //!
 //! **Invariant:** this crate touches no clock, randomness, file, socket, environment, thread or log. Time and randomness
 //! are arguments. `.clippy.toml` beside it and the tidy test hold that.
 
+pub mod bundle;
 pub mod clock;
+pub mod digest;
 pub mod ids;
+pub mod merge;
+pub mod op;
+pub mod parcel;
+pub mod roster;
+pub mod step;
 pub mod value;
+pub mod vector;

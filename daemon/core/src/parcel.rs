@@ -1,0 +1,440 @@
+//! Parcels: what one device tells one sibling at one time.
+//!
+//! Every parcel carries the sender's *letter* — its receipt, state digest, roster hash, prekey, what it wants — and, when there
+//! is something to deliver, *runs* of bundles. A run is a stretch of one source, sent as bodies (see [`crate::bundle`]), that ends at a
+//! head signed by the source's device: one signature vouches for the whole run, whoever forwards it.
+//!
+//! A parcel is at most [`MAX_PARCEL`] bytes; runs aim at [`RUN_TARGET`] and may exceed it only for a single bundle.
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::bundle::{Bundle, HeadWire};
+use crate::ids::{DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
+use crate::op::OP_LEVEL;
+use crate::roster::{PREKEY_BYTES, Prekey, SignedRecord, Verified};
+use crate::vector::{Head, VersionVector};
+
+/// Largest parcel in bytes, before compression: 1.25 MiB.
+pub const MAX_PARCEL: usize = 1_310_720;
+/// Where the sender of a run stops taking further bundles, in bytes.
+pub const RUN_TARGET: usize = 256 * 1024;
+/// Most runs in a parcel.
+pub const MAX_RUNS: usize = 64;
+/// Most sources in a vector: 16 devices with 64 sources each.
+pub const MAX_VECTOR: usize = 1024;
+
+/// All that is said besides bundles.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Letter {
+    /// Who speaks.
+    pub sender: DeviceId,
+    /// The sender's wall clock when it wrote. Only for display and for noticing clocks that disagree.
+    pub written: Millis,
+    /// What the sender holds.
+    pub receipt: Receipt,
+    /// Which sources the sender lacks and wants from this sibling.
+    pub wants: Vec<Want>,
+    /// Roster records the sibling may lack.
+    pub records: Vec<SignedRecord>,
+    /// [`crate::roster::Roster::hash`] of the sender.
+    pub roster_hash: Hash,
+    /// The prekey that mail for the sender should be sealed to.
+    pub prekey: Prekey,
+    /// Group epoch the sender lives in.
+    pub epoch: u32,
+    /// The sender's state digest at its receipt's vector, when it knows it.
+    pub digest: Option<Hash>,
+    /// The sender's [`OP_LEVEL`].
+    pub op_level: u32,
+    /// Whether the sender waits for a receipt now.
+    pub receipt_requested: bool,
+    /// The relays the sender polls.
+    pub relays: Vec<RelayId>,
+}
+
+/// What a device holds: its generation says whether a lower vector is a fresh start.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Receipt {
+    /// Generation of the device's active source.
+    pub generation: u64,
+    /// What it has applied durably.
+    pub vector: VersionVector,
+}
+
+/// A stretch of a source that somebody lacks: positions after `after`, up to and including `upto`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Want {
+    /// Which source.
+    pub source: SourceId,
+    /// What is held already.
+    pub after: Seq,
+    /// What is known to exist.
+    pub upto: Seq,
+}
+
+/// A stretch of a source, chained, ending at a signed head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Whose source it is: the device that signed the head.
+    pub device: DeviceId,
+    /// The bundles, in order, without holes; at least one.
+    pub bundles: Vec<Bundle>,
+    /// Ed25519 by the device over (device, source, seq, hash) of the last bundle; 64 bytes.
+    pub signature: Bytes,
+}
+
+impl Run {
+    /// The head the signature is over.
+    pub fn signed_head(&self) -> Option<SignedHead> {
+        let last = self.bundles.last()?;
+        let (source, head) = (last.dot.source, last.head());
+        Some(SignedHead { device: self.device, source, head, signature: self.signature.clone() })
+    }
+}
+
+/// A device's word that its source stood there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SignedHead {
+    /// Who signed.
+    pub device: DeviceId,
+    /// Which source.
+    pub source: SourceId,
+    /// Where it stood.
+    pub head: Head,
+    /// 64 bytes.
+    pub signature: Bytes,
+}
+
+/// A run as it is stored and sent: bodies only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunBodies {
+    /// Whose source.
+    pub device: DeviceId,
+    /// Which source.
+    pub source: SourceId,
+    /// Position of the first body.
+    pub first: Seq,
+    /// Hash of the bundle before the first.
+    pub prev: Hash,
+    /// The bodies, in order.
+    pub bodies: Vec<Bytes>,
+    /// Signature over the head at the last body.
+    pub signature: Bytes,
+}
+
+/// A parcel as read from bytes; nothing in it is verified.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parcel {
+    /// What is said.
+    pub letter: Letter,
+    /// What is delivered.
+    pub runs: Vec<Run>,
+}
+
+/// A parcel whose signatures hold: the letter was signed by its sender, each run's head by the run's device. Runs and records that did
+/// not verify are left out and counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifiedParcel {
+    /// What is said.
+    pub letter: Letter,
+    /// The records that verified, out of the letter's.
+    pub records: Vec<Verified<SignedRecord>>,
+    /// The runs that verified.
+    pub runs: Vec<Verified<Run>>,
+    /// How many runs and records did not.
+    pub rejected: u32,
+}
+
+/// Why bytes are not a parcel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ParcelError {
+    /// Too long.
+    #[error("a parcel has at most {MAX_PARCEL} bytes, this one has {0}")]
+    TooLarge(usize),
+    /// Not the expected shape.
+    #[error("parcel refused: {0}")]
+    Malformed(&'static str),
+}
+
+/// Writes a parcel. The caller keeps runs within [`RUN_TARGET`] plus one bundle.
+pub fn encode(letter: &Letter, runs: &[RunBodies]) -> Result<Vec<u8>, ParcelError> {
+    let runs = runs.iter().map(RunWire::from).collect();
+    let bytes = ParcelWire { runs, ..ParcelWire::from(letter) }.encode_to_vec();
+    if bytes.len() > MAX_PARCEL { Err(ParcelError::TooLarge(bytes.len())) } else { Ok(bytes) }
+}
+
+impl Parcel {
+    /// Reads a parcel; bounded, never panics.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ParcelError> {
+        use ParcelError::Malformed;
+        if bytes.len() > MAX_PARCEL {
+            return Err(ParcelError::TooLarge(bytes.len()));
+        }
+        let wire = ParcelWire::decode(bytes).map_err(|_| Malformed("not protobuf"))?;
+        if wire.version != VERSION {
+            return Err(Malformed("unknown version"));
+        }
+        if wire.runs.len() > MAX_RUNS || wire.vector.len() > MAX_VECTOR || wire.wants.len() > MAX_VECTOR {
+            return Err(Malformed("more entries than a parcel may have"));
+        }
+        let runs = wire.runs.iter().map(RunWire::read).collect::<Result<_, _>>()?;
+        Ok(Self { letter: wire.letter()?, runs })
+    }
+}
+
+const VERSION: u32 = 1;
+
+#[derive(Clone, PartialEq, Message)]
+struct ParcelWire {
+    #[prost(uint32, tag = "1")]
+    version: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    sender: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    written: u64,
+    #[prost(uint64, tag = "4")]
+    generation: u64,
+    #[prost(message, repeated, tag = "5")]
+    vector: Vec<HeadWire>,
+    #[prost(message, repeated, tag = "6")]
+    runs: Vec<RunWire>,
+    #[prost(message, repeated, tag = "7")]
+    wants: Vec<WantWire>,
+    #[prost(message, repeated, tag = "8")]
+    records: Vec<SignedWire>,
+    #[prost(bytes = "vec", tag = "9")]
+    roster_hash: Vec<u8>,
+    #[prost(uint32, tag = "10")]
+    prekey_slot: u32,
+    #[prost(bytes = "bytes", tag = "11")]
+    prekey: Bytes,
+    #[prost(uint32, tag = "12")]
+    epoch: u32,
+    #[prost(bytes = "vec", tag = "13")]
+    digest: Vec<u8>,
+    #[prost(uint32, tag = "14")]
+    op_level: u32,
+    #[prost(bool, tag = "15")]
+    receipt_requested: bool,
+    #[prost(bytes = "vec", repeated, tag = "16")]
+    relays: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RunWire {
+    #[prost(bytes = "vec", tag = "1")]
+    device: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    source: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    first: u64,
+    #[prost(bytes = "vec", tag = "4")]
+    prev: Vec<u8>,
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    bodies: Vec<Bytes>,
+    #[prost(bytes = "bytes", tag = "6")]
+    signature: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WantWire {
+    #[prost(bytes = "vec", tag = "1")]
+    source: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    after: u64,
+    #[prost(uint64, tag = "3")]
+    upto: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SignedWire {
+    #[prost(bytes = "bytes", tag = "1")]
+    bytes: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    signature: Bytes,
+}
+
+impl From<&Letter> for ParcelWire {
+    fn from(letter: &Letter) -> Self {
+        let wants = letter.wants.iter().map(|want| WantWire {
+            source: want.source.0.to_vec(),
+            after: want.after.0,
+            upto: want.upto.0,
+        });
+        let records = letter
+            .records
+            .iter()
+            .map(|record| SignedWire { bytes: record.bytes.clone(), signature: record.signature.clone() });
+        Self {
+            version: VERSION,
+            sender: letter.sender.0.to_vec(),
+            written: letter.written.0,
+            generation: letter.receipt.generation,
+            vector: letter.receipt.vector.iter().map(HeadWire::from).collect(),
+            runs: Vec::new(),
+            wants: wants.collect(),
+            records: records.collect(),
+            roster_hash: letter.roster_hash.0.to_vec(),
+            prekey_slot: letter.prekey.slot,
+            prekey: letter.prekey.public.clone(),
+            epoch: letter.epoch,
+            digest: letter.digest.map(|digest| digest.0.to_vec()).unwrap_or_default(),
+            op_level: letter.op_level,
+            receipt_requested: letter.receipt_requested,
+            relays: letter.relays.iter().map(|relay| relay.0.to_vec()).collect(),
+        }
+    }
+}
+
+impl ParcelWire {
+    fn letter(self) -> Result<Letter, ParcelError> {
+        use ParcelError::Malformed;
+        let vector = self.vector.iter().map(HeadWire::read).collect::<Option<VersionVector>>();
+        let wants = self.wants.iter().map(|want| {
+            let source = SourceId::from_slice(&want.source)?;
+            Some(Want { source, after: Seq(want.after), upto: Seq(want.upto) })
+        });
+        let relays = self.relays.iter().map(|relay| RelayId::from_slice(relay)).collect::<Option<_>>();
+        let digest = match self.digest.as_slice() {
+            [] => None,
+            digest => Some(Hash::from_slice(digest).ok_or(Malformed("digest is not 32 bytes"))?),
+        };
+        if !self.prekey.is_empty() && self.prekey.len() != PREKEY_BYTES {
+            return Err(Malformed("prekey is not 1216 bytes"));
+        }
+        let records = self.records.into_iter();
+        Ok(Letter {
+            sender: DeviceId::from_slice(&self.sender).ok_or(Malformed("sender is not 16 bytes"))?,
+            written: Millis(self.written),
+            receipt: Receipt { generation: self.generation, vector: vector.ok_or(Malformed("bad vector entry"))? },
+            wants: wants.collect::<Option<_>>().ok_or(Malformed("bad want"))?,
+            records: records.map(|r| SignedRecord { bytes: r.bytes, signature: r.signature }).collect(),
+            roster_hash: Hash::from_slice(&self.roster_hash).ok_or(Malformed("roster hash is not 32 bytes"))?,
+            prekey: Prekey { slot: self.prekey_slot, public: self.prekey },
+            epoch: self.epoch,
+            digest,
+            op_level: self.op_level,
+            receipt_requested: self.receipt_requested,
+            relays: relays.ok_or(Malformed("bad relay id"))?,
+        })
+    }
+}
+
+impl From<&RunBodies> for RunWire {
+    fn from(run: &RunBodies) -> Self {
+        Self {
+            device: run.device.0.to_vec(),
+            source: run.source.0.to_vec(),
+            first: run.first.0,
+            prev: run.prev.0.to_vec(),
+            bodies: run.bodies.clone(),
+            signature: run.signature.clone(),
+        }
+    }
+}
+
+impl RunWire {
+    fn read(&self) -> Result<Run, ParcelError> {
+        use ParcelError::Malformed;
+        let source = SourceId::from_slice(&self.source).ok_or(Malformed("source is not 16 bytes"))?;
+        let device = DeviceId::from_slice(&self.device).ok_or(Malformed("device is not 16 bytes"))?;
+        let mut prev = Hash::from_slice(&self.prev).ok_or(Malformed("chain hash is not 32 bytes"))?;
+        if self.bodies.is_empty() || self.first == 0 || self.signature.len() != 64 {
+            return Err(Malformed("a run has a first position, a body and a signature of 64 bytes"));
+        }
+        let mut bundles = Vec::with_capacity(self.bodies.len());
+        let mut seq = Seq(self.first);
+        for body in &self.bodies {
+            let bundle = Bundle::rebuild(Dot { source, seq }, prev, body.clone());
+            let bundle = bundle.map_err(|_| Malformed("a bundle is larger than 1 MiB"))?;
+            (prev, seq) = (bundle.hash, seq.next());
+            bundles.push(bundle);
+        }
+        Ok(Run { device, bundles, signature: self.signature.clone() })
+    }
+}
+
+/// A letter that says nothing but who speaks; a start for building one.
+impl Letter {
+    /// A bare letter from `sender`.
+    pub fn bare(sender: DeviceId, written: Millis) -> Self {
+        Self {
+            sender,
+            written,
+            receipt: Receipt::default(),
+            wants: Vec::new(),
+            records: Vec::new(),
+            roster_hash: Hash::default(),
+            prekey: Prekey::default(),
+            epoch: 0,
+            digest: None,
+            op_level: OP_LEVEL,
+            receipt_requested: false,
+            relays: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Body;
+    use crate::clock::Stamp;
+
+    fn chain(source: SourceId, length: u64) -> Vec<Bundle> {
+        let mut bundles: Vec<Bundle> = Vec::new();
+        for seq in 1..=length {
+            let prev = bundles.last().map_or(Hash::default(), |bundle| bundle.hash);
+            let body = Body { stamp: Stamp(seq), ..Body::default() };
+            bundles.push(Bundle::write(Dot { source, seq: Seq(seq) }, prev, body).unwrap());
+        }
+        bundles
+    }
+
+    fn run_of(bundles: &[Bundle]) -> RunBodies {
+        RunBodies {
+            device: DeviceId([1; 16]),
+            source: bundles[0].dot.source,
+            first: bundles[0].dot.seq,
+            prev: bundles[0].prev,
+            bodies: bundles.iter().map(|bundle| bundle.bytes.clone()).collect(),
+            signature: Bytes::from_static(&[9; 64]),
+        }
+    }
+
+    #[test]
+    fn a_parcel_survives_its_bytes_and_runs_are_rebuilt_bit_for_bit() {
+        let bundles = chain(SourceId([3; 16]), 5);
+        let mut letter = Letter::bare(DeviceId([1; 16]), Millis(7));
+        letter.receipt.generation = 4;
+        letter.receipt.vector.advance(SourceId([3; 16]), bundles[4].head());
+        letter.wants.push(Want { source: SourceId([5; 16]), after: Seq(1), upto: Seq(9) });
+        letter.digest = Some(Hash([2; 32]));
+        let bytes = encode(&letter, &[run_of(&bundles[1..])]).unwrap();
+        let parcel = Parcel::decode(&bytes).unwrap();
+        assert_eq!(parcel.letter, letter);
+        assert_eq!(parcel.runs[0].bundles, bundles[1..]);
+        assert_eq!(parcel.runs[0].signed_head().unwrap().head, bundles[4].head());
+    }
+
+    #[test]
+    fn a_cut_or_reordered_run_has_another_head() {
+        let bundles = chain(SourceId([3; 16]), 3);
+        let mut swapped = run_of(&bundles);
+        swapped.bodies.swap(0, 1);
+        let bytes = encode(&Letter::bare(DeviceId([1; 16]), Millis(0)), &[swapped]).unwrap();
+        let head = Parcel::decode(&bytes).unwrap().runs[0].signed_head().unwrap().head;
+        assert_ne!(head, bundles[2].head());
+    }
+
+    #[test]
+    fn strange_bytes_are_refused() {
+        assert!(Parcel::decode(&[0xFF; 100]).is_err());
+        assert_eq!(Parcel::decode(&vec![0; MAX_PARCEL + 1]), Err(ParcelError::TooLarge(MAX_PARCEL + 1)));
+        let mut run = run_of(&chain(SourceId([3; 16]), 1));
+        run.bodies.clear();
+        let bytes = encode(&Letter::bare(DeviceId([1; 16]), Millis(0)), &[run]).unwrap();
+        assert!(Parcel::decode(&bytes).is_err());
+    }
+}

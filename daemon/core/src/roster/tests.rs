@@ -1,0 +1,146 @@
+use super::*;
+
+fn device(n: u8) -> Device {
+    Device {
+        id: DeviceId([n; 16]),
+        key: IdentityKey([n; 32]),
+        name: format!("device {n}"),
+        platform: "linux".into(),
+        prekey: Prekey { slot: 1, public: Bytes::from(vec![n; PREKEY_BYTES]) },
+    }
+}
+
+fn sign(record: &Record) -> Verified<SignedRecord> {
+    Verified::vouch(SignedRecord { bytes: record.encode(), signature: Bytes::from_static(&[0; 64]) })
+}
+
+fn genesis() -> Verified<SignedRecord> {
+    let first = device(1);
+    sign(&Record {
+        roster: None,
+        author: first.id,
+        author_key: first.key,
+        parents: BTreeSet::new(),
+        stamp: Stamp(1),
+        change: RosterChange::Genesis(first),
+    })
+}
+
+fn record(author: u8, parents: &[&Verified<SignedRecord>], stamp: u64, change: RosterChange) -> Verified<SignedRecord> {
+    sign(&Record {
+        roster: Some(genesis().get().id()),
+        author: DeviceId([author; 16]),
+        author_key: IdentityKey([author; 32]),
+        parents: parents.iter().map(|parent| parent.get().id()).collect(),
+        stamp: Stamp(stamp),
+        change,
+    })
+}
+
+fn add(n: u8) -> RosterChange {
+    let device = device(n);
+    RosterChange::Add(Addition {
+        device_bytes: device.encode(),
+        device,
+        join_signature: Bytes::from_static(&[0; 64]),
+        card_hash: Hash::default(),
+    })
+}
+
+fn roster_of(records: &[Verified<SignedRecord>]) -> Roster {
+    let mut roster = Roster::new(genesis().get().id());
+    for record in records {
+        roster.extend([record.clone()]);
+    }
+    roster
+}
+
+fn ids(roster: &Roster) -> Vec<u8> {
+    roster.members().map(|member| member.device.id.0[0]).collect()
+}
+
+#[test]
+fn a_member_adds_a_device_and_the_added_one_adds_another() {
+    let first = genesis();
+    let second = record(1, &[&first], 2, add(2));
+    let third = record(2, &[&second], 3, add(3));
+    let roster = roster_of(&[first, second, third]);
+    assert_eq!(ids(&roster), [1, 2, 3]);
+    assert_eq!(roster.member(DeviceId([3; 16])).unwrap().added_by, DeviceId([2; 16]));
+}
+
+#[test]
+fn an_addition_by_a_stranger_has_no_effect() {
+    let first = genesis();
+    let forged = record(9, &[&first], 2, add(2));
+    assert_eq!(ids(&roster_of(&[first, forged])), [1]);
+}
+
+#[test]
+fn membership_counts_only_in_the_causal_past() {
+    let first = genesis();
+    let second = record(1, &[&first], 2, add(2));
+    let beside = record(2, &[&first], 3, add(3));
+    assert_eq!(ids(&roster_of(&[first, second, beside])), [1, 2]);
+}
+
+#[test]
+fn a_member_id_under_another_key_is_a_stranger() {
+    let first = genesis();
+    let mut forged = Record::decode(&record(1, &[&first], 2, add(2)).get().bytes).unwrap();
+    forged.author_key = IdentityKey([9; 32]);
+    assert_eq!(ids(&roster_of(&[first, sign(&forged)])), [1]);
+}
+
+#[test]
+fn any_order_and_repetition_gives_the_same_roster() {
+    let first = genesis();
+    let second = record(1, &[&first], 2, add(2));
+    let third = record(2, &[&second], 3, add(3));
+    let rename_a = record(1, &[&second], 4, RosterChange::Rename { device: DeviceId([2; 16]), name: "a".into() });
+    let rename_b = record(2, &[&second], 4, RosterChange::Rename { device: DeviceId([2; 16]), name: "b".into() });
+    let all = [first, second, third, rename_a, rename_b];
+    let expected = roster_of(&all);
+    for rotation in 0..all.len() {
+        let mut shuffled = all.to_vec();
+        shuffled.rotate_left(rotation);
+        shuffled.extend(all.iter().rev().cloned());
+        assert_eq!(roster_of(&shuffled), expected);
+        assert_eq!(roster_of(&shuffled).hash(), expected.hash());
+    }
+}
+
+#[test]
+fn the_later_of_two_names_wins() {
+    let first = genesis();
+    let name = |stamp, name: &str| {
+        record(1, &[&genesis()], stamp, RosterChange::Rename { device: DeviceId([1; 16]), name: name.into() })
+    };
+    let roster = roster_of(&[first, name(3, "later"), name(2, "earlier")]);
+    assert_eq!(roster.member(DeviceId([1; 16])).unwrap().device.name, "later");
+}
+
+#[test]
+fn a_record_of_another_roster_is_left_out() {
+    let first = genesis();
+    let mut foreign = Record::decode(&record(1, &[&first], 2, add(2)).get().bytes).unwrap();
+    foreign.roster = Some(Hash([5; 32]));
+    let mut roster = roster_of(&[first]);
+    assert!(roster.extend([sign(&foreign)]).is_empty());
+}
+
+#[test]
+fn a_record_survives_its_bytes_and_strange_bytes_are_refused() {
+    let signed = record(1, &[&genesis()], 2, add(2));
+    let decoded = Record::decode(&signed.get().bytes).unwrap();
+    assert_eq!(decoded.encode(), signed.get().bytes);
+    assert!(Record::decode(&[0xFF; 40]).is_err());
+    assert!(Record::decode(&vec![0; MAX_RECORD_BYTES + 1]).is_err());
+}
+
+#[test]
+fn heads_are_the_records_nobody_names_as_parent() {
+    let first = genesis();
+    let second = record(1, &[&first], 2, add(2));
+    assert_eq!(roster_of(&[first, second.clone()]).heads(), BTreeSet::from([second.get().id()]));
+}

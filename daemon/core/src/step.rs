@@ -1,0 +1,457 @@
+//! All that crosses the wall between the engine and the world, as values.
+//!
+//! **Order is the durability rule.** The driver hands over one or more [`Input`]s, collects the [`Output`]s, applies every
+//! [`Output::Commit`] in one transaction, makes it durable, and only then performs the others, in order. A crash between any two
+//! outputs loses nothing: what was committed is restored, what was not performed is asked for again.
+//!
+//! **Memory is a cache of disk.** [`Saved`] is all an engine needs to go on. When a commit fails, the driver answers the error,
+//! drops the engine and restores it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::bundle::Bundle;
+use crate::clock::Stamp;
+use crate::ids::{BundleSeq, DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
+use crate::op::Op;
+use crate::parcel::{Letter, Receipt, SignedHead, VerifiedParcel};
+use crate::roster::{Prekey, SignedRecord, Verified};
+use crate::vector::{Head, VersionVector};
+
+/// Names a caller that waits for a reply.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CallId(pub u64);
+
+/// Names one envelope that a relay worker collected and wants to acknowledge.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Delivery {
+    /// Where it lay.
+    pub relay: RelayId,
+    /// The worker's own number for it.
+    pub ticket: u64,
+}
+
+/// What the world tells the engine.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A local app pushes one bundle.
+    Push(Push),
+    /// A sibling's parcel arrived, opened and verified.
+    Received {
+        /// What to acknowledge.
+        delivery: Delivery,
+        /// What it says.
+        parcel: Box<VerifiedParcel>,
+    },
+    /// An envelope could not be opened or verified.
+    Unopenable {
+        /// What to acknowledge.
+        delivery: Delivery,
+        /// Why, in words.
+        reason: String,
+        /// The first bytes of it, at most [`QUARANTINE_BYTES`].
+        bytes: Bytes,
+    },
+    /// A roster record made on this device (pairing, rename).
+    Record {
+        /// Who waits for it.
+        call: CallId,
+        /// The record.
+        record: Verified<SignedRecord>,
+    },
+    /// What a [`Output::Send`] came to.
+    Sent {
+        /// Its ticket.
+        ticket: u64,
+        /// How far each of its runs reached; shorter than asked when the parcel was full. `None` when it did not arrive.
+        reached: Option<Vec<(SourceId, Seq)>>,
+        /// How long it took.
+        took: Millis,
+    },
+    /// A relay is there (again), or not.
+    RelayHealth {
+        /// Which.
+        relay: RelayId,
+        /// Whether it answers.
+        up: bool,
+    },
+    /// A relay was configured. Relays come in the order of preference.
+    RelayAdded(RelayId),
+    /// A relay was taken out of the configuration.
+    RelayRemoved(RelayId),
+    /// The person asks for a full exchange now: resend what is not receipted, ask for receipts.
+    SyncNow,
+    /// Nothing but time has passed.
+    Tick,
+}
+
+/// One atomic local push.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// Who waits for the reply.
+    pub call: CallId,
+    /// The changes, in order.
+    pub ops: Vec<Op>,
+    /// The app's own name for the bundle, when it wants idempotent retries.
+    pub app: Option<AppBundle>,
+    /// What the store holds about the ops' entities; one for each op.
+    pub facts: Vec<Fact>,
+    /// What the store holds about the app's bundles; `None` when the app has pushed none under this source.
+    pub app_fact: Option<AppFact>,
+}
+
+/// An app's name for a bundle (seed 004): its source and its number in that source, from 1.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AppBundle {
+    /// 1 to 128 bytes.
+    pub source: String,
+    /// 1, 2, 3 …
+    pub id: u64,
+}
+
+/// What the store knows of an app's source.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AppFact {
+    /// The last number committed.
+    pub last: u64,
+    /// The bundle that was committed under the number now pushed, if it was.
+    pub committed: Option<Committed>,
+}
+
+/// Where a bundle was committed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Committed {
+    /// Its name; `None` when the push changed nothing and made no bundle.
+    pub dot: Option<Dot>,
+    /// Its place here.
+    pub bundle_seq: BundleSeq,
+    /// [`content_hash`] of the ops that were pushed.
+    pub content: Hash,
+}
+
+/// What the store holds about one op's entity before the push.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Fact {
+    /// Of a record; `None` when it was never written.
+    Row(Option<RowFact>),
+    /// Of a message; `None` when it was never posted or deleted.
+    Message(Option<MessageFact>),
+}
+
+/// A record's state.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RowFact {
+    /// Whether it exists now.
+    pub live: bool,
+    /// Names of all fields whose shown write is not absent, also of a deleted record.
+    pub fields: Vec<String>,
+}
+
+/// A message's state.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct MessageFact {
+    /// SHA-256 of the payload of the post that won; `None` when only a status or tombstone is known.
+    pub content: Option<Hash>,
+    /// Times of sent, delivered, read, in microseconds.
+    pub levels: [Option<i64>; 3],
+    /// Time of the tombstone.
+    pub deleted_us: Option<i64>,
+}
+
+/// What the engine tells the world, in this order.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Write this; nothing that follows happens before it is on disk.
+    Commit(Change),
+    /// Answer a caller.
+    Reply(CallId, Reply),
+    /// Send a parcel.
+    Send(Send),
+    /// Tell the relay to delete an envelope: its content is durable here.
+    Acknowledge(Delivery),
+}
+
+/// One thing to write. The store applies them in order, in one transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A bundle joins the log, and its ops take effect by the merge rules.
+    Append(Append),
+    /// A bundle that came before its time waits on disk.
+    Early {
+        /// Its source's device.
+        device: DeviceId,
+        /// The bundle.
+        bundle: Bundle,
+    },
+    /// A waiting bundle was applied, or is of no use any more.
+    EarlyDone(Dot),
+    /// A head signed by a source's device, which a run of that source may end at.
+    Head(SignedHead),
+    /// What a sibling said last.
+    Sibling(SavedSibling),
+    /// A roster record.
+    Record(SignedRecord),
+    /// An app's push that changed nothing still took its number.
+    AppBundle(AppBundle, Committed),
+    /// Something that could not be used.
+    Quarantine(Quarantined),
+}
+
+/// A bundle to append.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Append {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// Its source's device.
+    pub device: DeviceId,
+    /// Its place in this device's order.
+    pub bundle_seq: BundleSeq,
+    /// All that its author had seen, its own source left out.
+    pub context: Arc<VersionVector>,
+    /// When it was committed here, by the wall clock.
+    pub at: Millis,
+    /// The app's name for it, with the hash of what was pushed.
+    pub app: Option<(AppBundle, Hash)>,
+}
+
+/// Something set aside: counted, shown, never in the way.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Quarantined {
+    /// When, by the wall clock.
+    pub at: Millis,
+    /// Why, in words.
+    pub reason: String,
+    /// The first bytes of it.
+    pub bytes: Bytes,
+}
+
+/// Most bytes of an unusable envelope that are kept.
+pub const QUARANTINE_BYTES: usize = 4096;
+
+/// An answer to a caller.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Reply {
+    /// The push is durable.
+    Pushed(Pushed),
+    /// The push was refused; nothing changed.
+    Refused(Refusal),
+    /// A roster record is durable.
+    Recorded,
+}
+
+/// A durable push.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pushed {
+    /// The bundle's name; `None` when every op was a no-op and there is none.
+    pub dot: Option<Dot>,
+    /// The place in this device's order that covers it.
+    pub bundle_seq: BundleSeq,
+    /// For each op, whether it changed something (`false`: it was already so).
+    pub changed: Vec<bool>,
+    /// Whether this is the answer to an earlier push, given again.
+    pub repeated: bool,
+}
+
+/// Why a push was refused.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// No ops.
+    #[error("a push needs at least one op")]
+    Empty,
+    /// Too many ops.
+    #[error("a push has at most {MAX_OPS} ops, this one has {0}: split it")]
+    TooManyOps(usize),
+    /// Too many bytes.
+    #[error("a push has at most 1 MiB, this one has {0} bytes: split it")]
+    TooLarge(usize),
+    /// An op breaks a rule.
+    #[error("op {index}: {reason}")]
+    InvalidOp {
+        /// Which op, from 0.
+        index: usize,
+        /// Which rule.
+        reason: &'static str,
+    },
+    /// Two ops for one record, or two posts of one message.
+    #[error("op {index} names the same entity as an earlier op of this push: split it")]
+    NamedTwice {
+        /// The later op, from 0.
+        index: usize,
+    },
+    /// The id is taken by a message with other content.
+    #[error("op {index}: a message with this id exists with other content: messages are immutable, choose another id")]
+    MessageDiffers {
+        /// Which op, from 0.
+        index: usize,
+    },
+    /// There is no such message or record.
+    #[error("op {index}: there is nothing with this name")]
+    NotFound {
+        /// Which op, from 0.
+        index: usize,
+    },
+    /// The app's number does not follow its last one.
+    #[error("out of order: the next bundle id of this app source is {expected}")]
+    OutOfOrder {
+        /// The number that would be taken.
+        expected: u64,
+    },
+    /// The app's number was used for something else.
+    #[error("bundle id {id} was committed before with other content")]
+    AppBundleDiffers {
+        /// The number.
+        id: u64,
+    },
+}
+
+/// Most ops in one push.
+pub const MAX_OPS: usize = 10_000;
+
+/// The hash that tells whether two pushes are the same.
+pub fn content_hash(ops: &[Op]) -> Hash {
+    use prost::Message;
+    let mut bytes = b"kinfolk/1/push".to_vec();
+    for op in ops {
+        let encoded = op.encode_to_vec();
+        bytes.extend_from_slice(&u64::try_from(encoded.len()).unwrap_or(u64::MAX).to_be_bytes());
+        bytes.extend_from_slice(&encoded);
+    }
+    Hash::of(&bytes)
+}
+
+/// A parcel to be written, sealed and put.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Send {
+    /// The engine's number for it; comes back in [`Input::Sent`].
+    pub ticket: u64,
+    /// To whom.
+    pub to: DeviceId,
+    /// Over which relay.
+    pub relay: RelayId,
+    /// What to seal it to.
+    pub prekey: Prekey,
+    /// What to say. The driver adds the state digest that belongs to the receipt.
+    pub letter: Letter,
+    /// What to deliver, as far as it fits.
+    pub runs: Vec<RunRequest>,
+}
+
+/// A stretch of a source to deliver: positions after `after`, at most up to `upto`. A run of a foreign source ends at a stored
+/// signed head.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RunRequest {
+    /// Whose source.
+    pub device: DeviceId,
+    /// Which source.
+    pub source: SourceId,
+    /// What the sibling has.
+    pub after: Seq,
+    /// What we have.
+    pub upto: Seq,
+}
+
+/// All that an engine needs to go on where it stopped.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Saved {
+    /// This device.
+    pub me: DeviceId,
+    /// The source it writes.
+    pub source: SourceId,
+    /// The number of that source among the device's sources, from 1.
+    pub generation: u64,
+    /// All sources with bundles in the log.
+    pub sources: Vec<SavedSource>,
+    /// Bundles that wait.
+    pub early: Vec<(DeviceId, Bundle)>,
+    /// What siblings said last.
+    pub siblings: Vec<SavedSibling>,
+    /// The roster's id and records.
+    pub roster: Hash,
+    /// All roster records; they were verified before they were stored.
+    pub records: Vec<Verified<SignedRecord>>,
+    /// The last place given out in this device's order.
+    pub bundle_seq: BundleSeq,
+    /// The group epoch.
+    pub epoch: u32,
+    /// This device's newest prekey.
+    pub prekey: Prekey,
+}
+
+/// A source as far as it is applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedSource {
+    /// Which.
+    pub source: SourceId,
+    /// Whose.
+    pub device: DeviceId,
+    /// Its number among the device's sources.
+    pub generation: u64,
+    /// Where it stands.
+    pub head: Head,
+    /// The stamp of its last bundle.
+    pub stamp: Stamp,
+    /// All that its last bundle's author had seen.
+    pub context: Arc<VersionVector>,
+}
+
+/// A sibling as it spoke last.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SavedSibling {
+    /// Which.
+    pub device: DeviceId,
+    /// What it held.
+    pub receipt: Receipt,
+    /// When, by this device's wall clock.
+    pub heard: Millis,
+    /// Its newest prekey, when newer than the roster's.
+    pub prekey: Option<Prekey>,
+    /// The group epoch it showed.
+    pub epoch: u32,
+}
+
+/// What an engine knows of itself and its siblings, for `status`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// This device.
+    pub me: DeviceId,
+    /// What it holds.
+    pub vector: VersionVector,
+    /// The last place in this device's order.
+    pub bundle_seq: BundleSeq,
+    /// The other members, in order of id.
+    pub siblings: Vec<SiblingStatus>,
+    /// Bundles waiting for an earlier one.
+    pub early: u64,
+    /// Bundles known to exist at siblings and missing here.
+    pub pending_down: u64,
+    /// Own bundles that some live sibling has not receipted: the most any sibling lacks.
+    pub pending_up: u64,
+    /// Everything accepted here is receipted by every live sibling, and nothing known to exist is missing.
+    pub synced: bool,
+}
+
+/// A sibling, for `status`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiblingStatus {
+    /// Which.
+    pub device: DeviceId,
+    /// Its name.
+    pub name: String,
+    /// Heard from within the stale cutoff, or added within it.
+    pub live: bool,
+    /// When it was heard from last, by this device's wall clock.
+    pub heard: Option<Millis>,
+    /// How many bundles held here it has not receipted.
+    pub lag: u64,
+    /// How many bundles it showed that are missing here.
+    pub ahead: u64,
+    /// What it holds, as it said last.
+    pub vector: VersionVector,
+    /// Its state digest and the vector it belongs to, as it said last.
+    pub digest: Option<Hash>,
+    /// The group epoch it showed.
+    pub epoch: u32,
+    /// By how much its clock was ahead of ours when it spoke last, in milliseconds (mail under way makes it look behind).
+    pub clock_ahead: i64,
+}
