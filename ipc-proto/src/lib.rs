@@ -1,1 +1,27 @@
-//! placeholder
+//! The local API of kinfolk: what apps, `kin` and `kinfolkd` agree on.
+//!
+//! The contract is in `proto/kinfolk/v1/*.proto`, commented for app authors. [`v1`] is the Rust code generated from it
+//! and committed (`cargo run -p kinfolk-tests --bin gen-protos` writes it anew).
+//!
+//! **Invariant:** this crate knows nothing of the daemon behind the socket.
+
+/// Generated: messages, one module of client code and one of server code for each service.
+#[expect(
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::large_enum_variant,
+    reason = "generated code is checked by its generator"
+)]
+#[rustfmt::skip]
+#[path = "generated/kinfolk.v1.rs"]
+pub mod v1;
+
+/// The `.proto` files compiled, a serialized `google.protobuf.FileDescriptorSet`: what server reflection answers with.
+pub const DESCRIPTORS: &[u8] = include_bytes!("generated/kinfolk.v1.bin");
+
+/// The oldest version of the API that this crate speaks.
+pub const PROTOCOL_MIN: u32 = 1;
+
+/// The newest version of the API that this crate speaks.
+pub const PROTOCOL_MAX: u32 = 1;
