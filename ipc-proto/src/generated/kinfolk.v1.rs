@@ -239,16 +239,16 @@ impl ErrorCode {
 /// One message.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Message {
-    /// The conversation it belongs to, 1–128 bytes of UTF-8.
+    /// The conversation it belongs to, 1–256 bytes of UTF-8.
     #[prost(string, tag = "1")]
     pub conversation: ::prost::alloc::string::String,
     /// Unique for the person, 1–128 bytes of UTF-8. Empty in a post = the daemon makes a UUIDv4.
     #[prost(string, tag = "2")]
     pub id: ::prost::alloc::string::String,
-    /// Who wrote it, at most 128 bytes of UTF-8; may be empty.
+    /// Who wrote it, may be empty.
     #[prost(string, tag = "3")]
     pub sender: ::prost::alloc::string::String,
-    /// To whom, for a direct message; at most 256 of them.
+    /// To whom, for a direct message.
     #[prost(string, repeated, tag = "4")]
     pub recipients: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The group it went to, when it was not sent to recipients.
@@ -260,24 +260,26 @@ pub struct Message {
     /// Media type of the body; empty = `text/plain` for text and `application/octet-stream` for bytes.
     #[prost(string, tag = "9")]
     pub content_type: ::prost::alloc::string::String,
-    /// When it was created: RFC 3339 with offset, kept as given. Empty in a post = now.
+    /// When it was created: RFC 3339 with offset, kept as given. Empty in a post = the time of the write; in replies always
+    /// set.
     #[prost(string, tag = "10")]
     pub created_at: ::prost::alloc::string::String,
     /// The id of the message it answers; empty = none. That message need not be here.
     #[prost(string, tag = "11")]
     pub reply_to: ::prost::alloc::string::String,
-    /// What was attached: its description only, the bytes stay with the app.
+    /// What was attached, at most 256: its description only, the bytes stay with the app.
     #[prost(message, repeated, tag = "12")]
     pub attachments: ::prost::alloc::vec::Vec<Attachment>,
-    /// When it was sent, Unix milliseconds; absent = not known.
-    #[prost(uint64, optional, tag = "13")]
-    pub sent_at_ms: ::core::option::Option<u64>,
-    /// When it was delivered.
-    #[prost(uint64, optional, tag = "14")]
-    pub delivered_at_ms: ::core::option::Option<u64>,
-    /// When it was read.
-    #[prost(uint64, optional, tag = "15")]
-    pub read_at_ms: ::core::option::Option<u64>,
+    /// When it was sent, Unix microseconds; absent = not known. In a post the three times are ops of their own in the same
+    /// bundle.
+    #[prost(int64, optional, tag = "13")]
+    pub sent_at_us: ::core::option::Option<i64>,
+    /// When it was delivered, Unix microseconds.
+    #[prost(int64, optional, tag = "14")]
+    pub delivered_at_us: ::core::option::Option<i64>,
+    /// When it was read, Unix microseconds.
+    #[prost(int64, optional, tag = "15")]
+    pub read_at_us: ::core::option::Option<i64>,
     /// The content; none means empty text.
     #[prost(oneof = "message::Body", tags = "7, 8")]
     pub body: ::core::option::Option<message::Body>,
@@ -324,9 +326,9 @@ pub struct SetMessageStatus {
     /// The status; not `UNSPECIFIED`.
     #[prost(enumeration = "MessageStatus", tag = "2")]
     pub status: i32,
-    /// When, Unix milliseconds; absent = now.
-    #[prost(uint64, optional, tag = "3")]
-    pub at_ms: ::core::option::Option<u64>,
+    /// When, Unix microseconds; absent = the time of the write.
+    #[prost(int64, optional, tag = "3")]
+    pub at_us: ::core::option::Option<i64>,
 }
 /// Deletes a message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -334,6 +336,9 @@ pub struct DeleteMessage {
     /// The message.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
+    /// When, Unix microseconds; absent = the time of the write.
+    #[prost(int64, optional, tag = "2")]
+    pub at_us: ::core::option::Option<i64>,
 }
 /// How far a message has come. The order of the values is the order of the lattice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -413,10 +418,10 @@ pub mod value {
 /// One record as it stands here.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Record {
-    /// Its collection, 1–128 bytes.
+    /// Its collection, 1–128 bytes of UTF-8. Names that begin with `@` are the daemon's own.
     #[prost(string, tag = "1")]
     pub collection: ::prost::alloc::string::String,
-    /// Its key in the collection, 1–512 bytes.
+    /// Its key in the collection, 1–256 bytes.
     #[prost(string, tag = "2")]
     pub key: ::prost::alloc::string::String,
     /// Its fields by name.
@@ -467,15 +472,18 @@ pub struct PutRecord {
     /// The collection, 1–128 bytes.
     #[prost(string, tag = "1")]
     pub collection: ::prost::alloc::string::String,
-    /// The key, 1–512 bytes.
+    /// The key, 1–256 bytes.
     #[prost(string, tag = "2")]
     pub key: ::prost::alloc::string::String,
-    /// The fields to write; at least one.
+    /// The fields to write, with those of `clear_fields` at most 256; names have 1–128 bytes.
     #[prost(btree_map = "string, message", tag = "3")]
     pub fields: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         Value,
     >,
+    /// The fields to make absent. Without any field the record is only made to exist.
+    #[prost(string, repeated, tag = "4")]
+    pub clear_fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Deletes a record. When it is not there, nothing changes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
