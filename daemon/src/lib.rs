@@ -1,1 +1,3 @@
-//! placeholder
+//! kinfolkd: the library that the daemon and `kin` enter.
+
+pub mod seal;
