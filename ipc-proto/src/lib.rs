@@ -5,6 +5,10 @@
 //!
 //! **Invariant:** this crate knows nothing of the daemon behind the socket.
 
+pub mod endpoint;
+pub mod error;
+pub mod paths;
+
 /// Generated: messages, one module of client code and one of server code for each service.
 #[expect(
     unused_qualifications,
