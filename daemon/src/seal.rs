@@ -34,6 +34,7 @@ pub mod identity;
 pub mod keystore;
 pub mod padding;
 pub mod prekey;
+pub mod verify;
 pub mod wrap;
 
 mod aead;
@@ -48,4 +49,5 @@ pub use envelope::{Keyring, OpenError, Opened, Recipient, SealError, Sender, ope
 pub use group::{GroupId, GroupSecret, Mailbox};
 pub use identity::{Identity, SIGNATURE_LEN, SignatureError, verify_head, verify_join, verify_record};
 pub use prekey::{PREKEY_PUBLIC_LEN, Prekey, PrekeyPublic};
+pub use verify::{VerifyError, verify, verify_record as verify_signed_record, verify_records};
 pub use wrap::Kek;

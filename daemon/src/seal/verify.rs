@@ -1,0 +1,131 @@
+//! From an opened envelope to what the core may act on: every signature in a parcel is checked here.
+//!
+//! ```text
+//! records   each by the key it names, an addition also by the device it adds
+//! sender    by its key in the roster as it is *with* those records: a new sibling introduces itself
+//! runs      each head by its device's key in that same roster
+//! ```
+//!
+//! A parcel whose sender is no member, or did not sign it, is refused as a whole. A run or record that does not hold is left out
+//! and counted; it never takes the rest with it. Who is a member is the core's decision: the roster answers, signatures only
+//! make its records eligible.
+
+use super::envelope::{OpenError, Opened};
+use super::identity::{self, SignatureError};
+use kinfolk_core::ids::DeviceId;
+use kinfolk_core::parcel::{Parcel, ParcelError, Run, VerifiedParcel};
+use kinfolk_core::roster::{Record, RecordError, Roster, RosterChange, SignedRecord, Verified};
+use std::borrow::Cow;
+
+/// Why an opened parcel has no effect.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// Its bytes are no parcel.
+    #[error("{0}")]
+    Parcel(#[from] ParcelError),
+    /// Envelope and letter name different senders.
+    #[error("the envelope is signed as {envelope}, the letter in it says {letter}")]
+    Sender {
+        /// Whom the envelope names.
+        envelope: DeviceId,
+        /// Whom the letter names.
+        letter: DeviceId,
+    },
+    /// The sender is no member, and the records it brought do not make it one.
+    #[error("{sender} is not on the roster")]
+    Stranger {
+        /// Who claims to have written it.
+        sender: DeviceId,
+    },
+    /// The sender's signature does not hold.
+    #[error("{0}")]
+    Signature(#[from] OpenError),
+}
+
+/// Why a roster record does not count.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum RecordRefused {
+    /// Its bytes are no record.
+    #[error("{0}")]
+    Malformed(#[from] RecordError),
+    /// The author's signature does not hold.
+    #[error("its author's signature: {0}")]
+    Author(#[source] SignatureError),
+    /// The added device's signature does not hold.
+    #[error("the signature of the device it adds: {0}")]
+    Join(#[source] SignatureError),
+    /// Only a genesis has no roster; an addition must name the one it is for.
+    #[error("it adds a device to no roster")]
+    NoRoster,
+}
+
+/// Checks everything that is signed in an opened parcel, against the roster as this device knows it. The letter's own list of
+/// records is left empty: what counts of them is in `records`.
+pub fn verify(opened: Opened, roster: &Roster) -> Result<VerifiedParcel, VerifyError> {
+    let Parcel { mut letter, runs } = Parcel::decode(opened.parcel_unverified())?;
+    let sender = opened.sender();
+    if letter.sender != sender {
+        return Err(VerifyError::Sender { envelope: sender, letter: letter.sender });
+    }
+    let (records, refused) = verify_records(std::mem::take(&mut letter.records));
+    let roster = if records.is_empty() {
+        Cow::Borrowed(roster)
+    } else {
+        let mut extended = roster.clone();
+        extended.extend(records.iter().cloned());
+        Cow::Owned(extended)
+    };
+    let author = roster.member(sender).ok_or(VerifyError::Stranger { sender })?;
+    opened.verify(&author.device.key)?;
+
+    let carried = runs.len();
+    let runs: Vec<_> = runs.into_iter().filter_map(|run| verify_run(run, &roster)).collect();
+    let rejected = u32::try_from(refused + (carried - runs.len())).unwrap_or(u32::MAX);
+    Ok(VerifiedParcel { letter, records, runs, rejected })
+}
+
+/// Checks roster records; says how many did not hold. Also for what a pairing brought and for what the store kept.
+pub fn verify_records(records: impl IntoIterator<Item = SignedRecord>) -> (Vec<Verified<SignedRecord>>, usize) {
+    let mut verified = Vec::new();
+    let mut refused = 0;
+    for record in records {
+        match verify_record(record) {
+            Ok(record) => verified.push(record),
+            Err(_) => refused += 1,
+        }
+    }
+    (verified, refused)
+}
+
+/// Checks the signatures of one roster record.
+pub fn verify_record(signed: SignedRecord) -> Result<Verified<SignedRecord>, RecordRefused> {
+    let record = Record::decode(&signed.bytes)?;
+    identity::verify_record(&record.author_key, &signed.bytes, &signed.signature).map_err(RecordRefused::Author)?;
+    match &record.change {
+        RosterChange::Add(addition) => {
+            let roster = record.roster.ok_or(RecordRefused::NoRoster)?;
+            identity::verify_join(
+                &addition.device.key,
+                roster,
+                addition.card_hash,
+                &addition.device_bytes,
+                &addition.join_signature,
+            )
+            .map_err(RecordRefused::Join)?;
+        }
+        RosterChange::Genesis(_) | RosterChange::Rename { .. } | RosterChange::Unknown => {}
+    }
+    Ok(Verified::vouch(signed))
+}
+
+/// Checks a run's head under its device's key; `None` when it does not hold or nobody knows the device.
+fn verify_run(run: Run, roster: &Roster) -> Option<Verified<Run>> {
+    let signed = run.signed_head()?;
+    let key = roster.member(signed.device)?.device.key;
+    let head = signed.head;
+    identity::verify_head(&key, signed.device, signed.source, head.seq, head.hash, &signed.signature).ok()?;
+    Some(Verified::vouch(run))
+}
+
+#[cfg(test)]
+mod tests;
