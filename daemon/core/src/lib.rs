@@ -1,11 +1,11 @@
 //! The protocol of kinfolk, without I/O.
 //!
-//! Everything that decides lives here; everything that performs lives outside. The engine takes an
+//! Everything that decides lives here; everything that performs lives outside. The [`Engine`](engine::Engine) takes an
 //! [`Input`](step::Input) and the time, and answers with [`Output`](step::Output)s in an order that is the durability
 //! rule: what a reply, a send or an acknowledgement rests on is committed by an output before it.
 //!
 //! Reading order: [`ids`], [`clock`], [`value`], [`op`], [`vector`], [`bundle`], [`merge`], [`digest`], [`roster`],
-//! [`parcel`], [`step`].
+//! [`parcel`], [`lane`], [`early`], [`step`], [`engine`].
 //!
 //! **Invariant:** this crate touches no clock, randomness, file, socket, environment, thread or log. Time and randomness
 //! are arguments. `.clippy.toml` beside it and the tidy test hold that.
@@ -13,7 +13,10 @@
 pub mod bundle;
 pub mod clock;
 pub mod digest;
+pub mod early;
+pub mod engine;
 pub mod ids;
+pub mod lane;
 pub mod merge;
 pub mod op;
 pub mod parcel;

@@ -1,0 +1,253 @@
+//! The engine: the one place where anything is decided.
+//!
+//! **How to drive it.** Hand over inputs with [`Engine::handle`], as many as lie ready; then call [`Engine::settle`] once, which decides what
+//! to send now that all of them are known, and says when to come back at the latest. Drain [`Engine::poll_output`]. Apply
+//! all commits in one transaction, make it durable, then perform the rest in order ([`crate::step`]).
+//!
+//! **What it holds** is a cache of the store ([`Saved`]): the version vector, the sources with their contexts, waiting bundles,
+//! the roster, and a [`Sibling`] for each other device with its [lane](crate::lane). It has no error type: a bad input is a decision
+//! (ignore, set aside, acknowledge), not a failure.
+//!
+//! The parts: [`push`](self) accepts local bundles, `receive` takes siblings' parcels in causal order, `dispatch` decides what to tell whom,
+//! `repair` asks for what nobody delivers.
+
+mod dispatch;
+mod push;
+mod receive;
+mod repair;
+mod report;
+mod sibling;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::clock::{HybridClock, Stamp};
+use crate::early::Early;
+use crate::ids::{BundleSeq, DeviceId, Millis, Now, RelayId, Seq, SourceId};
+use crate::roster::{Prekey, Roster};
+use crate::step::{Change, Input, Output, Reply, Saved};
+use crate::vector::VersionVector;
+
+use self::repair::Repair;
+use self::sibling::Sibling;
+
+/// What a device may tune.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// A sibling not heard from for so long is stale: it is not waited for.
+    pub stale_after: Millis,
+    /// Where jitter comes from; any number, different on each start.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { stale_after: Millis(90 * 24 * 3_600_000), seed: 0 }
+    }
+}
+
+/// The state machine of one device.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    me: DeviceId,
+    source: SourceId,
+    generation: u64,
+    clock: HybridClock,
+    vector: VersionVector,
+    sources: BTreeMap<SourceId, Source>,
+    /// What a bundle written now has seen: the vector without the own source.
+    context: Arc<VersionVector>,
+    early: Early,
+    refused: BTreeSet<SourceId>,
+    roster: Roster,
+    siblings: BTreeMap<DeviceId, Sibling>,
+    relays: Vec<RelayState>,
+    bundle_seq: BundleSeq,
+    epoch: u32,
+    prekey: Prekey,
+    repair: Repair,
+    under_way: BTreeMap<u64, dispatch::UnderWay>,
+    tickets: u64,
+    /// Whether this round's outputs hold a commit anyway.
+    committing: bool,
+    /// Since when siblings' words wait for a commit to travel with.
+    unsaved_since: Option<Millis>,
+    outputs: VecDeque<Output>,
+}
+
+/// A source as far as it is applied.
+#[derive(Clone, Debug)]
+struct Source {
+    device: DeviceId,
+    generation: u64,
+    stamp: Stamp,
+    context: Arc<VersionVector>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RelayState {
+    id: RelayId,
+    up: bool,
+    /// Smoothed time of a put.
+    latency: Millis,
+}
+
+impl Engine {
+    /// Goes on where the store stopped.
+    pub fn restore(saved: Saved, config: Config) -> Self {
+        let mut roster = Roster::new(saved.roster);
+        roster.extend(saved.records);
+        let latest = saved.sources.iter().map(|source| source.stamp).filter(|stamp| stamp.is_valid()).max();
+        let mut clock = HybridClock::resume(latest.unwrap_or_default());
+        clock.observe(roster.latest());
+        let vector: VersionVector = saved.sources.iter().map(|source| (source.source, source.head)).collect();
+        let mut early = Early::default();
+        for (device, bundle) in saved.early {
+            if let Some(body) = &bundle.body {
+                clock.observe(body.stamp);
+            }
+            early.insert(device, bundle);
+        }
+        let sources = saved.sources.into_iter().map(|saved| {
+            let (device, generation, stamp) = (saved.device, saved.generation, saved.stamp);
+            (saved.source, Source { device, generation, stamp, context: saved.context })
+        });
+        let mut engine = Self {
+            config,
+            me: saved.me,
+            source: saved.source,
+            generation: saved.generation,
+            clock,
+            context: Arc::new(vector.without(saved.source)),
+            vector,
+            sources: sources.collect(),
+            early,
+            refused: BTreeSet::new(),
+            roster,
+            siblings: BTreeMap::new(),
+            relays: Vec::new(),
+            bundle_seq: saved.bundle_seq,
+            epoch: saved.epoch,
+            prekey: saved.prekey,
+            repair: Repair::default(),
+            under_way: BTreeMap::new(),
+            tickets: 0,
+            committing: false,
+            unsaved_since: None,
+            outputs: VecDeque::new(),
+        };
+        engine.meet_siblings();
+        for saved in saved.siblings {
+            let acked = saved.receipt.vector.seq(engine.source);
+            if let Some(sibling) = engine.siblings.get_mut(&saved.device) {
+                sibling.recall(saved, acked);
+            }
+        }
+        engine
+    }
+
+    /// Takes an input in.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Push(push) => self.push(push, now),
+            Input::Received { delivery, parcel } => self.received(delivery, *parcel, now),
+            Input::Unopenable { delivery, reason, bytes } => {
+                self.quarantine(reason, bytes, now);
+                self.outputs.push_back(Output::Acknowledge(delivery));
+            }
+            Input::Record { call, record } => {
+                self.take_records([record]);
+                self.outputs.push_back(Output::Reply(call, Reply::Recorded));
+            }
+            Input::Sent { ticket, reached, took } => self.sent(ticket, reached, took, now),
+            Input::RelayHealth { relay, up } => self.relay_health(relay, up, now),
+            Input::RelayAdded(relay) => {
+                if self.relays.iter().all(|known| known.id != relay) {
+                    self.relays.push(RelayState { id: relay, up: true, latency: Millis(0) });
+                }
+            }
+            Input::RelayRemoved(relay) => {
+                self.relays.retain(|known| known.id != relay);
+                self.siblings.values_mut().for_each(|sibling| sibling.lane.forget(relay));
+                self.under_way.retain(|_, under_way| under_way.relay != relay);
+            }
+            Input::SyncNow => {
+                for sibling in self.siblings.values_mut() {
+                    sibling.ask_receipt = true;
+                    sibling.lane.hurry(now.mono);
+                }
+                self.repair.hurry(now.mono);
+            }
+            Input::Tick => {}
+        }
+    }
+
+    /// Decides what to send, given all that was handled. Returns the monotonic time at which to call again (with
+    /// [`Input::Tick`] or whatever has come up) at the latest.
+    pub fn settle(&mut self, now: Now) -> Option<Millis> {
+        self.dispatch(now);
+        self.save_siblings(now)
+    }
+
+    /// The next output.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            self.committing = false;
+        }
+        output
+    }
+
+    /// The roster.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// A stamp for a roster record made on this device now.
+    pub fn stamp(&mut self, wall: Millis) -> Stamp {
+        self.clock.tick(wall)
+    }
+
+    /// This device.
+    pub fn me(&self) -> DeviceId {
+        self.me
+    }
+
+    /// The last position of the own source.
+    fn last(&self) -> Seq {
+        self.vector.seq(self.source)
+    }
+
+    fn commit(&mut self, change: Change) {
+        self.committing = true;
+        self.outputs.push_back(Output::Commit(change));
+    }
+
+    /// A number that differs from call to call and start to start, for jitter.
+    fn jitter(&mut self) -> u64 {
+        self.tickets = self.tickets.wrapping_add(1);
+        // SplitMix64 (Steele, Lea, Flood 2014): spreads a counter; no secret rests on it.
+        let mut z = self.config.seed.wrapping_add(self.tickets.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Siblings' words are saved with the next commit, or alone once they have waited [`SAVE_AFTER`].
+    fn save_siblings(&mut self, now: Now) -> Option<Millis> {
+        let waited = self.unsaved_since.is_some_and(|since| now.mono >= since.plus(SAVE_AFTER));
+        if self.committing || waited {
+            let dirty: Vec<_> =
+                self.siblings.iter_mut().filter_map(|(id, sibling)| sibling.take_unsaved(*id)).collect();
+            dirty.into_iter().for_each(|saved| self.commit(Change::Sibling(saved)));
+            self.unsaved_since = None;
+        }
+        let save_at = self.unsaved_since.map(|since| since.plus(SAVE_AFTER));
+        save_at.into_iter().chain(self.wake_at(now)).min()
+    }
+}
+
+/// How long a sibling's receipt may stay in memory only: 5 s (seed 002).
+const SAVE_AFTER: Millis = Millis(5_000);
+

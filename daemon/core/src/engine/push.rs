@@ -1,0 +1,170 @@
+//! Local pushes: checked against what the store holds, then written as the next bundle of the own source.
+//!
+//! A push is one bundle, all or nothing. An op that would change nothing (a message posted again, a status already reached) is left
+//! out; a push of only such ops makes no bundle. A put on a deleted record writes *absent* to the fields it does not name, so that the
+//! revived record shows what was put and not what lay under the deletion.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Engine, Source};
+use crate::bundle::{Birth, Body, Bundle, BundleError};
+use crate::ids::{Dot, Hash, Now};
+use crate::op::{Field, Level, MAX_FIELDS, Meaning, Op};
+use crate::step::{
+    Append, Change, Committed, Fact, MAX_OPS, MessageFact, Output, Push, Pushed, Refusal, Reply, RowFact, content_hash,
+};
+use crate::vector::Head;
+
+impl Engine {
+    pub(super) fn push(&mut self, push: Push, now: Now) {
+        let call = push.call;
+        let reply = match self.try_push(push, now) {
+            Ok(pushed) => Reply::Pushed(pushed),
+            Err(refusal) => Reply::Refused(refusal),
+        };
+        self.outputs.push_back(Output::Reply(call, reply));
+    }
+
+    fn try_push(&mut self, push: Push, now: Now) -> Result<Pushed, Refusal> {
+        if push.ops.is_empty() {
+            return Err(Refusal::Empty);
+        }
+        if push.ops.len() > MAX_OPS {
+            return Err(Refusal::TooManyOps(push.ops.len()));
+        }
+        let content = push.app.is_some().then(|| content_hash(&push.ops));
+        if let Some(committed) = earlier(&push, content)? {
+            let changed = vec![false; push.ops.len()];
+            return Ok(Pushed { dot: committed.dot, bundle_seq: committed.bundle_seq, changed, repeated: true });
+        }
+        let app = push.app.clone().zip(content);
+        let (ops, changed) = effective(push)?;
+        if ops.is_empty() {
+            let bundle_seq = self.bundle_seq;
+            if let Some((app, content)) = app {
+                self.commit(Change::AppBundle(app, Committed { dot: None, bundle_seq, content }));
+            }
+            return Ok(Pushed { dot: None, bundle_seq, changed, repeated: false });
+        }
+        let bundle = self.write(ops, now)?;
+        let dot = bundle.dot;
+        self.vector.advance(dot.source, bundle.head());
+        self.bundle_seq = self.bundle_seq.next();
+        let (bundle_seq, context) = (self.bundle_seq, Arc::clone(&self.context));
+        self.commit(Change::Append(Append { bundle, device: self.me, bundle_seq, context, at: now.wall, app }));
+        Ok(Pushed { dot: Some(dot), bundle_seq, changed, repeated: false })
+    }
+
+    /// The next bundle of the own source.
+    fn write(&mut self, ops: Vec<Op>, now: Now) -> Result<Bundle, Refusal> {
+        let Head { seq, hash: prev } = self.vector.head(self.source);
+        let dot = Dot { source: self.source, seq: seq.next() };
+        let stamp = self.clock.tick(now.wall);
+        let context = match self.sources.get(&self.source) {
+            Some(own) if Arc::ptr_eq(&own.context, &self.context) => Vec::new(),
+            Some(own) => self.context.difference(&own.context),
+            None => self.context.iter().collect(),
+        };
+        let birth = (dot.seq.0 == 1).then_some(Birth { device: self.me, generation: self.generation });
+        let bundle = Bundle::write(dot, prev, Body { stamp, birth, context, ops });
+        let bundle = bundle.map_err(|BundleError::TooLarge(bytes)| Refusal::TooLarge(bytes))?;
+        let (device, generation, context) = (self.me, self.generation, Arc::clone(&self.context));
+        self.sources.insert(self.source, Source { device, generation, stamp, context });
+        Ok(bundle)
+    }
+}
+
+/// The bundle that an earlier push with the same name committed, if this is a retry.
+fn earlier(push: &Push, content: Option<Hash>) -> Result<Option<Committed>, Refusal> {
+    let Some(app) = &push.app else { return Ok(None) };
+    match &push.app_fact {
+        Some(fact) if app.id <= fact.last => match fact.committed {
+            Some(committed) if Some(committed.content) == content => Ok(Some(committed)),
+            Some(_) => Err(Refusal::AppBundleDiffers { id: app.id }),
+            None => Err(Refusal::OutOfOrder { expected: fact.last + 1 }),
+        },
+        fact => {
+            let expected = fact.as_ref().map_or(1, |fact| fact.last + 1);
+            if app.id == expected { Ok(None) } else { Err(Refusal::OutOfOrder { expected }) }
+        }
+    }
+}
+
+/// The ops that change something, as they go into the bundle, and which ones they are.
+fn effective(push: Push) -> Result<(Vec<Op>, Vec<bool>), Refusal> {
+    let mut kept = Vec::with_capacity(push.ops.len());
+    let mut changed = Vec::with_capacity(push.ops.len());
+    let mut records: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut posted: BTreeSet<String> = BTreeSet::new();
+    let facts = push.facts.into_iter().map(Some).chain(std::iter::repeat(None));
+    for (index, (mut op, fact)) in push.ops.into_iter().zip(facts).enumerate() {
+        let (row, message) = match fact {
+            Some(Fact::Row(row)) => (row, None),
+            Some(Fact::Message(message)) => (None, message),
+            None => (None, None),
+        };
+        let meaning = op.meaning();
+        let fresh = match &meaning {
+            Meaning::RecordPut | Meaning::RecordDelete => records.insert((op.collection.clone(), op.key.clone())),
+            Meaning::MessagePost(_) => posted.insert(op.key.clone()),
+            Meaning::MessageStatus(..) | Meaning::MessageDelete(_) | Meaning::Unknown | Meaning::Invalid(_) => true,
+        };
+        if !fresh {
+            return Err(Refusal::NamedTwice { index });
+        }
+        let changes = match meaning {
+            Meaning::RecordPut => put(&mut op, row, index)?,
+            Meaning::RecordDelete => row.ok_or(Refusal::NotFound { index })?.live,
+            Meaning::MessagePost(_) => post(&op, message, index)?,
+            Meaning::MessageStatus(level, at_us) => {
+                posted.contains(&op.key) || status(message.ok_or(Refusal::NotFound { index })?, level, at_us)
+            }
+            Meaning::MessageDelete(at_us) => {
+                let known = message.or_else(|| posted.contains(&op.key).then(MessageFact::default));
+                let deleted = known.ok_or(Refusal::NotFound { index })?.deleted_us;
+                deleted.is_none_or(|known| at_us.is_some_and(|at| at > known))
+            }
+            Meaning::Unknown => return Err(Refusal::InvalidOp { index, reason: "this kind of op is not known here" }),
+            Meaning::Invalid(reason) => return Err(Refusal::InvalidOp { index, reason }),
+        };
+        changed.push(changes);
+        if changes {
+            kept.push(op);
+        }
+    }
+    Ok((kept, changed))
+}
+
+fn put(op: &mut Op, row: Option<RowFact>, index: usize) -> Result<bool, Refusal> {
+    let Some(row) = row.filter(|row| !row.live) else { return Ok(true) };
+    let buried: Vec<String> =
+        row.fields.into_iter().filter(|name| op.fields.iter().all(|field| field.name != *name)).collect();
+    op.fields.extend(buried.into_iter().map(|name| Field { name, value: None }));
+    if op.fields.len() > MAX_FIELDS {
+        return Err(Refusal::InvalidOp { index, reason: "the deleted record has too many fields to be put again" });
+    }
+    Ok(true)
+}
+
+fn post(op: &Op, known: Option<MessageFact>, index: usize) -> Result<bool, Refusal> {
+    let Some(known) = known else { return Ok(true) };
+    if known.deleted_us.is_some() {
+        return Ok(false);
+    }
+    match known.content {
+        None => Ok(true),
+        Some(content) if content == Hash::of(&op.payload) => Ok(false),
+        Some(_) => Err(Refusal::MessageDiffers { index }),
+    }
+}
+
+fn status(known: MessageFact, level: Level, at_us: Option<i64>) -> bool {
+    let [sent, delivered, read] = known.levels;
+    let reached = match level {
+        Level::Sent => sent,
+        Level::Delivered => delivered,
+        Level::Read => read,
+    };
+    known.deleted_us.is_none() && reached.is_none_or(|known| at_us.is_some_and(|at| at > known))
+}

@@ -1,0 +1,300 @@
+//! Siblings' parcels: roster first, then bundles in causal order, then what the letter says.
+//!
+//! A bundle is applied when its source has no hole before it, its `prev` is the hash we hold, and everything its author had
+//! seen is here. What comes early waits. What breaks the chain, runs its stamps backwards, or claims another device's source is refused: its source
+//! stops there, is set aside once, and stops nothing else.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::sibling::Owed;
+use super::{Engine, Source};
+use crate::bundle::{Body, Bundle};
+use crate::clock::Stamp;
+use crate::ids::{DeviceId, Millis, Now, SourceId};
+use crate::lane::RECEIPT_DELAY;
+use crate::parcel::{Letter, Run, VerifiedParcel, Want};
+use crate::roster::{SignedRecord, Verified};
+use crate::step::{Append, Change, Delivery, Output, QUARANTINE_BYTES, Quarantined};
+use crate::vector::{Novelty, VersionVector};
+
+impl Engine {
+    pub(super) fn received(&mut self, delivery: Delivery, parcel: VerifiedParcel, now: Now) {
+        self.take_records(parcel.records);
+        let sender = parcel.letter.sender;
+        if self.siblings.contains_key(&sender) {
+            if parcel.rejected > 0 {
+                let reason = format!("a parcel from {sender} held {} parts without a valid signature", parcel.rejected);
+                self.quarantine(reason, Bytes::new(), now);
+            }
+            let lacked = self.vector.lacking(&parcel.letter.receipt.vector);
+            let brought = !parcel.runs.is_empty();
+            let told_roster = !parcel.letter.records.is_empty();
+            let mut applied = 0;
+            for run in parcel.runs {
+                applied += self.ingest(run.get(), now);
+            }
+            applied += self.apply_waiting(now);
+            self.heard(sender, parcel.letter, now);
+            self.owe_receipt(sender, brought, lacked, applied, now);
+            if let Some(sibling) = self.siblings.get_mut(&sender).filter(|_| told_roster) {
+                // It tells its roster until our letter shows the same one.
+                sibling.due(now.mono.plus(REPEATED_DELAY));
+            }
+        } else if sender != self.me {
+            self.quarantine(format!("a parcel from {sender}, which is not on the roster"), Bytes::new(), now);
+        }
+        self.outputs.push_back(Output::Acknowledge(delivery));
+    }
+
+    /// Takes roster records in and meets the devices they add.
+    pub(super) fn take_records(&mut self, records: impl IntoIterator<Item = Verified<SignedRecord>>) {
+        let fresh = self.roster.extend(records);
+        if fresh.is_empty() {
+            return;
+        }
+        self.clock.observe(self.roster.latest());
+        fresh.into_iter().for_each(|record| self.commit(Change::Record(record)));
+        for sibling in self.siblings.values_mut() {
+            (sibling.roster_known, sibling.roster_at, sibling.roster_attempts) = (false, Millis(0), 0);
+        }
+        self.meet_siblings();
+    }
+
+    /// Opens a lane to every member that has none.
+    pub(super) fn meet_siblings(&mut self) {
+        let members = self.roster.members().map(|member| member.device.id);
+        for id in members.filter(|id| *id != self.me).collect::<Vec<_>>() {
+            self.siblings.entry(id).or_default();
+        }
+    }
+
+    pub(super) fn quarantine(&mut self, reason: String, bytes: Bytes, now: Now) {
+        let bytes = bytes.slice(..bytes.len().min(QUARANTINE_BYTES));
+        self.commit(Change::Quarantine(Quarantined { at: now.wall, reason, bytes }));
+    }
+
+    /// Takes a run in; says how many bundles were applied.
+    fn ingest(&mut self, run: &Run, now: Now) -> u64 {
+        let Some(head) = run.signed_head() else { return 0 };
+        let source = head.source;
+        if source == self.source || self.refused.contains(&source) {
+            return 0;
+        }
+        let (mut applied, mut fresh) = (0, false);
+        for bundle in &run.bundles {
+            match self.place(run.device, bundle) {
+                Ok(Place::Held) => {}
+                Ok(Place::Now) => {
+                    self.apply(run.device, bundle.clone(), now);
+                    (applied, fresh) = (applied + 1, true);
+                }
+                Ok(Place::Later) => {
+                    if self.early.insert(run.device, bundle.clone()) {
+                        self.commit(Change::Early { device: run.device, bundle: bundle.clone() });
+                        fresh = true;
+                    }
+                }
+                Err(reason) => {
+                    self.refuse(source, reason, now);
+                    return applied;
+                }
+            }
+        }
+        if fresh {
+            self.commit(Change::Head(head));
+        }
+        applied
+    }
+
+    /// Where a bundle stands: held, to be applied now, to wait, or refused with a reason.
+    fn place(&self, device: DeviceId, bundle: &Bundle) -> Result<Place, &'static str> {
+        let held = self.vector.head(bundle.dot.source);
+        let known = self.sources.get(&bundle.dot.source);
+        if known.is_some_and(|known| known.device != device) {
+            return Err("it belongs to another device");
+        }
+        match self.vector.classify(bundle.dot) {
+            Novelty::Duplicate if bundle.dot.seq == held.seq && bundle.hash != held.hash => {
+                Err("two different bundles stand at one position: the source was forked")
+            }
+            Novelty::Duplicate => Ok(Place::Held),
+            Novelty::Gap => Ok(Place::Later),
+            Novelty::Next if bundle.prev != held.hash => {
+                Err("a bundle does not continue the chain: the source was forked")
+            }
+            Novelty::Next => {
+                let stamp = bundle.body.as_ref().map(|body| body.stamp).filter(|stamp| stamp.is_valid());
+                let last = known.map_or(Stamp(0), |known| known.stamp);
+                if stamp.is_some_and(|stamp| stamp <= last) {
+                    return Err("its stamps run backwards");
+                }
+                let birth = bundle.body.as_ref().and_then(|body| body.birth);
+                if known.is_none() && birth.is_none_or(|birth| birth.device != device) {
+                    return Err("its first bundle does not name the device that signed it");
+                }
+                let covered = bundle.body.as_ref().is_none_or(|body| self.is_covered(bundle.dot.source, body));
+                Ok(if covered { Place::Now } else { Place::Later })
+            }
+        }
+    }
+
+    /// Whether everything the author had seen is here. Only the moved entries need a look: the others were looked at with the
+    /// bundles before.
+    fn is_covered(&self, source: SourceId, body: &Body) -> bool {
+        body.context.iter().all(|(seen, head)| *seen == source || head.seq <= self.vector.seq(*seen))
+    }
+
+    /// Applies a bundle whose place is now.
+    fn apply(&mut self, device: DeviceId, bundle: Bundle, now: Now) {
+        let dot = bundle.dot;
+        let known = self.sources.get(&dot.source);
+        let (mut stamp, mut context) = known.map_or_else(Default::default, |k| (k.stamp, Arc::clone(&k.context)));
+        let mut generation = known.map_or(0, |known| known.generation);
+        if let Some(body) = &bundle.body {
+            if body.stamp.is_valid() {
+                stamp = body.stamp;
+            }
+            if !body.context.is_empty() {
+                let moved: VersionVector = body.context.iter().copied().collect();
+                Arc::make_mut(&mut context).join(&moved);
+            }
+            generation = body.birth.filter(|_| known.is_none()).map_or(generation, |birth| birth.generation);
+        }
+        self.clock.observe(stamp);
+        self.vector.advance(dot.source, bundle.head());
+        Arc::make_mut(&mut self.context).advance(dot.source, bundle.head());
+        self.sources.insert(dot.source, Source { device, generation, stamp, context: Arc::clone(&context) });
+        self.bundle_seq = self.bundle_seq.next();
+        let bundle_seq = self.bundle_seq;
+        self.commit(Change::Append(Append { bundle, device, bundle_seq, context, at: now.wall, app: None }));
+        if self.early.remove(dot).is_some() {
+            self.commit(Change::EarlyDone(dot));
+        }
+    }
+
+    /// Applies waiting bundles for as long as one's time has come.
+    fn apply_waiting(&mut self, now: Now) -> u64 {
+        let mut applied = 0;
+        loop {
+            let before = applied;
+            for source in self.early.sources() {
+                while let Some((device, bundle)) = self.early.first(source).cloned() {
+                    match self.place(device, &bundle) {
+                        Ok(Place::Later) => break,
+                        Ok(Place::Now) => {
+                            self.apply(device, bundle, now);
+                            applied += 1;
+                        }
+                        Ok(Place::Held) => self.drop_waiting(&bundle),
+                        Err(reason) => {
+                            self.drop_waiting(&bundle);
+                            self.refuse(source, reason, now);
+                        }
+                    }
+                }
+            }
+            if applied == before {
+                return applied;
+            }
+        }
+    }
+
+    fn drop_waiting(&mut self, bundle: &Bundle) {
+        self.early.remove(bundle.dot);
+        self.commit(Change::EarlyDone(bundle.dot));
+    }
+
+    /// Stops a source where it is. Said once for each start of the device; nothing else is stopped.
+    fn refuse(&mut self, source: SourceId, reason: &str, now: Now) {
+        if self.refused.insert(source) {
+            let held = self.vector.seq(source);
+            self.quarantine(format!("the source {source} was refused after {held}: {reason}"), Bytes::new(), now);
+        }
+    }
+
+    /// What the letter says of its sender.
+    fn heard(&mut self, sender: DeviceId, letter: Letter, now: Now) {
+        let jitter = self.jitter();
+        let (roster_hash, own, last) = (self.roster.hash(), self.source, self.last());
+        let lags = self.lags(&letter.receipt.vector, sender);
+        let Some(sibling) = self.siblings.get_mut(&sender) else { return };
+        self.unsaved_since.get_or_insert(now.mono);
+        sibling.heard = Some(now.wall);
+        let silent_before = sibling.heard_mono.is_none_or(|heard| now.mono.since(heard) >= SILENCE);
+        sibling.heard_mono = Some(now.mono);
+        sibling.epoch = letter.epoch;
+        sibling.relays = letter.relays;
+        sibling.clock_ahead = i64::try_from(i128::from(letter.written.0) - i128::from(now.wall.0)).unwrap_or_default();
+        sibling.roster_known = letter.roster_hash == roster_hash;
+        sibling.digest = letter.digest.map(|digest| (digest, letter.receipt.vector.clone()));
+        let newer = sibling.prekey.as_ref().is_none_or(|known| letter.prekey.slot > known.slot);
+        if newer && !letter.prekey.public.is_empty() {
+            sibling.prekey = Some(letter.prekey);
+        }
+        let fresh_start = sibling.take_receipt(letter.receipt);
+        let acked = sibling.receipt.vector.seq(own).min(last);
+        if fresh_start && acked < sibling.lane.acked() {
+            sibling.lane.reset(acked);
+        } else if !sibling.lane.receipted(acked, now.mono, jitter) && silent_before && acked < last {
+            sibling.lane.hurry(now.mono.plus(SEEN_AGAIN));
+        }
+        sibling.lags_since = lags.then(|| sibling.lags_since.unwrap_or(now.mono));
+        if letter.receipt_requested {
+            sibling.due(now.mono);
+        }
+        for want in letter.wants {
+            self.wanted(sender, want);
+        }
+    }
+
+    /// Whether `vector` lacks bundles of third devices that we hold.
+    fn lags(&self, vector: &VersionVector, sender: DeviceId) -> bool {
+        self.vector.iter().any(|(source, head)| {
+            let third = self.sources.get(&source).is_some_and(|known| known.device != sender);
+            third && source != self.source && vector.seq(source) < head.seq
+        })
+    }
+
+    fn wanted(&mut self, sender: DeviceId, want: Want) {
+        let held = self.vector.seq(want.source);
+        let Some(sibling) = self.siblings.get_mut(&sender) else { return };
+        if want.source == self.source {
+            sibling.lane.wanted(want.after);
+        } else if want.after < held {
+            sibling.owe(want.source, Owed { after: want.after, upto: want.upto.min(held) });
+        }
+    }
+
+    /// When the sender gets a receipt: at once when this parcel ended a catch-up, soon when it brought only what we have (the sender does not
+    /// know it), within [`RECEIPT_DELAY`] when it brought something, else not at all.
+    fn owe_receipt(&mut self, sender: DeviceId, brought: bool, lacked: u64, applied: u64, now: Now) {
+        let Some(sibling) = self.siblings.get_mut(&sender) else { return };
+        if !brought {
+            return;
+        }
+        let lacks = self.vector.lacking(&sibling.receipt.vector);
+        if lacked > 1 && lacks == 0 {
+            sibling.due(now.mono);
+        } else if applied == 0 {
+            sibling.due(now.mono.plus(REPEATED_DELAY));
+        } else {
+            sibling.due(now.mono.plus(RECEIPT_DELAY));
+        }
+    }
+}
+
+enum Place {
+    Held,
+    Now,
+    Later,
+}
+
+/// A sibling that was not heard from for so long was away: 60 s. Shorter pauses say nothing, and answering each letter with a
+/// rewind would be a storm.
+const SILENCE: Millis = Millis(60_000);
+/// A sibling that speaks after a silence gets what it misses after this: its receipt may be behind its letter.
+const SEEN_AGAIN: Millis = Millis(1_000);
+/// A sibling that repeats itself is told within this what we hold.
+const REPEATED_DELAY: Millis = Millis(500);

@@ -1,0 +1,48 @@
+//! What the engine says of itself.
+
+use super::Engine;
+use crate::ids::Now;
+use crate::step::{SiblingStatus, Status};
+
+impl Engine {
+    /// A picture for `status`, `wait` and `store compare`.
+    pub fn status(&self, now: Now) -> Status {
+        let mut known = self.vector.clone();
+        let mut pending_up = 0;
+        let mut siblings = Vec::with_capacity(self.siblings.len());
+        for (id, sibling) in &self.siblings {
+            let Some(member) = self.roster.member(*id) else { continue };
+            let live = self.is_live(*id, now);
+            let held = &sibling.receipt.vector;
+            if live {
+                known.join(held);
+                let own = self.sources.iter().filter(|(_, source)| source.device == self.me);
+                let lacks: u64 = own.map(|(source, _)| self.vector.seq(*source).since(held.seq(*source))).sum();
+                pending_up = pending_up.max(lacks);
+            }
+            siblings.push(SiblingStatus {
+                device: *id,
+                name: member.device.name.clone(),
+                live,
+                heard: sibling.heard,
+                lag: held.lacking(&self.vector),
+                ahead: self.vector.lacking(held),
+                vector: held.clone(),
+                digest: sibling.digest.as_ref().filter(|(_, at)| at == held).map(|(digest, _)| *digest),
+                epoch: sibling.epoch,
+                clock_ahead: sibling.clock_ahead,
+            });
+        }
+        let pending_down = self.vector.lacking(&known);
+        Status {
+            me: self.me,
+            vector: self.vector.clone(),
+            bundle_seq: self.bundle_seq,
+            siblings,
+            early: u64::try_from(self.early.len()).unwrap_or(u64::MAX),
+            pending_down,
+            pending_up,
+            synced: pending_up == 0 && pending_down == 0,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What the engine knows of one other device.
+
+use std::collections::BTreeMap;
+
+use crate::ids::{DeviceId, Hash, Millis, RelayId, Seq, SourceId};
+use crate::lane::Lane;
+use crate::parcel::Receipt;
+use crate::roster::Prekey;
+use crate::step::SavedSibling;
+use crate::vector::VersionVector;
+
+/// One other device of the person.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sibling {
+    pub(super) lane: Lane,
+    /// What it holds, as it said last.
+    pub(super) receipt: Receipt,
+    /// When it spoke last, by our wall clock.
+    pub(super) heard: Option<Millis>,
+    /// The same by the monotonic clock; not known across a restart.
+    pub(super) heard_mono: Option<Millis>,
+    /// Its newest prekey, when it announced one after the roster's.
+    pub(super) prekey: Option<Prekey>,
+    pub(super) epoch: u32,
+    /// The relays it says it polls; empty when it did not say.
+    pub(super) relays: Vec<RelayId>,
+    /// Its state digest with the vector it belongs to.
+    pub(super) digest: Option<(Hash, VersionVector)>,
+    pub(super) clock_ahead: i64,
+    /// Whether it holds the same roster records as we do.
+    pub(super) roster_known: bool,
+    /// When to tell it our roster (again), and how often that was done in vain.
+    pub(super) roster_at: Millis,
+    pub(super) roster_attempts: u32,
+    /// When it should get a receipt, at the latest.
+    pub(super) receipt_due: Option<Millis>,
+    /// Whether to ask it for one.
+    pub(super) ask_receipt: bool,
+    /// Foreign sources it wants from us: what is still to be given.
+    pub(super) owed: BTreeMap<SourceId, Owed>,
+    /// Since when it lacks bundles of foreign sources that we hold.
+    pub(super) lags_since: Option<Millis>,
+    unsaved: bool,
+}
+
+/// A stretch of a foreign source to give to a sibling.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Owed {
+    pub(super) after: Seq,
+    pub(super) upto: Seq,
+}
+
+impl Sibling {
+    pub(super) fn recall(&mut self, saved: SavedSibling, acked: Seq) {
+        self.lane = Lane::resume(acked);
+        self.receipt = saved.receipt;
+        self.heard = Some(saved.heard);
+        self.prekey = saved.prekey;
+        self.epoch = saved.epoch;
+    }
+
+    /// Takes a receipt. The vector never goes backwards within a generation; a newer generation is a fresh start, an older one an
+    /// old letter. Says whether it was a fresh start.
+    pub(super) fn take_receipt(&mut self, receipt: Receipt) -> bool {
+        self.unsaved = true;
+        match receipt.generation.cmp(&self.receipt.generation) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => {
+                self.receipt.vector.join(&receipt.vector);
+                false
+            }
+            std::cmp::Ordering::Greater => {
+                self.receipt = receipt;
+                true
+            }
+        }
+    }
+
+    pub(super) fn due(&mut self, at: Millis) {
+        self.receipt_due = Some(self.receipt_due.map_or(at, |due| due.min(at)));
+    }
+
+    pub(super) fn owe(&mut self, source: SourceId, owed: Owed) {
+        let entry = self.owed.entry(source).or_insert(owed);
+        *entry = Owed { after: entry.after.min(owed.after), upto: entry.upto.max(owed.upto) };
+    }
+
+    pub(super) fn take_unsaved(&mut self, device: DeviceId) -> Option<SavedSibling> {
+        if !std::mem::take(&mut self.unsaved) {
+            return None;
+        }
+        let receipt = self.receipt.clone();
+        let (heard, prekey, epoch) = (self.heard.unwrap_or_default(), self.prekey.clone(), self.epoch);
+        Some(SavedSibling { device, receipt, heard, prekey, epoch })
+    }
+
+    /// When this sibling wants to be looked at again, apart from its lane.
+    pub(super) fn wake_at(&self) -> Option<Millis> {
+        let roster = (!self.roster_known).then_some(self.roster_at);
+        self.receipt_due.into_iter().chain(roster).min()
+    }
+}

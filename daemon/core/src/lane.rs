@@ -1,0 +1,290 @@
+//! Lanes: what one sibling still needs of this device's own source.
+//!
+//! A lane is a position in the log, not a queue: `acked` is what the sibling has receipted, `sent` is what a relay has taken
+//! for it. Retry, restart, a slow sibling, a new sibling and a lost relay are all the same: *send what is after `sent`; when
+//! no receipt comes, go back to `acked`*.
+//!
+//! **One relay at a time.** A lane stays on its relay while that is healthy. When a receipt is late it goes back and takes the next
+//! healthy relay, so several relays are raced only in the case of need.
+//!
+//! **One rewind at a time.** A rewind is due [`Lane::patience`] after something was sent and not receipted; each one
+//! without progress doubles the patience up to [`RESEND_MAX`]. Reordering across relays can therefore not start a storm.
+//!
+//! **Patience includes the sibling's promise.** A sibling answers a single live bundle only after [`RECEIPT_DELAY`], so
+//! that receipts cost nothing in a conversation; the wait for it starts after that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{Millis, RelayId, Seq};
+
+/// How long a receipt may wait for something to travel with: 5 s.
+pub const RECEIPT_DELAY: Millis = Millis(5_000);
+/// Least time to wait for a receipt beyond [`RECEIPT_DELAY`]: 2 s.
+pub const RESEND_MIN: Millis = Millis(2_000);
+/// Most time to wait for a receipt: 1 h.
+pub const RESEND_MAX: Millis = Millis(3_600_000);
+/// How soon unreceipted mail is posted again when a relay comes back: 5 s.
+pub const RESEND_AFTER_RETURN: Millis = Millis(5_000);
+
+/// The lane to one sibling.
+#[derive(Clone, Debug, Default)]
+pub struct Lane {
+    acked: Seq,
+    sent: BTreeMap<RelayId, Seq>,
+    relay: Option<RelayId>,
+    in_flight: BTreeSet<RelayId>,
+    attempts: u32,
+    resend_at: Option<Millis>,
+    held_until: Option<Millis>,
+    round_trip: Option<Millis>,
+    probe: Option<(Seq, Millis)>,
+}
+
+impl Lane {
+    /// A lane to a sibling that has receipted everything up to `acked`.
+    pub fn resume(acked: Seq) -> Self {
+        Self { acked, ..Self::default() }
+    }
+
+    /// What the sibling has receipted.
+    pub fn acked(&self) -> Seq {
+        self.acked
+    }
+
+    /// The relay to use now: the one in use while it is among the `healthy` (best first), else the best.
+    pub fn relay(&mut self, healthy: &[RelayId]) -> Option<RelayId> {
+        if self.relay.is_none_or(|relay| !healthy.contains(&relay)) {
+            self.relay = healthy.first().copied();
+        }
+        self.relay
+    }
+
+    /// Whether a parcel can be given to `relay` now: none is under way there, and the last failure is long enough ago.
+    pub fn is_free(&self, relay: RelayId, now: Millis) -> bool {
+        !self.in_flight.contains(&relay) && self.held_until.is_none_or(|until| until <= now)
+    }
+
+    /// What comes after this position was not yet given to `relay`.
+    pub fn sent(&self, relay: RelayId) -> Seq {
+        self.sent.get(&relay).copied().unwrap_or_default().max(self.acked)
+    }
+
+    /// A parcel for the sibling goes to `relay`, with own bundles up to `upto` if it has any.
+    pub fn departed(&mut self, relay: RelayId, upto: Option<Seq>, now: Millis) {
+        self.in_flight.insert(relay);
+        if let (Some(upto), None, 0) = (upto, self.probe, self.attempts) {
+            self.probe = Some((upto, now));
+        }
+    }
+
+    /// The parcel lies on `relay`; its own bundles reach up to `reached`.
+    pub fn arrived(&mut self, relay: RelayId, reached: Option<Seq>, now: Millis, jitter: u64) {
+        self.in_flight.remove(&relay);
+        self.held_until = None;
+        if let Some(reached) = reached {
+            let sent = self.sent.entry(relay).or_default();
+            *sent = reached.max(*sent);
+            if reached > self.acked && self.resend_at.is_none() {
+                self.resend_at = Some(now.plus(self.patience(jitter)));
+            }
+        }
+    }
+
+    /// The parcel did not arrive on `relay`.
+    pub fn failed(&mut self, relay: RelayId, now: Millis, jitter: u64) {
+        self.in_flight.remove(&relay);
+        self.attempts = self.attempts.saturating_add(1);
+        self.probe = None;
+        self.held_until = Some(now.plus(backed_off(RESEND_MIN, self.attempts.saturating_sub(1), jitter)));
+    }
+
+    /// The sibling receipts everything up to `acked`. Says whether that was progress.
+    pub fn receipted(&mut self, acked: Seq, now: Millis, jitter: u64) -> bool {
+        if acked <= self.acked {
+            return false;
+        }
+        self.acked = acked;
+        self.attempts = 0;
+        if let Some((_, since)) = self.probe.take_if(|(upto, _)| *upto <= acked) {
+            let sample = now.since(since).since(RECEIPT_DELAY);
+            let smooth = self.round_trip.map_or(sample, |old| Millis((old.0 * 7 + sample.0) / 8));
+            self.round_trip = Some(smooth);
+        }
+        let open = self.sent.values().any(|sent| *sent > acked);
+        self.resend_at = open.then(|| now.plus(self.patience(jitter)));
+        true
+    }
+
+    /// The sibling started afresh and holds only what is up to `acked`.
+    pub fn reset(&mut self, acked: Seq) {
+        *self =
+            Self { round_trip: self.round_trip, in_flight: std::mem::take(&mut self.in_flight), ..Self::resume(acked) };
+    }
+
+    /// Whether a rewind is due.
+    pub fn is_late(&self, now: Millis) -> bool {
+        self.resend_at.is_some_and(|at| at <= now)
+    }
+
+    /// Goes back to what was receipted and takes the next of the `healthy` relays. One rewind at a time: the next one is due only after
+    /// something was sent again.
+    pub fn rewind(&mut self, healthy: &[RelayId]) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.probe = None;
+        self.resend_at = None;
+        let next = self.relay.and_then(|relay| healthy.iter().position(|other| *other == relay));
+        let next = next.map_or(0, |at| (at + 1) % healthy.len().max(1));
+        self.relay = healthy.get(next).copied().or(self.relay);
+        self.sent.clear();
+    }
+
+    /// The sibling asks for what comes after `after`. Answered only when it was sent before and no rewind is outstanding.
+    pub fn wanted(&mut self, after: Seq) {
+        let outstanding = self.attempts > 0 && self.resend_at.is_none();
+        if !outstanding && after >= self.acked && self.sent.values().any(|sent| *sent > after) {
+            self.sent.values_mut().for_each(|sent| *sent = after.min(*sent));
+        }
+    }
+
+    /// Brings a due rewind forward to `at`: the relay is back, the sibling was seen, or a person asked.
+    pub fn hurry(&mut self, at: Millis) {
+        self.held_until = self.held_until.map(|until| until.min(at));
+        self.resend_at = self.resend_at.map(|due| due.min(at));
+    }
+
+    /// Whether the last rewinds brought no receipt.
+    pub fn is_waiting_long(&self) -> bool {
+        self.attempts > 0
+    }
+
+    /// Drops what is known of a relay that was taken out.
+    pub fn forget(&mut self, relay: RelayId) {
+        self.sent.remove(&relay);
+        self.in_flight.remove(&relay);
+        self.relay = self.relay.filter(|other| *other != relay);
+    }
+
+    /// When this lane wants to be looked at again.
+    pub fn wake_at(&self) -> Option<Millis> {
+        self.resend_at.into_iter().chain(self.held_until).min()
+    }
+
+    fn patience(&self, jitter: u64) -> Millis {
+        let usual = self.round_trip.map_or(RESEND_MIN, |trip| Millis(trip.0.saturating_mul(4)).max(RESEND_MIN));
+        backed_off(usual.plus(RECEIPT_DELAY), self.attempts, jitter)
+    }
+}
+
+/// `base × 2^attempts`, at most [`RESEND_MAX`], moved by up to ±20 % according to `jitter`.
+pub fn backed_off(base: Millis, attempts: u32, jitter: u64) -> Millis {
+    let doubled = base.0.saturating_mul(1 << attempts.min(20)).min(RESEND_MAX.0);
+    Millis(doubled / 10 * 8 + doubled * 4 / 10 * (jitter % 1024) / 1023)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEAR: RelayId = RelayId([1; 16]);
+    const FAR: RelayId = RelayId([2; 16]);
+    const MID: u64 = 511;
+
+    fn sent_up_to(seq: u64) -> Lane {
+        let mut lane = Lane::default();
+        lane.relay(&[NEAR, FAR]);
+        lane.departed(NEAR, Some(Seq(seq)), Millis(0));
+        lane.arrived(NEAR, Some(Seq(seq)), Millis(10), MID);
+        lane
+    }
+
+    #[test]
+    fn a_lane_stays_on_its_relay_while_that_is_healthy() {
+        let mut lane = Lane::default();
+        assert_eq!(lane.relay(&[NEAR, FAR]), Some(NEAR));
+        assert_eq!(lane.relay(&[FAR, NEAR]), Some(NEAR));
+        assert_eq!(lane.relay(&[FAR]), Some(FAR));
+        assert_eq!(lane.relay(&[]), None);
+    }
+
+    #[test]
+    fn one_parcel_at_a_time_is_under_way_to_a_relay() {
+        let mut lane = Lane::default();
+        lane.departed(NEAR, Some(Seq(1)), Millis(0));
+        assert!(!lane.is_free(NEAR, Millis(0)));
+        assert!(lane.is_free(FAR, Millis(0)));
+        lane.arrived(NEAR, Some(Seq(1)), Millis(1), MID);
+        assert!(lane.is_free(NEAR, Millis(1)));
+    }
+
+    #[test]
+    fn without_a_receipt_it_goes_back_to_what_was_receipted_and_takes_the_next_relay() {
+        let mut lane = sent_up_to(5);
+        assert!(!lane.is_late(Millis(5_000)));
+        assert!(lane.is_late(Millis(9_000)));
+        lane.rewind(&[NEAR, FAR]);
+        assert_eq!(lane.relay(&[NEAR, FAR]), Some(FAR));
+        assert_eq!(lane.sent(FAR), Seq(0));
+    }
+
+    #[test]
+    fn a_rewind_is_outstanding_until_something_was_sent_again() {
+        let mut lane = sent_up_to(5);
+        lane.rewind(&[NEAR]);
+        assert!(!lane.is_late(Millis(1_000_000)));
+        lane.arrived(NEAR, Some(Seq(5)), Millis(20_000), MID);
+        assert!(lane.is_late(Millis(60_000)));
+    }
+
+    #[test]
+    fn each_rewind_without_progress_doubles_the_wait_up_to_an_hour() {
+        let waits: Vec<u64> = (0..20).map(|attempts| backed_off(Millis(7_000), attempts, MID).0).collect();
+        assert!(waits[1] > waits[0] * 19 / 10);
+        assert!(waits.iter().all(|wait| *wait <= RESEND_MAX.0 * 12 / 10));
+        assert!(waits[19] >= RESEND_MAX.0 * 9 / 10);
+    }
+
+    #[test]
+    fn jitter_stays_within_a_fifth() {
+        assert_eq!(backed_off(Millis(10_000), 0, 0), Millis(8_000));
+        assert_eq!(backed_off(Millis(10_000), 0, 1023), Millis(12_000));
+    }
+
+    #[test]
+    fn a_receipt_for_everything_ends_the_wait() {
+        let mut lane = sent_up_to(5);
+        assert!(lane.receipted(Seq(5), Millis(100), MID));
+        assert_eq!(lane.wake_at(), None);
+        assert!(!lane.receipted(Seq(4), Millis(100), MID));
+        assert_eq!(lane.acked(), Seq(5));
+    }
+
+    #[test]
+    fn a_receipt_for_a_part_starts_the_wait_anew() {
+        let mut lane = sent_up_to(5);
+        lane.receipted(Seq(3), Millis(6_000), MID);
+        assert!(!lane.is_late(Millis(9_000)));
+        assert!(lane.is_late(Millis(20_000)));
+    }
+
+    #[test]
+    fn a_refused_parcel_holds_the_lane_for_a_while() {
+        let mut lane = Lane::default();
+        lane.departed(NEAR, Some(Seq(1)), Millis(0));
+        lane.failed(NEAR, Millis(0), MID);
+        assert!(!lane.is_free(NEAR, Millis(1_000)));
+        assert!(lane.is_free(NEAR, Millis(3_000)));
+        lane.hurry(Millis(500));
+        assert!(lane.is_free(NEAR, Millis(500)));
+    }
+
+    #[test]
+    fn a_want_moves_the_lane_back_once() {
+        let mut lane = sent_up_to(5);
+        lane.wanted(Seq(2));
+        assert_eq!(lane.sent(NEAR), Seq(2));
+        lane.rewind(&[NEAR]);
+        lane.sent.insert(NEAR, Seq(5));
+        lane.wanted(Seq(2));
+        assert_eq!(lane.sent(NEAR), Seq(5));
+    }
+}
