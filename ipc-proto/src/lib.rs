@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** this crate knows nothing of the daemon behind the socket.
 
+pub mod client;
 pub mod endpoint;
 pub mod error;
 pub mod paths;
@@ -29,3 +30,14 @@ pub const PROTOCOL_MIN: u32 = 1;
 
 /// The newest version of the API that this crate speaks.
 pub const PROTOCOL_MAX: u32 = 1;
+
+/// The largest request a daemon reads, in bytes: a bundle of 1 MiB and its framing, twice over.
+pub const MAX_REQUEST_BYTES: usize = 2 << 20;
+
+/// The largest reply a daemon sends, in bytes. A page of a list or a bundle of a watch stays below 1 MiB where its items
+/// are not larger themselves; a record can grow by many writes of 1 MiB.
+pub const MAX_REPLY_BYTES: usize = 16 << 20;
+
+pub use client::{Client, Connect};
+pub use error::Error;
+pub use paths::Paths;
