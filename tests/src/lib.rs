@@ -1,1 +1,7 @@
-//! placeholder
+//! What whole-system tests and task programs share.
+//!
+//! The task programs behind the cargo aliases are binaries of this package (`src/bin/`); the tests of whole programs and frozen bytes are
+//! in `tests/`; `golden/` holds the frozen bytes.
+
+pub mod frozen;
+pub mod tree;
