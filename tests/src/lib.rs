@@ -4,4 +4,6 @@
 //! in `tests/`; `golden/` holds the frozen bytes.
 
 pub mod frozen;
+pub mod source;
+pub mod tidy;
 pub mod tree;

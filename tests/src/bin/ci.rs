@@ -20,6 +20,7 @@ struct Step {
 /// Cheap and telling first.
 const STEPS: &[Step] = &[
     step("formatting", &["fmt", "--all", "--check"]),
+    step("rules of the house", &["tidy"]),
     step("generated code is what the .proto files say", &["gen-protos", "--check"]),
     step("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
     step("tests", &["test", "--workspace", "--locked"]),
