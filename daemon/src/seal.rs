@@ -33,6 +33,7 @@ pub mod group;
 pub mod identity;
 pub mod keystore;
 pub mod padding;
+pub mod pairing;
 pub mod prekey;
 pub mod verify;
 pub mod wrap;

@@ -22,13 +22,80 @@ pub(super) const GROUP_ADDRESS: &[u8] = b"kinfolk/1/group-address";
 /// Additional data of a wrapped secret.
 pub(super) const WRAPPED: &[u8] = b"kinfolk/1/wrapped";
 
+/// Checksum at the end of a pairing card.
+pub(super) const PAIR_CHECKSUM: &[u8] = b"kinfolk/1/pair/checksum";
+/// Hash in a pairing card: pairing key, inviter's identity, roster.
+pub(super) const PAIR_COMMITMENT: &[u8] = b"kinfolk/1/pair/commitment";
+/// HMAC of the card's secret: the mailbox of the offer.
+pub(super) const PAIR_BOX_OFFER: &[u8] = b"kinfolk/1/pair/box-offer";
+/// HMAC of the card's secret: the mailbox of the answer.
+pub(super) const PAIR_BOX_ANSWER: &[u8] = b"kinfolk/1/pair/box-answer";
+/// HMAC of the card's secret: the mailbox of the acceptance.
+pub(super) const PAIR_BOX_ACCEPT: &[u8] = b"kinfolk/1/pair/box-accept";
+/// HMAC of the card's secret: the mailbox of the finalize message.
+pub(super) const PAIR_BOX_FINALIZE: &[u8] = b"kinfolk/1/pair/box-finalize";
+/// HKDF: the card's secret to the key of the offer.
+pub(super) const PAIR_KEY_OFFER: &[u8] = b"kinfolk/1/pair/key-offer";
+/// HKDF: the card's secret to the pre-shared key of the answer.
+pub(super) const PAIR_PSK_ANSWER: &[u8] = b"kinfolk/1/pair/psk-answer";
+/// HKDF: the answer's exporter to the pre-shared key of the acceptance.
+pub(super) const PAIR_PSK_ACCEPT: &[u8] = b"kinfolk/1/pair/psk-accept";
+/// HKDF: the answer's exporter to the pre-shared key of the finalize message.
+pub(super) const PAIR_PSK_FINALIZE: &[u8] = b"kinfolk/1/pair/psk-finalize";
+/// Additional data of the offer.
+pub(super) const PAIR_OFFER: &[u8] = b"kinfolk/1/pair/offer";
+/// HPKE `info` of the answer.
+pub(super) const PAIR_ANSWER: &[u8] = b"kinfolk/1/pair/answer";
+/// HPKE `info` of the acceptance, and the inviter's signature in it.
+pub(super) const PAIR_ACCEPT: &[u8] = b"kinfolk/1/pair/accept";
+/// HPKE `info` of the finalize message, and the inviter's signature in it.
+pub(super) const PAIR_FINALIZE: &[u8] = b"kinfolk/1/pair/finalize";
+/// Transcript of card and offer.
+pub(super) const PAIR_TRANSCRIPT_OFFERED: &[u8] = b"kinfolk/1/pair/transcript-offered";
+/// Transcript of offer and answer.
+pub(super) const PAIR_TRANSCRIPT_ANSWERED: &[u8] = b"kinfolk/1/pair/transcript-answered";
+/// Transcript of offer, answer and acceptance.
+pub(super) const PAIR_TRANSCRIPT_ACCEPTED: &[u8] = b"kinfolk/1/pair/transcript-accepted";
+/// HKDF: the answer's exporter to the check code.
+pub(super) const PAIR_CHECK_CODE: &[u8] = b"kinfolk/1/pair/check-code";
+/// HPKE exporter context.
+pub(super) const EXPORTER: &[u8] = b"kinfolk/1/exporter";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn no_label_is_the_beginning_of_another() {
-        let labels = [PARCEL, HEAD, RECORD, JOIN, ENVELOPE, GROUP_PSK, GROUP_ADDRESS, WRAPPED];
+        let labels = [
+            PARCEL,
+            HEAD,
+            RECORD,
+            JOIN,
+            ENVELOPE,
+            GROUP_PSK,
+            GROUP_ADDRESS,
+            WRAPPED,
+            PAIR_CHECKSUM,
+            PAIR_COMMITMENT,
+            PAIR_BOX_OFFER,
+            PAIR_BOX_ANSWER,
+            PAIR_BOX_ACCEPT,
+            PAIR_BOX_FINALIZE,
+            PAIR_KEY_OFFER,
+            PAIR_PSK_ANSWER,
+            PAIR_PSK_ACCEPT,
+            PAIR_PSK_FINALIZE,
+            PAIR_OFFER,
+            PAIR_ANSWER,
+            PAIR_ACCEPT,
+            PAIR_FINALIZE,
+            PAIR_TRANSCRIPT_OFFERED,
+            PAIR_TRANSCRIPT_ANSWERED,
+            PAIR_TRANSCRIPT_ACCEPTED,
+            PAIR_CHECK_CODE,
+            EXPORTER,
+        ];
         for (index, label) in labels.iter().enumerate() {
             for (other_index, other) in labels.iter().enumerate() {
                 assert!(

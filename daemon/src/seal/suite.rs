@@ -4,6 +4,7 @@
 //! not. Auth mode does not exist for X-Wing (the crate panics on it), so it cannot be reached from here.
 
 use super::derive::Key;
+use super::label;
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::XWing;
@@ -47,12 +48,16 @@ pub(super) struct Sealed {
     pub(super) encapsulated: Vec<u8>,
     /// The plaintext's length and `TAG_LEN`.
     pub(super) ciphertext: Vec<u8>,
+    /// A key that only the two ends of this message know.
+    pub(super) exporter: Key,
 }
 
 /// One opened message.
 pub(super) struct Unsealed {
     /// What was sealed.
     pub(super) plaintext: Zeroizing<Vec<u8>>,
+    /// A key that only the two ends of this message know.
+    pub(super) exporter: Key,
 }
 
 /// Seals one message to a public key.
@@ -66,7 +71,9 @@ pub(super) fn seal(
     let (encapsulated, mut context) =
         hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, XWing>(&mode, recipient, binding.info, rng)?;
     let ciphertext = context.seal(plaintext, binding.aad)?;
-    Ok(Sealed { encapsulated: encapsulated.to_bytes().to_vec(), ciphertext })
+    let mut exporter = Zeroizing::new([0; 32]);
+    context.export(label::EXPORTER, exporter.as_mut_slice())?;
+    Ok(Sealed { encapsulated: encapsulated.to_bytes().to_vec(), ciphertext, exporter })
 }
 
 /// Opens one message. An `encapsulated` of another length is an error, not a panic.
@@ -81,7 +88,9 @@ pub(super) fn open(
     let mut context =
         hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, XWing>(&mode, recipient, &encapsulated, binding.info)?;
     let plaintext = Zeroizing::new(context.open(ciphertext, binding.aad)?);
-    Ok(Unsealed { plaintext })
+    let mut exporter = Zeroizing::new([0; 32]);
+    context.export(label::EXPORTER, exporter.as_mut_slice())?;
+    Ok(Unsealed { plaintext, exporter })
 }
 
 /// Parses a private key from its 32-byte seed.
