@@ -1,3 +1,4 @@
 //! kinfolkd: the library that the daemon and `kin` enter.
 
 pub mod seal;
+pub mod store;

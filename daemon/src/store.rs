@@ -1,0 +1,212 @@
+//! The store: what a device remembers, in one encrypted SQLite database.
+//!
+//! **Log and state.** The log holds every bundle exactly as its author wrote it, in the order in which it was applied here.
+//! The state — records, messages, tombstones, conversations, the full-text index, the digest sums — follows from the log:
+//! [`Store::apply`] adds a bundle to one and its effect to the other in the same transaction, and `verify` does it all
+//! again and compares. Who wins is decided by [`kinfolk_core::merge`] alone; this module fetches rows and asks.
+//!
+//! **One writer.** The driver's thread owns the [`Store`]. It calls [`Store::begin`], applies the changes of many inputs, and
+//! [`Store::commit`]s once: one write to the log file, one fsync (`synchronous=FULL`). What commit has returned for survives a
+//! power cut.
+//!
+//! **Memory is a cache of disk.** Where sources stand, the digest sums and the next free number are held in memory and
+//! written down with the commit. After a rollback they are read again.
+//!
+//! **Road not taken.** State could be kept as a view over the log, without tables of its own. Every read would then pay for
+//! merging, and the wanted page of a million messages would not come in two milliseconds.
+
+mod apply;
+mod collections;
+mod conversations;
+mod convert;
+mod error;
+mod facts;
+mod keep;
+mod key;
+mod messages;
+mod open;
+mod registers;
+mod restore;
+mod schema;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, SourceId};
+use kinfolk_core::roster::{Prekey, SignedRecord};
+use kinfolk_core::step::Change;
+
+pub use self::apply::QUARANTINE_ROWS;
+pub use self::error::StoreError;
+pub use self::keep::SavedRelay;
+pub use self::key::DbKey;
+pub use self::open::DATABASE_FILE;
+
+use self::apply::Origin;
+use self::collections::Collections;
+use self::conversations::Conversations;
+use self::convert::{int, uint};
+use self::open::Access;
+use self::sources::Sources;
+
+/// The writer. There is at most one per database; whoever opens it holds the lock of the state directory.
+///
+/// Calls come in this order: `begin`, any number of `apply` and `facts`, then `commit` or `rollback`. After an error from
+/// `apply` or `commit` only `rollback` is of use; the store is then as it was before `begin`.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    cache: Cache,
+    transaction: Transaction,
+}
+
+/// What a new database begins with.
+#[derive(Clone, Debug)]
+pub struct NewDevice {
+    /// This device.
+    pub me: DeviceId,
+    /// The source it will write.
+    pub source: SourceId,
+    /// The number of that source among the device's sources, from 1.
+    pub generation: u64,
+    /// The id of the roster.
+    pub roster: Hash,
+    /// The roster records known so far, verified.
+    pub records: Vec<SignedRecord>,
+    /// The group epoch.
+    pub epoch: u32,
+    /// This device's prekey.
+    pub prekey: Prekey,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Transaction {
+    None,
+    Open,
+    Failed,
+}
+
+struct Cache {
+    sources: Sources,
+    collections: Collections,
+    conversations: Conversations,
+    /// The number that the next new row of records gets.
+    next_row: i64,
+    /// The last place given out in this device's order.
+    last: BundleSeq,
+}
+
+impl Store {
+    /// Makes a database in `dir` and opens it. A crash on the way leaves none.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when there is one; it is left as it is.
+    pub fn create(dir: &Path, key: &DbKey, device: &NewDevice) -> Result<Self, StoreError> {
+        let connection = open::create(dir, key, |connection| {
+            let sql = "INSERT INTO device (one, me, source, generation, roster, epoch, prekey_slot, prekey)
+                       VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let prekey = (device.prekey.slot, device.prekey.public.as_ref());
+            let (me, source, generation) = (device.me.0, device.source.0, int(device.generation));
+            connection.execute(sql, (me, source, generation, device.roster.0, device.epoch, prekey.0, prekey.1))?;
+            device.records.iter().try_for_each(|record| apply::insert_record(connection, record))
+        })?;
+        Self::over(connection)
+    }
+
+    /// Opens the database in `dir` and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::WrongKey`] and [`StoreError::Newer`]; nothing is touched then.
+    pub fn open(dir: &Path, key: &DbKey) -> Result<Self, StoreError> {
+        Self::over(open::open(dir, key, Access::Write)?)
+    }
+
+    fn over(connection: Connection) -> Result<Self, StoreError> {
+        let cache = Cache::load(&connection)?;
+        Ok(Self { connection, cache, transaction: Transaction::None })
+    }
+
+    /// Opens a transaction.
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        if self.transaction != Transaction::None {
+            return Err(StoreError::Transaction("one is open already"));
+        }
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
+        self.transaction = Transaction::Open;
+        Ok(())
+    }
+
+    /// Lets one change take effect in the open transaction.
+    pub fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+        if self.transaction != Transaction::Open {
+            return Err(StoreError::Transaction("apply needs an open one without errors"));
+        }
+        self.perform(change).inspect_err(|_| self.transaction = Transaction::Failed)
+    }
+
+    /// Makes everything since `begin` durable.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        if self.transaction != Transaction::Open {
+            return Err(StoreError::Transaction("commit needs an open one without errors"));
+        }
+        self.transaction = Transaction::Failed;
+        self.cache.flush(&self.connection)?;
+        self.connection.prepare_cached("COMMIT")?.execute(())?;
+        self.transaction = Transaction::None;
+        Ok(())
+    }
+
+    /// Undoes everything since `begin`. Without an open transaction it changes nothing.
+    pub fn rollback(&mut self) -> Result<(), StoreError> {
+        // SQLite itself rolls back after some errors, a full disk among them.
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        if self.transaction != Transaction::None {
+            self.cache = Cache::load(&self.connection)?;
+            self.transaction = Transaction::None;
+        }
+        Ok(())
+    }
+
+    /// The state digest, with what the open transaction has applied.
+    pub fn digest(&self) -> Hash {
+        self.cache.collections.digest()
+    }
+
+    /// The last place given out in this device's order.
+    pub fn bundle_seq(&self) -> BundleSeq {
+        self.cache.last
+    }
+}
+
+impl Cache {
+    fn load(connection: &Connection) -> Result<Self, StoreError> {
+        // Every row has a write, for existence at least.
+        let sql = "SELECT (SELECT coalesce(max(row), 0) FROM write), (SELECT coalesce(max(bundle_seq), 0) FROM log)";
+        let (row, last): (i64, i64) = connection.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(Self {
+            sources: Sources::load(connection)?,
+            collections: Collections::load(connection)?,
+            conversations: Conversations::default(),
+            next_row: row + 1,
+            last: BundleSeq(uint(last)),
+        })
+    }
+
+    fn flush(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self.conversations.flush(connection)?;
+        self.collections.flush(connection)?;
+        self.sources.flush(connection)
+    }
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").field("last", &self.last).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,175 @@
+//! Changes take effect, one after the other, inside the open transaction.
+
+use rusqlite::Connection;
+
+use kinfolk_core::bundle::Bundle;
+use kinfolk_core::clock::Stamp;
+use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash};
+use kinfolk_core::merge::{self, Timed};
+use kinfolk_core::op::{Meaning, Op};
+use kinfolk_core::parcel::SignedHead;
+use kinfolk_core::roster::SignedRecord;
+use kinfolk_core::step::{AppBundle, Append, Change, Committed, QUARANTINE_BYTES, Quarantined, SavedSibling};
+use kinfolk_core::vector::VersionVector;
+
+use super::convert::{int, vector_to_bytes};
+use super::messages::Messages;
+use super::registers::Registers;
+use super::{Store, StoreError};
+
+/// Most rows in quarantine; with [`QUARANTINE_BYTES`] of each kept that is at most 1,000 × 4 KiB = 4 MiB.
+pub const QUARANTINE_ROWS: i64 = 1_000;
+/// Most characters of a reason in quarantine.
+const QUARANTINE_REASON: usize = 200;
+
+/// Where a write comes from: what every stored value is labelled with, and what its author had seen.
+pub(super) struct Origin<'a> {
+    /// The number of the source here.
+    pub(super) source: i64,
+    pub(super) dot: Dot,
+    pub(super) stamp: Stamp,
+    pub(super) context: &'a VersionVector,
+    pub(super) place: BundleSeq,
+}
+
+impl Store {
+    pub(super) fn perform(&mut self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::Append(append) => self.append(append),
+            Change::Early { device, bundle } => self.early(*device, bundle),
+            Change::EarlyDone(dot) => self.early_done(*dot),
+            Change::Head(head) => self.head(head),
+            Change::Sibling(sibling) => self.sibling(sibling),
+            Change::Record(record) => insert_record(&self.connection, record),
+            Change::AppBundle(app, committed) => self.app_bundle(app, committed),
+            Change::Quarantine(item) => self.quarantine(item),
+        }
+    }
+
+    fn append(&mut self, append: &Append) -> Result<(), StoreError> {
+        let bundle = &append.bundle;
+        if append.bundle_seq <= self.cache.last {
+            return Err(StoreError::NotNext(bundle.dot));
+        }
+        let source = self.cache.sources.advance(&self.connection, append)?;
+        self.cache.last = append.bundle_seq;
+        let sql = "INSERT INTO log (bundle_seq, source, seq, hash, at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        self.connection.prepare_cached(sql)?.execute((
+            int(append.bundle_seq.0),
+            source,
+            int(bundle.dot.seq.0),
+            bundle.hash.0,
+            int(append.at.0),
+            bundle.bytes.as_ref(),
+        ))?;
+        if let Some((app, content)) = &append.app {
+            let (dot, bundle_seq) = (Some(bundle.dot), append.bundle_seq);
+            self.app_bundle(app, &Committed { dot, bundle_seq, content: *content })?;
+        }
+        let stamp = bundle.body.as_ref().map_or(Stamp::default(), |body| body.stamp);
+        let origin = Origin { source, dot: bundle.dot, stamp, context: &append.context, place: append.bundle_seq };
+        bundle.ops().iter().try_for_each(|op| self.take_effect(&origin, op))
+    }
+
+    fn take_effect(&mut self, origin: &Origin<'_>, op: &Op) -> Result<(), StoreError> {
+        let meaning = op.meaning();
+        let cache = &mut self.cache;
+        let (connection, sources, collections) = (&self.connection, &cache.sources, &mut cache.collections);
+        let timed =
+            |at_us| Timed { at_us: merge::time_or_stamp(at_us, origin.stamp), stamp: origin.stamp, dot: origin.dot };
+        match meaning {
+            Meaning::RecordPut => {
+                let mut registers = Registers { connection, sources, collections, next_row: &mut cache.next_row };
+                registers.write(origin, op, Some(merge::LIVE))
+            }
+            Meaning::RecordDelete => {
+                let mut registers = Registers { connection, sources, collections, next_row: &mut cache.next_row };
+                registers.write(origin, op, None)
+            }
+            Meaning::MessagePost(body) => {
+                let mut messages = Messages::new(connection, sources, collections, &mut cache.conversations)?;
+                messages.post(origin, &op.key, &op.payload, &body)
+            }
+            Meaning::MessageStatus(level, at_us) => {
+                let mut messages = Messages::new(connection, sources, collections, &mut cache.conversations)?;
+                messages.status(&op.key, level, timed(at_us), origin)
+            }
+            Meaning::MessageDelete(at_us) => {
+                let mut messages = Messages::new(connection, sources, collections, &mut cache.conversations)?;
+                messages.delete(&op.key, timed(at_us), origin)
+            }
+            // Kept in the log, where a newer version finds it; an invalid op never means anything.
+            Meaning::Unknown | Meaning::Invalid(_) => Ok(()),
+        }
+    }
+
+    fn early(&self, device: DeviceId, bundle: &Bundle) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO early (source, seq, device, prev, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let dot = (bundle.dot.source.0, int(bundle.dot.seq.0));
+        let columns = (dot.0, dot.1, device.0, bundle.prev.0, bundle.bytes.as_ref());
+        self.connection.prepare_cached(sql)?.execute(columns)?;
+        Ok(())
+    }
+
+    fn early_done(&self, dot: Dot) -> Result<(), StoreError> {
+        let sql = "DELETE FROM early WHERE source = ?1 AND seq = ?2";
+        self.connection.prepare_cached(sql)?.execute((dot.source.0, int(dot.seq.0)))?;
+        Ok(())
+    }
+
+    fn head(&self, signed: &SignedHead) -> Result<(), StoreError> {
+        let sql = "INSERT INTO head (source, seq, hash, device, signature) VALUES (?1, ?2, ?3, ?4, ?5)
+                   ON CONFLICT DO NOTHING";
+        let head = signed.head;
+        let columns = (signed.source.0, int(head.seq.0), head.hash.0, signed.device.0, signed.signature.as_ref());
+        self.connection.prepare_cached(sql)?.execute(columns)?;
+        Ok(())
+    }
+
+    fn sibling(&self, sibling: &SavedSibling) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO sibling (device, generation, vector, heard, prekey_slot, prekey, epoch)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        self.connection.prepare_cached(sql)?.execute((
+            sibling.device.0,
+            int(sibling.receipt.generation),
+            vector_to_bytes(&sibling.receipt.vector),
+            int(sibling.heard.0),
+            sibling.prekey.as_ref().map(|prekey| prekey.slot),
+            sibling.prekey.as_ref().map(|prekey| prekey.public.as_ref()),
+            sibling.epoch,
+        ))?;
+        Ok(())
+    }
+
+    fn app_bundle(&self, app: &AppBundle, committed: &Committed) -> Result<(), StoreError> {
+        let Hash(content) = committed.content;
+        let source = match committed.dot {
+            Some(dot) => Some(self.cache.sources.idx(dot.source).ok_or(StoreError::NotNext(dot))?),
+            None => None,
+        };
+        let sql = "INSERT INTO app_bundle (app, id, bundle_seq, source, seq, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let seq = committed.dot.map(|dot| int(dot.seq.0));
+        let columns = (&app.source, int(app.id), int(committed.bundle_seq.0), source, seq, content);
+        self.connection.prepare_cached(sql)?.execute(columns)?;
+        Ok(())
+    }
+
+    fn quarantine(&self, item: &Quarantined) -> Result<(), StoreError> {
+        let kept = item.bytes.get(..QUARANTINE_BYTES).unwrap_or(&item.bytes);
+        let reason: String = item.reason.chars().take(QUARANTINE_REASON).collect();
+        let sql = "INSERT INTO quarantine (at, reason, bytes) VALUES (?1, ?2, ?3)";
+        self.connection.prepare_cached(sql)?.execute((int(item.at.0), reason, kept))?;
+        let drop = "DELETE FROM quarantine WHERE idx <= ?1";
+        let oldest = self.connection.last_insert_rowid() - QUARANTINE_ROWS;
+        self.connection.prepare_cached(drop)?.execute((oldest,))?;
+        Ok(())
+    }
+}
+
+/// Keeps a verified roster record.
+pub(super) fn insert_record(connection: &Connection, record: &SignedRecord) -> Result<(), StoreError> {
+    let sql = "INSERT INTO roster_record (id, bytes, signature) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    let columns = (record.id().0, record.bytes.as_ref(), record.signature.as_ref());
+    connection.prepare_cached(sql)?.execute(columns)?;
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Records: puts and deletions take effect on registers, by [`merge`].
+//!
+//! A record has one register for existence ([`merge::EXISTENCE`]) and one for each field ever written. A put writes existence and
+//! the fields it names; a deletion writes existence alone, so the fields keep their dots and a later put shows the surviving
+//! ones again. Every write that is held is a leaf of its collection's digest sum.
+//!
+//! **The short path.** A row that is inserted has no earlier writes: nothing is read, nothing compared. That is what a bulk
+//! import consists of.
+
+use std::borrow::Cow;
+
+use rusqlite::Connection;
+
+use kinfolk_core::digest;
+use kinfolk_core::ids::{Dot, Hash};
+use kinfolk_core::merge::{self, Write};
+use kinfolk_core::op::Op;
+use kinfolk_core::value::Value;
+
+use super::collections::{Collection, Collections};
+use super::convert::{int, uint};
+use super::sources::Sources;
+use super::{Origin, StoreError};
+use kinfolk_core::clock::Stamp;
+
+/// The tables of records with what is known of them in memory.
+pub(super) struct Registers<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) sources: &'a Sources,
+    pub(super) collections: &'a mut Collections,
+    pub(super) next_row: &'a mut i64,
+}
+
+impl Registers<'_> {
+    /// Writes existence (`Some` live, `None` deleted) and the fields of `op`.
+    pub(super) fn write(&mut self, origin: &Origin<'_>, op: &Op, existence: Option<&[u8]>) -> Result<(), StoreError> {
+        let entity = digest::entity(&op.collection, &op.key);
+        let collection = self.collections.enter(self.connection, &op.collection)?;
+        let live = existence.is_some();
+        let insert = "INSERT INTO row (collection, key, idx, live, conflicts, version) VALUES (?1, ?2, ?3, ?4, 0, ?5)
+                      ON CONFLICT DO NOTHING";
+        let key = (collection.idx, &op.key, *self.next_row, live, int(origin.place.0));
+        let is_new = self.connection.prepare_cached(insert)?.execute(key)? == 1;
+
+        let field_values = op
+            .fields
+            .iter()
+            .map(|field| (field.name.as_str(), field.value.as_ref().map(|value| Cow::Owned(Value::to_bytes(value)))));
+        let writes = std::iter::once((merge::EXISTENCE, existence.map(Cow::Borrowed))).chain(field_values);
+
+        if is_new {
+            for (field, value) in writes {
+                insert_write(self.connection, collection, *self.next_row, entity, field, origin, value.as_deref())?;
+            }
+            collection.live += i64::from(live);
+            *self.next_row += 1;
+            return Ok(());
+        }
+
+        let select = "SELECT idx, live, conflicts FROM row WHERE collection = ?1 AND key = ?2";
+        let (row, was_live, mut conflicts): (i64, bool, i64) = self
+            .connection
+            .prepare_cached(select)?
+            .query_row((collection.idx, &op.key), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let mut is_live = was_live;
+        for (field, value) in writes {
+            let mut register = read_register(self.connection, self.sources, row, field)?;
+            conflicts -= i64::from(merge::in_conflict(&register));
+            let (superseded, kept): (Vec<_>, Vec<_>) =
+                register.drain(..).partition(|held| merge::superseded(held.dot, origin.dot, origin.context));
+            for held in superseded {
+                remove_write(self.connection, self.sources, collection, row, entity, field, &held)?;
+            }
+            insert_write(self.connection, collection, row, entity, field, origin, value.as_deref())?;
+            register.extend(kept);
+            register.push(Write { dot: origin.dot, stamp: origin.stamp, value: value.map(Cow::into_owned) });
+            conflicts += i64::from(merge::in_conflict(&register));
+            if field == merge::EXISTENCE {
+                is_live = merge::shown(&register).is_some_and(|shown| shown.value.is_some());
+            }
+        }
+        collection.live += i64::from(is_live) - i64::from(was_live);
+        let update = "UPDATE row SET live = ?3, conflicts = ?4, version = ?5 WHERE collection = ?1 AND key = ?2";
+        let row = (collection.idx, &op.key, is_live, conflicts, int(origin.place.0));
+        self.connection.prepare_cached(update)?.execute(row)?;
+        Ok(())
+    }
+}
+
+/// All writes of one register.
+fn read_register(connection: &Connection, sources: &Sources, row: i64, field: &str) -> Result<Vec<Write>, StoreError> {
+    let sql = "SELECT source, seq, stamp, value FROM write WHERE row = ?1 AND field = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query((row, field))?;
+    let mut register = Vec::new();
+    while let Some(row) = rows.next()? {
+        register.push(Write {
+            dot: sources.dot(row.get(0)?, row.get(1)?)?,
+            stamp: Stamp(uint(row.get(2)?)),
+            value: row.get(3)?,
+        });
+    }
+    Ok(register)
+}
+
+fn insert_write(
+    connection: &Connection,
+    collection: &mut Collection,
+    row: i64,
+    entity: Hash,
+    field: &str,
+    origin: &Origin<'_>,
+    value: Option<&[u8]>,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO write (row, field, source, seq, stamp, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let columns = (row, field, origin.source, int(origin.dot.seq.0), int(origin.stamp.0), value);
+    connection.prepare_cached(sql)?.execute(columns)?;
+    collection.sum.add(digest::leaf(entity, field, origin.dot, origin.stamp, merge::value_hash(value)));
+    Ok(())
+}
+
+fn remove_write(
+    connection: &Connection,
+    sources: &Sources,
+    collection: &mut Collection,
+    row: i64,
+    entity: Hash,
+    field: &str,
+    held: &Write,
+) -> Result<(), StoreError> {
+    let Write { dot: Dot { source, .. }, stamp, .. } = *held;
+    let sql = "DELETE FROM write WHERE row = ?1 AND field = ?2 AND source = ?3";
+    connection.prepare_cached(sql)?.execute((row, field, sources.idx(source)))?;
+    collection.sum.remove(digest::leaf(entity, field, held.dot, stamp, held.value_hash()));
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The store's rules as sentences. Devices here are an [`Author`], which writes bundles as an engine would, and a [`Store`].
+
+mod author;
+mod convergence;
+mod durability;
+mod messages;
+mod records;
+
+use std::path::Path;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use self::author::{Author, Written};
+use super::*;
+use kinfolk_core::ids::Millis;
+use kinfolk_core::step::Append;
+
+/// A store in a directory of its own.
+struct Home {
+    store: Store,
+    dir: TempDir,
+}
+
+const KEY: [u8; 32] = [0x5A; 32];
+
+fn key() -> DbKey {
+    DbKey::new(KEY)
+}
+
+fn new_device(n: u8) -> NewDevice {
+    let record = SignedRecord { bytes: Bytes::from_static(b"genesis"), signature: Bytes::from_static(&[1; 64]) };
+    NewDevice {
+        me: DeviceId([n; 16]),
+        source: SourceId([n; 16]),
+        generation: 1,
+        roster: Hash([9; 32]),
+        records: vec![record],
+        epoch: 3,
+        prekey: Prekey { slot: 2, public: Bytes::from_static(&[4; 1216]) },
+    }
+}
+
+impl Home {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let store = Store::create(dir.path(), &key(), &new_device(1)).unwrap();
+        Self { store, dir }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Closes and opens again.
+    fn reopen(self) -> Self {
+        let Self { store, dir } = self;
+        drop(store);
+        let store = Store::open(dir.path(), &key()).unwrap();
+        Self { store, dir }
+    }
+
+    /// Applies and commits, each bundle at the next place.
+    fn take(&mut self, bundles: &[&Written]) {
+        self.store.begin().unwrap();
+        for written in bundles {
+            self.store.apply(&append(&self.store, written)).unwrap();
+        }
+        self.store.commit().unwrap();
+    }
+
+    /// One number out of the database.
+    fn count(&self, sql: &str) -> i64 {
+        self.store.connection.query_row(sql, (), |row| row.get(0)).unwrap()
+    }
+
+    fn text(&self, sql: &str) -> String {
+        self.store.connection.query_row(sql, (), |row| row.get(0)).unwrap()
+    }
+}
+
+fn append(store: &Store, written: &Written) -> Change {
+    Change::Append(Append {
+        bundle: written.bundle.clone(),
+        device: written.device,
+        bundle_seq: store.bundle_seq().next(),
+        context: written.context.clone(),
+        at: Millis(1_000),
+        app: None,
+    })
+}
