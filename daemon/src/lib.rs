@@ -1,4 +1,5 @@
 //! kinfolkd: the library that the daemon and `kin` enter.
 
+pub mod relay;
 pub mod seal;
 pub mod store;
