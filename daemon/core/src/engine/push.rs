@@ -115,10 +115,12 @@ fn effective(push: Push) -> Result<(Vec<Op>, Vec<bool>), Refusal> {
         }
         let changes = match meaning {
             Meaning::RecordPut => put(&mut op, row, index)?,
-            Meaning::RecordDelete => row.ok_or(Refusal::NotFound { index })?.live,
+            // A record that was never here is gone already.
+            Meaning::RecordDelete => row.is_some_and(|row| row.live),
             Meaning::MessagePost(_) => post(&op, message, index)?,
             Meaning::MessageStatus(level, at_us) => {
-                posted.contains(&op.key) || status(message.ok_or(Refusal::NotFound { index })?, level, at_us)
+                let known = message.or_else(|| posted.contains(&op.key).then(MessageFact::default));
+                status(known.ok_or(Refusal::NotFound { index })?, level, at_us)
             }
             Meaning::MessageDelete(at_us) => {
                 let known = message.or_else(|| posted.contains(&op.key).then(MessageFact::default));
@@ -167,4 +169,47 @@ fn status(known: MessageFact, level: Level, at_us: Option<i64>) -> bool {
         Level::Read => read,
     };
     known.deleted_us.is_none() && reached.is_none_or(|known| at_us.is_some_and(|at| at > known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Hash;
+    use crate::op::MessageBody;
+    use crate::step::CallId;
+
+    #[test]
+    fn deleting_a_record_that_is_not_there_changes_nothing() {
+        let gone = RowFact { live: false, fields: vec!["title".into()] };
+        for row in [None, Some(gone)] {
+            let (ops, changed) = effective(one(Op::record_delete("notes", "a"), Fact::Row(row))).unwrap();
+            assert_eq!((ops, changed), (vec![], vec![false]));
+        }
+        let there = RowFact { live: true, fields: vec![] };
+        let op = Op::record_delete("notes", "a");
+        let (ops, changed) = effective(one(op.clone(), Fact::Row(Some(there)))).unwrap();
+        assert_eq!((ops, changed), (vec![op], vec![true]));
+    }
+
+    #[test]
+    fn a_message_posted_again_with_a_status_it_has_reached_changes_nothing() {
+        let post = Op::message_post("m", &MessageBody { conversation: "c".into(), ..MessageBody::default() });
+        let read = Op::message_status("m", Level::Read, Some(5));
+        let known =
+            MessageFact { content: Some(Hash::of(&post.payload)), levels: [None, None, Some(5)], deleted_us: None };
+        let fact = |message: Option<&MessageFact>| Fact::Message(message.cloned());
+        let push = |message| Push {
+            call: CallId(1),
+            ops: vec![post.clone(), read.clone()],
+            app: None,
+            facts: vec![fact(message), fact(message)],
+            app_fact: None,
+        };
+        assert_eq!(effective(push(Some(&known))).unwrap(), (vec![], vec![false, false]));
+        assert_eq!(effective(push(None)).unwrap(), (vec![post.clone(), read.clone()], vec![true, true]));
+    }
+
+    fn one(op: Op, fact: Fact) -> Push {
+        Push { call: CallId(1), ops: vec![op], app: None, facts: vec![fact], app_fact: None }
+    }
 }
