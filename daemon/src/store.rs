@@ -25,6 +25,7 @@ mod keep;
 mod key;
 mod messages;
 mod open;
+mod reader;
 mod registers;
 mod restore;
 mod schema;
@@ -45,6 +46,9 @@ pub use self::error::StoreError;
 pub use self::keep::SavedRelay;
 pub use self::key::DbKey;
 pub use self::open::DATABASE_FILE;
+pub use self::reader::{
+    ConversationView, Counts, Exported, Hit, LoggedBundle, MAX_PAGE, MessageView, Piece, Reader, RecordView, Stretch,
+};
 
 use self::apply::Origin;
 use self::collections::Collections;

@@ -15,6 +15,11 @@ pub(super) fn uint(number: i64) -> u64 {
     number.cast_unsigned()
 }
 
+/// A page size as SQLite takes it.
+pub(super) fn limit(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 /// Source 16 · position 8, big-endian · hash 32.
 const ENTRY: usize = SourceId::LEN + 8 + Hash::LEN;
 

@@ -4,6 +4,7 @@ mod author;
 mod convergence;
 mod durability;
 mod messages;
+mod reading;
 mod records;
 
 use std::path::Path;
@@ -67,6 +68,10 @@ impl Home {
             self.store.apply(&append(&self.store, written)).unwrap();
         }
         self.store.commit().unwrap();
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::open(self.path(), &key()).unwrap()
     }
 
     /// One number out of the database.

@@ -153,7 +153,7 @@ CREATE TABLE conversation (
   last_us INTEGER,
   last INTEGER
 ) STRICT;
-CREATE INDEX conversation_order ON conversation (last_us, name);
+CREATE INDEX conversation_order ON conversation (last_us DESC, name);
 
 -- Messages. Those of which only a status has come have no conversation and no payload.
 CREATE TABLE message (

@@ -1,0 +1,129 @@
+//! Reads: what apps, status and relay workers ask, answered past the driver.
+//!
+//! A [`Reader`] is a small pool of read-only connections that threads share. Each call runs in one read transaction: it sees one
+//! moment, the last commit before it began, and neither waits for the writer nor holds it up (WAL). What a call returns is
+//! plain values; nothing borrows from the pool.
+//!
+//! Pages go by keys, not by offsets: the caller names the last thing it has, and what arrives meanwhile neither repeats nor
+//! hides anything older.
+
+mod bundles;
+mod conversations;
+mod counts;
+mod export;
+mod query;
+mod records;
+mod runs;
+mod search;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+pub use self::bundles::LoggedBundle;
+pub use self::conversations::{ConversationView, MessageView};
+pub use self::counts::Counts;
+pub use self::export::Exported;
+pub use self::records::RecordView;
+pub use self::runs::Stretch;
+pub use self::search::{Hit, Piece};
+
+use super::open::{self, Access};
+use super::{DbKey, StoreError};
+
+/// Most items of one page.
+pub const MAX_PAGE: usize = 1_000;
+
+/// Connections open at one time. Further callers wait their turn.
+const MAX_CONNECTIONS: usize = 4;
+/// Connections kept open when nobody reads: the one after it costs about a millisecond.
+const IDLE_CONNECTIONS: usize = 2;
+
+/// Answers reads. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Reader(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    dir: PathBuf,
+    key: DbKey,
+    state: Mutex<State>,
+    returned: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    idle: Vec<Connection>,
+    in_use: usize,
+}
+
+impl Reader {
+    /// Reads the database in `dir`, which a [`super::Store`] has opened and so brought up to date.
+    ///
+    /// # Errors
+    /// Those of [`super::Store::open`].
+    pub fn open(dir: &Path, key: &DbKey) -> Result<Self, StoreError> {
+        let first = open::open(dir, key, Access::Read)?;
+        let state = Mutex::new(State { idle: vec![first], in_use: 0 });
+        Ok(Self(Arc::new(Pool { dir: dir.to_owned(), key: key.clone(), state, returned: Condvar::new() })))
+    }
+
+    /// Runs `read` on a connection of the pool, in one read transaction.
+    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let lease = Lease::take(&self.0)?;
+        let transaction = lease.connection()?.unchecked_transaction()?;
+        read(&transaction)
+    }
+}
+
+/// A connection on loan; comes back when dropped, also by a panic.
+struct Lease<'p> {
+    pool: &'p Pool,
+    connection: Option<Connection>,
+}
+
+impl<'p> Lease<'p> {
+    fn take(pool: &'p Pool) -> Result<Self, StoreError> {
+        let mut state = pool.lock();
+        while state.in_use >= MAX_CONNECTIONS {
+            state = pool.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.in_use += 1;
+        let idle = state.idle.pop();
+        drop(state);
+        let mut lease = Self { pool, connection: idle };
+        if lease.connection.is_none() {
+            lease.connection = Some(open::open(&pool.dir, &pool.key, Access::Read)?);
+        }
+        Ok(lease)
+    }
+
+    fn connection(&self) -> Result<&Connection, StoreError> {
+        self.connection.as_ref().ok_or(StoreError::Transaction("a lease has a connection"))
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pool.lock();
+        state.in_use -= 1;
+        let spare = match self.connection.take() {
+            Some(connection) if state.idle.len() < IDLE_CONNECTIONS => {
+                state.idle.push(connection);
+                None
+            }
+            other => other,
+        };
+        drop(state);
+        self.pool.returned.notify_one();
+        drop(spare);
+    }
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock is held cannot leave the lists half-changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,69 @@
+//! The log in this device's order, for watches.
+
+use bytes::Bytes;
+
+use kinfolk_core::bundle::Bundle;
+use kinfolk_core::clock::Stamp;
+use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash, Millis, Seq, SourceId};
+use kinfolk_core::op::Op;
+
+use super::{MAX_PAGE, Reader};
+use crate::store::StoreError;
+use crate::store::convert::{int, limit, uint};
+
+/// A bundle as it was applied here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedBundle {
+    /// Its place in this device's order.
+    pub bundle_seq: BundleSeq,
+    /// Its name.
+    pub dot: Dot,
+    /// Who wrote it.
+    pub device: DeviceId,
+    /// When it was written; zero when its body is unreadable.
+    pub stamp: Stamp,
+    /// When it was committed here, by the wall clock.
+    pub at: Millis,
+    /// What it says; nothing when its body is unreadable or its stamp invalid.
+    pub ops: Vec<Op>,
+}
+
+impl Reader {
+    /// Bundles after `after`, in order: at most `most` (and at most [`MAX_PAGE`]), and no more than make `max_bytes` of
+    /// bodies, but at least one if there is one.
+    pub fn bundles_after(
+        &self,
+        after: BundleSeq,
+        most: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<LoggedBundle>, StoreError> {
+        self.with(|connection| {
+            let sql = "SELECT l.bundle_seq, s.id, l.seq, s.device, l.at, l.body FROM log l
+                       JOIN source s ON s.idx = l.source WHERE l.bundle_seq > ?1 ORDER BY l.bundle_seq LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query((int(after.0), limit(most.min(MAX_PAGE))))?;
+            let mut bundles = Vec::new();
+            let mut bytes = 0;
+            while let Some(row) = rows.next()? {
+                let body = row.get_ref(5)?.as_blob().unwrap_or_default();
+                bytes += body.len();
+                if bytes > max_bytes && !bundles.is_empty() {
+                    break;
+                }
+                let dot = Dot { source: SourceId(row.get(1)?), seq: Seq(uint(row.get(2)?)) };
+                // Only the body is wanted: what chain it stands in does not matter here.
+                let bundle = Bundle::rebuild(dot, Hash::default(), Bytes::copy_from_slice(body));
+                let bundle = bundle.map_err(|_| StoreError::Damaged("a bundle is too large"))?;
+                bundles.push(LoggedBundle {
+                    bundle_seq: BundleSeq(uint(row.get(0)?)),
+                    dot,
+                    device: DeviceId(row.get(3)?),
+                    stamp: bundle.body.as_ref().map_or(Stamp::default(), |body| body.stamp),
+                    at: Millis(uint(row.get(4)?)),
+                    ops: bundle.ops().to_vec(),
+                });
+            }
+            Ok(bundles)
+        })
+    }
+}

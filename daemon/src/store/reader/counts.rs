@@ -1,0 +1,65 @@
+//! Numbers and digests for `status` and `compare`.
+
+use kinfolk_core::ids::{BundleSeq, Hash};
+
+use super::Reader;
+use crate::store::StoreError;
+use crate::store::collections::Collections;
+use crate::store::convert::uint;
+
+/// What there is, in numbers.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Registers of records in which concurrent writes disagree.
+    pub conflicts: u64,
+    /// Messages of which different contents were posted under one id.
+    pub differing_messages: u64,
+    /// What is in quarantine.
+    pub quarantine: u64,
+    /// What ever came into quarantine.
+    pub quarantine_ever: u64,
+    /// Conversations with messages.
+    pub conversations: u64,
+    /// Messages that are not deleted.
+    pub messages: u64,
+    /// Records that exist.
+    pub records: u64,
+    /// The last place given out in this device's order.
+    pub bundle_seq: BundleSeq,
+}
+
+impl Reader {
+    /// Counts. Costs what conversations, conflicts and collections cost to go through, not what messages or records would.
+    pub fn counts(&self) -> Result<Counts, StoreError> {
+        let sql = "SELECT
+             (SELECT coalesce(sum(conflicts), 0) FROM row WHERE conflicts > 0),
+             (SELECT count(DISTINCT message) FROM message_variant),
+             (SELECT count(*) FROM quarantine),
+             (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'quarantine'),
+             (SELECT count(*) FROM conversation),
+             (SELECT coalesce(sum(messages), 0) FROM conversation),
+             (SELECT coalesce(sum(live), 0) FROM collection),
+             (SELECT coalesce(max(bundle_seq), 0) FROM log)";
+        self.with(|connection| {
+            let counts = connection.prepare_cached(sql)?.query_row((), |row| {
+                let number = |column| row.get(column).map(uint);
+                Ok(Counts {
+                    conflicts: number(0)?,
+                    differing_messages: number(1)?,
+                    quarantine: number(2)?,
+                    quarantine_ever: number(3)?,
+                    conversations: number(4)?,
+                    messages: number(5)?,
+                    records: number(6)?,
+                    bundle_seq: BundleSeq(number(7)?),
+                })
+            })?;
+            Ok(counts)
+        })
+    }
+
+    /// The state digest of the last commit.
+    pub fn digest(&self) -> Result<Hash, StoreError> {
+        self.with(|connection| Collections::load(connection).map(|collections| collections.digest()))
+    }
+}

@@ -1,0 +1,368 @@
+//! What readers see.
+
+use std::ops::ControlFlow;
+
+use super::*;
+use kinfolk_core::bundle::Bundle;
+use kinfolk_core::ids::Seq;
+use kinfolk_core::merge;
+use kinfolk_core::op::{Level, MessageBody, Op};
+use kinfolk_core::parcel::SignedHead;
+use kinfolk_core::step::{Quarantined, RunRequest};
+use kinfolk_core::value::Value;
+
+fn put(collection: &str, key: &str, fields: &[(&str, i64)]) -> Op {
+    let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), Some(Value::int(*value)))).collect();
+    Op::record_put(collection, key, fields)
+}
+
+fn post(conversation: &str, id: &str, text: &str, at_us: i64) -> Op {
+    let (conversation, text) = (conversation.to_owned(), text.to_owned());
+    let sender = "Ada".to_owned();
+    Op::message_post(id, &MessageBody { conversation, text, sender, created_us: Some(at_us), ..MessageBody::default() })
+}
+
+fn ids(messages: &[MessageView]) -> Vec<&str> {
+    messages.iter().map(|message| message.id.as_str()).collect()
+}
+
+fn keys(records: &[RecordView]) -> Vec<&str> {
+    records.iter().map(|record| record.key.as_str()).collect()
+}
+
+#[test]
+fn a_reader_sees_what_is_committed_and_only_that() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let reader = home.reader();
+    home.store.begin().unwrap();
+    home.store.apply(&append(&home.store, &a.write(vec![put("notes", "a", &[])]))).unwrap();
+    assert_eq!(reader.record("notes", "a").unwrap(), None);
+    assert_ne!(reader.digest().unwrap(), home.store.digest());
+    home.store.commit().unwrap();
+    assert!(reader.record("notes", "a").unwrap().is_some());
+    assert_eq!(reader.digest().unwrap(), home.store.digest());
+}
+
+#[test]
+fn reading_from_many_threads_never_blocks_the_writer() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let reader = home.reader();
+    home.take(&[&a.write(vec![put("notes", "a", &[("n", 0)])])]);
+    // More readers than connections, each inside its transaction while the writer commits.
+    std::thread::scope(|scope| {
+        for _ in 0..9 {
+            let reader = reader.clone();
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    let mut seen = Vec::new();
+                    let all = reader.export(|item| {
+                        seen.push(item);
+                        ControlFlow::Continue(())
+                    });
+                    all.unwrap();
+                    assert_eq!(seen.len(), 1);
+                }
+            });
+        }
+        for n in 1..30 {
+            home.take(&[&a.write(vec![put("notes", "a", &[("n", n)])])]);
+        }
+    });
+    assert_eq!(reader.record("notes", "a").unwrap().unwrap().fields, [("n".to_owned(), Value::int(29))]);
+}
+
+#[test]
+fn a_reader_cannot_write() {
+    let home = Home::new();
+    let connection = open::open(home.path(), &key(), Access::Read).unwrap();
+    let refused = connection.execute("DELETE FROM device", ());
+    assert_eq!(refused.unwrap_err().sqlite_error_code(), Some(rusqlite::ErrorCode::ReadOnly));
+}
+
+#[test]
+fn a_record_shows_its_fields_its_last_change_and_its_conflicts() {
+    let (mut home, mut a, mut b) = (Home::new(), Author::new(1, 100), Author::new(2, 50));
+    let reader = home.reader();
+    let one = a.write(vec![put("notes", "a", &[("y", 1), ("x", 1)])]);
+    let two = b.write(vec![put("notes", "a", &[("y", 2)])]);
+    home.take(&[&one, &two]);
+    let record = reader.record("notes", "a").unwrap().unwrap();
+    assert_eq!(record.fields, [("x".to_owned(), Value::int(1)), ("y".to_owned(), Value::int(1))]);
+    assert_eq!(record.conflicts, ["y"]);
+    assert_eq!(record.row_version, BundleSeq(2));
+    assert_eq!(reader.counts().unwrap().conflicts, 1);
+    let gone = b.write(vec![Op::record_delete("notes", "a")]);
+    home.take(&[&gone]);
+    let record = reader.record("notes", "a").unwrap().unwrap();
+    assert_eq!(record.conflicts, [merge::EXISTENCE, "y"], "the deletion had not seen the first edit");
+    a.see(&two);
+    a.see(&gone);
+    home.take(&[&a.write(vec![Op::record_delete("notes", "a")])]);
+    assert_eq!(reader.record("notes", "a").unwrap(), None);
+}
+
+#[test]
+fn records_come_in_pages_by_prefix_and_key() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let reader = home.reader();
+    let ops = ["a", "b/1", "b/2", "b/3", "c"].map(|key| put("notes", key, &[]));
+    let ops = [ops.to_vec(), vec![put("other", "b/2", &[]), Op::record_delete("notes", "b/2")]].concat();
+    home.take(&[&a.write(ops)]);
+    let page = |prefix, after, most| {
+        let page = reader.records("notes", prefix, after, most).unwrap();
+        keys(&page).join(" ")
+    };
+    assert_eq!(page("", None, 10), "a b/1 b/3 c");
+    assert_eq!(page("b/", None, 10), "b/1 b/3");
+    assert_eq!(page("b/", None, 1), "b/1");
+    assert_eq!(page("b/", Some("b/1"), 10), "b/3");
+    assert_eq!(page("b/", Some("a"), 1), "b/1");
+    assert_eq!(page("", Some("c"), 10), "");
+    assert_eq!(reader.collections().unwrap(), [("notes".to_owned(), 4), ("other".to_owned(), 1)]);
+}
+
+#[test]
+fn messages_come_newest_first_in_pages_that_neither_repeat_nor_skip() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let reader = home.reader();
+    let ops = vec![post("c", "m2", "", 20), post("c", "m1", "", 10), post("c", "m3", "", 20), post("d", "m4", "", 15)];
+    home.take(&[&a.write(ops)]);
+    let first = reader.messages("c", None, 2).unwrap();
+    assert_eq!(ids(&first), ["m3", "m2"]);
+    home.take(&[&a.write(vec![post("c", "m9", "", 30)])]);
+    let second = reader.messages("c", Some((first[1].created_us, &first[1].id)), 2).unwrap();
+    assert_eq!(ids(&second), ["m1"]);
+    assert_eq!(reader.messages("nowhere", None, 2).unwrap(), []);
+}
+
+#[test]
+fn a_message_tells_its_times_and_is_gone_after_its_deletion() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let reader = home.reader();
+    home.take(&[&a.write(vec![post("c", "m", "x", 5), Op::message_status("m", Level::Delivered, Some(7))])]);
+    let message = reader.message("m").unwrap().unwrap();
+    assert_eq!((message.created_us, message.levels), (5, [None, Some(7), None]));
+    assert!(message.is_unread());
+    home.take(&[&a.write(vec![Op::message_status("m", Level::Read, Some(9))])]);
+    let message = reader.message("m").unwrap().unwrap();
+    assert!(!message.is_unread());
+    assert_eq!(message.row_version, BundleSeq(2));
+    home.take(&[&a.write(vec![Op::message_delete("m", None), Op::message_status("early", Level::Read, None)])]);
+    assert_eq!(reader.message("m").unwrap(), None);
+    assert_eq!(reader.message("early").unwrap(), None, "only its status is here");
+}
+
+#[test]
+fn conversations_come_with_the_newest_message_first() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let reader = home.reader();
+    let ops = vec![post("c", "m1", "", 10), post("a", "m2", "", 20), post("b", "m3", "", 20), post("c", "m4", "", 5)];
+    home.take(&[&a.write(ops)]);
+    let all = reader.conversations(None, 10).unwrap();
+    let names: Vec<_> = all.iter().map(|c| (c.name.as_str(), c.messages, c.unread, c.last.id.as_str())).collect();
+    assert_eq!(names, [("a", 1, 1, "m2"), ("b", 1, 1, "m3"), ("c", 2, 2, "m1")]);
+    let rest = reader.conversations(Some((20, "a")), 1).unwrap();
+    assert_eq!(rest, all[1..2]);
+    assert_eq!(reader.conversation("c").unwrap().as_ref(), all.get(2));
+    assert_eq!(reader.conversation("nowhere").unwrap(), None);
+}
+
+#[test]
+fn a_search_finds_words_phrases_and_beginnings_in_text_and_sender() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let reader = home.reader();
+    let ops = vec![
+        post("c", "m1", "red wine from Köln", 1),
+        post("c", "m2", "wine, not red; see NEAR(a b)", 2),
+        post("d", "m3", "a winery", 3),
+    ];
+    home.take(&[&a.write(ops)]);
+    let found = |typed, conversation| {
+        let hits = reader.search(typed, conversation, None, 10).unwrap();
+        hits.into_iter().map(|hit| hit.message.id).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(found("wine", None), "m2 m1", "newest first");
+    assert_eq!(found("red wine", None), "m2 m1");
+    assert_eq!(found("\"red wine\"", None), "m1");
+    assert_eq!(found("wine*", None), "m3 m2 m1");
+    assert_eq!(found("wine*", Some("d")), "m3");
+    assert_eq!(found("KOLN", None), "m1");
+    assert_eq!(found("ada", Some("c")), "m2 m1");
+    assert_eq!(found("NEAR(a b)", None), "m2");
+    for nothing in ["", "\"", "*", "cheese", "place:1", "(", "wine NOT red AND"] {
+        assert_eq!(found(nothing, None), "", "{nothing}");
+    }
+    assert_eq!(found("wine", Some("nowhere")), "");
+    let second = reader.search("wine", None, Some(reader.search("wine", None, None, 1).unwrap()[0].place), 10).unwrap();
+    assert_eq!(second[0].message.id, "m1");
+}
+
+#[test]
+fn a_snippet_shows_what_matched() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let text = format!("{}the red wine {}", "before ".repeat(40), "after ".repeat(40));
+    home.take(&[&a.write(vec![post("c", "m", &text, 1)])]);
+    let hit = home.reader().search("red", None, None, 1).unwrap().remove(0);
+    let matched: Vec<_> = hit.snippet.iter().filter(|piece| piece.matched).collect();
+    assert_eq!(matched.len(), 1);
+    assert_eq!(matched[0].text, "red");
+    let whole: String = hit.snippet.iter().map(|piece| piece.text.as_str()).collect();
+    assert!(whole.contains("the red wine after") && whole.len() < text.len(), "{whole}");
+    assert!(whole.starts_with('…') && whole.ends_with('…'), "{whole}");
+}
+
+#[test]
+fn a_watch_gets_bundles_in_order_within_its_bounds() {
+    let (mut home, mut a, mut b) = (Home::new(), Author::new(1, 100), Author::new(2, 50));
+    let all = [a.write(vec![put("n", "a", &[])]), b.write(vec![put("n", "b", &[])]), a.write(vec![put("n", "c", &[])])];
+    home.take(&all.iter().collect::<Vec<_>>());
+    let reader = home.reader();
+    let places = |after, most, bytes| {
+        let bundles = reader.bundles_after(BundleSeq(after), most, bytes).unwrap();
+        bundles.iter().map(|bundle| bundle.bundle_seq.0).collect::<Vec<_>>()
+    };
+    assert_eq!(places(0, 10, 1 << 20), [1, 2, 3]);
+    assert_eq!(places(1, 1, 1 << 20), [2]);
+    assert_eq!(places(0, 10, 1), [1], "always at least one");
+    assert_eq!(places(3, 10, 1 << 20), [0_u64; 0]);
+    let second = reader.bundles_after(BundleSeq(1), 1, 1).unwrap().remove(0);
+    assert_eq!((second.dot, second.device), (all[1].bundle.dot, all[1].device));
+    assert_eq!(second.ops, all[1].bundle.ops());
+    assert_eq!(second.stamp, all[1].bundle.body.as_ref().unwrap().stamp);
+    assert_eq!(second.at, Millis(1_000));
+}
+
+/// Five bundles of source 2, heads signed at 2 and 4.
+fn signed_source() -> (Home, Vec<Bundle>) {
+    let (mut home, mut b) = (Home::new(), Author::new(2, 50));
+    let written: Vec<Written> = (0..5).map(|n| b.write(vec![put("n", "k", &[("n", n)])])).collect();
+    home.take(&written.iter().collect::<Vec<_>>());
+    home.store.begin().unwrap();
+    for seq in [2_u8, 4] {
+        let (device, bundle) = (written[0].device, &written[usize::from(seq) - 1].bundle);
+        let signature = Bytes::from(vec![seq; 64]);
+        let head = SignedHead { device, source: bundle.dot.source, head: bundle.head(), signature };
+        // A head that belongs to another history, and one by another device, are never used.
+        let other =
+            SignedHead { head: kinfolk_core::vector::Head { hash: Hash([0; 32]), ..head.head }, ..head.clone() };
+        let foreign = SignedHead { device: DeviceId([7; 16]), head: written[4].bundle.head(), ..head.clone() };
+        for head in [foreign, other, head] {
+            home.store.apply(&Change::Head(head)).unwrap();
+        }
+    }
+    home.store.commit().unwrap();
+    (home, written.into_iter().map(|written| written.bundle).collect())
+}
+
+fn request(after: u64, upto: u64) -> RunRequest {
+    RunRequest { device: DeviceId([2; 16]), source: SourceId([2; 16]), after: Seq(after), upto: Seq(upto) }
+}
+
+#[test]
+fn a_foreign_run_ends_at_the_last_signed_head_within_its_bounds() {
+    let (home, bundles) = signed_source();
+    let reader = home.reader();
+    let end = |after, upto, bytes| {
+        let stretch = reader.run(&request(after, upto), bytes, true).unwrap()?;
+        let last = &bundles[usize::try_from(stretch.head.seq.0).unwrap() - 1];
+        assert_eq!(stretch.head, last.head());
+        assert_eq!(stretch.run.prev, bundles[usize::try_from(after).unwrap()].prev);
+        assert_eq!(stretch.run.first, Seq(after + 1));
+        assert_eq!(u64::try_from(stretch.run.bodies.len()).unwrap(), stretch.head.seq.0 - after);
+        assert_eq!(stretch.run.bodies.last(), Some(&last.bytes));
+        assert_eq!(u64::from(stretch.run.signature[0]), stretch.head.seq.0);
+        Some(stretch.head.seq.0)
+    };
+    assert_eq!(end(0, 5, 1 << 20), Some(4));
+    assert_eq!(end(0, 3, 1 << 20), Some(2));
+    assert_eq!(end(0, 5, 1), Some(2), "a run cannot be cut before its first signed head");
+    assert_eq!(end(3, 5, 1 << 20), Some(4));
+    assert_eq!(end(4, 5, 1 << 20), None);
+    assert_eq!(end(0, 1, 1 << 20), None);
+}
+
+#[test]
+fn an_own_run_ends_anywhere_and_waits_for_its_signature() {
+    let (home, bundles) = signed_source();
+    let reader = home.reader();
+    let run = |after, upto, bytes| reader.run(&request(after, upto), bytes, false).unwrap();
+    let all = run(0, 99, 1 << 20).unwrap();
+    assert_eq!((all.head, all.run.bodies.len()), (bundles[4].head(), 5));
+    assert!(all.run.signature.is_empty());
+    assert_eq!(all.run.device, DeviceId([2; 16]));
+    assert_eq!(run(1, 3, 1 << 20).unwrap().head, bundles[2].head());
+    assert_eq!(run(1, 5, 1).unwrap().head, bundles[1].head(), "always at least one");
+    assert_eq!(run(5, 9, 1 << 20), None);
+    assert_eq!(run(7, 9, 1 << 20), None);
+    let nowhere = RunRequest { source: SourceId([6; 16]), ..request(0, 5) };
+    assert_eq!(reader.run(&nowhere, 1 << 20, false).unwrap(), None);
+}
+
+#[test]
+fn an_export_is_in_one_order_whatever_the_device() {
+    let (mut a, mut b) = (Author::new(1, 100), Author::new(2, 50));
+    let one = a.write(vec![post("d", "m1", "", 10), put("z", "k", &[("n", 1)]), post("c", "m2", "", 30)]);
+    let two = b.write(vec![put("y", "b", &[]), put("y", "a", &[]), post("c", "m0", "", 30), post("c", "m3", "", 20)]);
+    let (mut left, mut right) = (Home::new(), Home::new());
+    left.take(&[&one, &two]);
+    right.take(&[&two, &one]);
+    let exported = |home: &Home, most: usize| {
+        let mut names = Vec::new();
+        let all = home.reader().export(|item| {
+            names.push(match item {
+                Exported::Message(message) => format!("{}:{}", message.body.conversation, message.id),
+                Exported::Record(record) => format!("{}/{}", record.collection, record.key),
+            });
+            if names.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        all.unwrap();
+        names.join(" ")
+    };
+    assert_eq!(exported(&left, 99), "c:m3 c:m0 c:m2 d:m1 y/a y/b z/k");
+    assert_eq!(exported(&right, 99), exported(&left, 99));
+    assert_eq!(exported(&left, 5), "c:m3 c:m0 c:m2 d:m1 y/a");
+    assert_eq!(left.reader().content_digest().unwrap(), right.reader().content_digest().unwrap());
+    left.take(&[&a.write(vec![Op::message_status("m0", Level::Sent, Some(1))])]);
+    assert_ne!(left.reader().content_digest().unwrap(), right.reader().content_digest().unwrap());
+}
+
+#[test]
+fn an_export_reaches_past_one_page_of_records() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let count = MAX_PAGE * 2 + 1;
+    home.take(&[&a.write((0..count).map(|n| put("n", &format!("{n:06}"), &[])).collect())]);
+    let mut seen = Vec::new();
+    let all = home.reader().export(|item| {
+        if let Exported::Record(record) = item {
+            seen.push(record.key);
+        }
+        ControlFlow::Continue(())
+    });
+    all.unwrap();
+    assert!(seen.is_sorted());
+    assert_eq!(seen.len(), count);
+    assert_eq!(home.reader().records("n", "", None, usize::MAX).unwrap().len(), MAX_PAGE);
+}
+
+#[test]
+fn status_counts_what_there_is() {
+    let (mut home, mut a, mut b) = (Home::new(), Author::new(1, 100), Author::new(2, 50));
+    let one = a.write(vec![post("c", "m1", "x", 1), post("c", "m2", "", 1), put("n", "a", &[("n", 1)])]);
+    let two = b.write(vec![post("c", "m1", "y", 1), put("n", "a", &[("n", 2)]), put("n", "b", &[])]);
+    home.take(&[&one, &two]);
+    home.store.begin().unwrap();
+    let item = Quarantined { at: Millis(1), reason: "because".into(), bytes: Bytes::from_static(b"x") };
+    home.store.apply(&Change::Quarantine(item)).unwrap();
+    home.store.commit().unwrap();
+    let expected = Counts {
+        conflicts: 1,
+        differing_messages: 1,
+        quarantine: 1,
+        quarantine_ever: 1,
+        conversations: 1,
+        messages: 2,
+        records: 2,
+        bundle_seq: BundleSeq(2),
+    };
+    assert_eq!(home.reader().counts().unwrap(), expected);
+}
