@@ -47,7 +47,7 @@ mod suite;
 mod golden;
 #[cfg(test)]
 mod known_answers;
-#[cfg(test)]
+
 pub use envelope::{Keyring, OpenError, Opened, Recipient, SealError, Sender, open, seal};
 pub use group::{GroupId, GroupSecret, Mailbox};
 pub use identity::{Identity, SIGNATURE_LEN, SignatureError, verify_head, verify_join, verify_record};
