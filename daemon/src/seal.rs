@@ -44,6 +44,8 @@ mod label;
 mod suite;
 
 #[cfg(test)]
+mod foreign_bytes;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod known_answers;
