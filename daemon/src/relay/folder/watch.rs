@@ -16,17 +16,19 @@
 //! it only runs once a minute, to see that the folder is still there.
 
 mod bell;
+mod pace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
 use self::bell::Bell;
+use self::pace::{BUSY, IDLE, Pace};
 use super::entry::Name;
 use super::locality;
 use super::root::Root;
@@ -35,15 +37,6 @@ use crate::relay::backoff;
 use crate::relay::error::RelayError;
 use crate::relay::mail::Mailbox;
 use crate::relay::{WatchEvent, WatchStream};
-
-/// Time between polls right after news, where notifications are not to be trusted.
-const BUSY: Duration = Duration::from_millis(250);
-
-/// Time between polls when nothing happens.
-const IDLE: Duration = Duration::from_secs(5);
-
-/// Time between looks at the folder where notifications are to be trusted.
-const TRUSTED: Duration = Duration::from_secs(60);
 
 /// Events that wait for the listener; more wait in the bell.
 const EVENTS: usize = 16;
@@ -112,7 +105,7 @@ async fn listen(inner: &Arc<Inner>, mut armed: Armed, bell: &Bell, events: &mpsc
     if events.send(WatchEvent::Gap).await.is_err() {
         return Ended::Closed;
     }
-    let mut interval = if armed.trusted { TRUSTED } else { BUSY };
+    let mut pace = Pace::new(armed.trusted, Instant::now(), rand::random());
     loop {
         let news = tokio::select! {
             () = bell.rung.notified() => {
@@ -123,25 +116,24 @@ async fn listen(inner: &Arc<Inner>, mut armed: Armed, bell: &Bell, events: &mpsc
                 if rung.lost && events.send(WatchEvent::Gap).await.is_err() {
                     return Ended::Closed;
                 }
+                if !rung.mailboxes.is_empty() {
+                    pace.news(Instant::now(), rand::random());
+                }
                 rung.mailboxes
             }
-            () = tokio::time::sleep(backoff::jittered(interval, rand::random())) => {
-                let polled = inner.call(inner.root.limits.deadline, Effect::Repeatable, move |inner| armed.poll(&inner.root)).await;
-                match polled {
+            () = tokio::time::sleep_until(pace.next) => {
+                let polling = move |inner: &Inner| armed.poll(&inner.root);
+                match inner.call(inner.root.limits.deadline, Effect::Repeatable, polling).await {
                     Ok(Polled { replaced: true, .. }) => return Ended::Replaced,
-                    Ok(Polled { armed: again, news, .. }) => {
-                        armed = again;
-                        news
+                    Ok(polled) => {
+                        armed = polled.armed;
+                        pace.polled(!polled.news.is_empty(), Instant::now(), rand::random());
+                        polled.news
                     }
                     Err(error) => return Ended::Failed(error),
                 }
             }
             () = events.closed() => return Ended::Closed,
-        };
-        interval = match (armed.trusted, news.is_empty()) {
-            (true, _) => TRUSTED,
-            (false, true) => interval.saturating_mul(2).min(IDLE),
-            (false, false) => BUSY,
         };
         for mailbox in news {
             if events.send(WatchEvent::Ready(mailbox)).await.is_err() {
@@ -261,6 +253,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::super::FolderRelay;
+    use super::super::entry::encode;
     use super::*;
     use crate::relay::Relay;
     use crate::relay::conformance::{envelope, mailbox};
@@ -286,6 +279,34 @@ mod tests {
         for number in 0..3 {
             relay.put(&[(mailbox(2), envelope(number, 10))]).await.unwrap();
             assert!(matches!(next().await, WatchEvent::Ready(ready) if ready == mailbox(2)));
+        }
+        drop(heard);
+        assert!(matches!(listening.await.unwrap(), Ended::Closed));
+    }
+
+    #[tokio::test]
+    async fn polls_go_on_while_notifications_pour_in() {
+        let home = tempfile::tempdir().unwrap();
+        let relay = FolderRelay::prepare(home.path()).await.unwrap();
+        let armed = deaf(&relay, vec![mailbox(1), mailbox(2)]).await;
+        let (events, mut heard) = mpsc::channel(EVENTS);
+        let (inner, bell) = (Arc::clone(&relay.inner), Arc::new(Bell::default()));
+        let listening = {
+            let bell = Arc::clone(&bell);
+            tokio::spawn(async move { listen(&inner, armed, &bell, &events).await })
+        };
+        relay.put(&[(mailbox(2), envelope(1, 10))]).await.unwrap();
+        let name = encode(mailbox(1), &envelope(1, 10)).unwrap().name.to_string();
+        let watched = BTreeMap::from([(PathBuf::from("/box"), mailbox(1))]);
+        let arrived = notify::Event::new(notify::EventKind::Any).add_path(Path::new("/box").join(name));
+        loop {
+            // Far more often than any poll.
+            bell.ring(&watched, Ok(arrived.clone()));
+            match timeout(Duration::from_secs(60), heard.recv()).await.unwrap().unwrap() {
+                WatchEvent::Ready(ready) if ready == mailbox(2) => break,
+                WatchEvent::Ready(_) | WatchEvent::Gap => {}
+                WatchEvent::Down(error) => panic!("{error}"),
+            }
         }
         drop(heard);
         assert!(matches!(listening.await.unwrap(), Ended::Closed));
