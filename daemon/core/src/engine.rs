@@ -250,4 +250,3 @@ impl Engine {
 
 /// How long a sibling's receipt may stay in memory only: 5 s (seed 002).
 const SAVE_AFTER: Millis = Millis(5_000);
-

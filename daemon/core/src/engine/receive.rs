@@ -21,6 +21,7 @@ use crate::vector::{Novelty, VersionVector};
 
 impl Engine {
     pub(super) fn received(&mut self, delivery: Delivery, parcel: VerifiedParcel, now: Now) {
+        let told_roster = !parcel.records.is_empty();
         self.take_records(parcel.records);
         let sender = parcel.letter.sender;
         if self.siblings.contains_key(&sender) {
@@ -30,7 +31,6 @@ impl Engine {
             }
             let lacked = self.vector.lacking(&parcel.letter.receipt.vector);
             let brought = !parcel.runs.is_empty();
-            let told_roster = !parcel.letter.records.is_empty();
             let mut applied = 0;
             for run in parcel.runs {
                 applied += self.ingest(run.get(), now);
