@@ -1,5 +1,15 @@
 //! kinfolkd: the library that the daemon and `kin` enter.
+//!
+//! Reading order: [`node`] (a device that is set up), [`driver`] (input → engine → outputs),
+//! [`store`] (what is remembered), [`seal`] (all cryptography), [`relay`] (ways between devices), [`pairing`],
+//! [`setup`] (how a device comes into being). What is decided, is decided in `kinfolk-core`.
 
+pub mod driver;
+pub mod logging;
+pub mod node;
+pub mod pairing;
 pub mod relay;
 pub mod seal;
+pub mod setup;
+pub mod shutdown;
 pub mod store;

@@ -33,6 +33,7 @@ pub mod folder;
 pub mod mail;
 pub mod memory;
 pub mod url;
+pub mod worker;
 
 use std::fmt;
 use std::pin::Pin;

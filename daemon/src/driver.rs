@@ -1,0 +1,198 @@
+//! The driver: takes what lies ready, lets the engine decide, commits once, then performs the rest in order.
+//!
+//! ```text
+//! requests ─▶ facts from the store ─▶ engine.handle … engine.settle
+//!                                        │
+//!             BEGIN … apply every Commit … COMMIT      (one fdatasync for the whole round)
+//!                                        │
+//!             replies · sends · acknowledgements · the bell
+//! ```
+//!
+//! One thread owns the engine and the store's write connection. It waits for nobody: its own channel is bounded, and so are those
+//! to the relay workers; a full one comes back to the engine as a parcel that did not arrive. Whatever lies in the channel when a round
+//! begins joins that round: under load this is the group commit, at rest a push is committed at once.
+//!
+//! **When a commit fails**, everyone who waits for it gets the error, the engine is dropped and restored from the store, and what
+//! siblings sent is collected again later. There is no repair code.
+
+mod handle;
+mod round;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use kinfolk_core::engine::{Config, Engine};
+use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, Millis, Now, RelayId};
+use kinfolk_core::op::Op;
+use kinfolk_core::roster::Roster;
+use kinfolk_core::step::{AppBundle, CallId, Input, Pushed, Refusal, Status};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::info;
+
+pub use self::handle::Handle;
+use self::round::Call;
+use crate::relay::worker;
+use crate::seal::Identity;
+use crate::store::{Store, StoreError};
+
+/// Why a push did not happen.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PushError {
+    /// The engine refused it; nothing changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It could not be carried out.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+}
+
+/// Why the driver could not do something. What was committed before is safe.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The daemon is stopping.
+    #[error("the daemon is stopping")]
+    Stopping,
+    /// No room to commit.
+    #[error("the disk is full: {0}")]
+    StoreFull(String),
+    /// The store failed otherwise.
+    #[error("the store failed: {0}")]
+    Store(String),
+    /// A roster record could not be made.
+    #[error("{0}")]
+    Roster(&'static str),
+}
+
+impl From<&StoreError> for DriverError {
+    fn from(error: &StoreError) -> Self {
+        let words = error.to_string();
+        if matches!(error, StoreError::Full) { Self::StoreFull(words) } else { Self::Store(words) }
+    }
+}
+
+/// What the driver knows after a round, for whoever looks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Picture {
+    /// The engine's view of itself and the siblings.
+    pub status: Status,
+    /// The state digest.
+    pub digest: Hash,
+    /// When a parcel last reached a relay, by the wall clock.
+    pub last_up: Option<Millis>,
+    /// When a sibling's parcel last came in, by the wall clock.
+    pub last_down: Option<Millis>,
+    /// The last fault of the store, while it lasts.
+    pub fault: Option<String>,
+}
+
+/// What others ask of the driver.
+pub(crate) enum Request {
+    Push { ops: Vec<Op>, app: Option<AppBundle>, reply: oneshot::Sender<Result<Pushed, PushError>> },
+    Author { change: handle::Authored, reply: oneshot::Sender<Result<(), DriverError>> },
+    Tell(Input),
+    Attach { relay: RelayId, worker: worker::Mailroom },
+    Detach { relay: RelayId },
+    Keep { work: Work, reply: oneshot::Sender<Result<(), DriverError>> },
+    Stop { done: oneshot::Sender<()> },
+}
+
+/// Something small to do with the store, outside a transaction.
+type Work = Box<dyn FnOnce(&Store) -> Result<(), StoreError> + Send>;
+
+/// The driver's own state; lives on its thread.
+struct Driver {
+    me: DeviceId,
+    identity: Arc<Identity>,
+    store: Store,
+    engine: Engine,
+    /// The engine is ahead of the disk: it must be restored before it decides anything.
+    stale: bool,
+    relays: BTreeMap<RelayId, worker::Mailroom>,
+    /// The order in which relays were attached, for a restored engine.
+    preference: Vec<RelayId>,
+    calls: BTreeMap<CallId, Call>,
+    next_call: u64,
+    began: Instant,
+    picture: Picture,
+    pictures: watch::Sender<Arc<Picture>>,
+    bell: watch::Sender<BundleSeq>,
+    rosters: watch::Sender<Arc<Roster>>,
+}
+
+/// Starts the driver's thread on an opened store.
+///
+/// # Errors
+/// When the store cannot tell what it holds, or no thread can be had.
+pub fn start(me: DeviceId, identity: Arc<Identity>, store: Store, config: Config) -> Result<Handle, DriverError> {
+    let saved = store.restore().map_err(|error| DriverError::from(&error))?;
+    let bundle_seq = saved.bundle_seq;
+    let engine = Engine::restore(saved, config);
+    let (requests, inbox) = mpsc::channel(MAX_QUEUE);
+    let (pictures, picture) = watch::channel(Arc::new(Picture::default()));
+    let (bell_sender, bell) = watch::channel(bundle_seq);
+    let (rosters, roster) = watch::channel(Arc::new(engine.roster().clone()));
+    let driver = Driver {
+        me,
+        identity,
+        store,
+        engine,
+        stale: false,
+        relays: BTreeMap::new(),
+        preference: Vec::new(),
+        calls: BTreeMap::new(),
+        next_call: 0,
+        began: Instant::now(),
+        picture: Picture::default(),
+        pictures,
+        bell: bell_sender,
+        rosters,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| DriverError::Store(error.to_string()))?;
+    let thread = std::thread::Builder::new().name("driver".into());
+    let thread = thread.spawn(move || runtime.block_on(driver.run(inbox, config)));
+    thread.map_err(|error| DriverError::Store(error.to_string()))?;
+    Ok(Handle::new(requests, picture, bell, roster))
+}
+
+impl Driver {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Request>, config: Config) {
+        let mut ready = Vec::with_capacity(MAX_ROUND);
+        let mut wake = self.round(&mut ready, config);
+        loop {
+            let deadline = wake.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at.since(self.now().mono).0));
+            // Nobody is left who could ask for anything.
+            if let Ok(0) = tokio::time::timeout(deadline, inbox.recv_many(&mut ready, MAX_ROUND)).await {
+                break;
+            }
+            let stop = ready.iter().position(|request| matches!(request, Request::Stop { .. }));
+            let stop = stop.map(|at| ready.swap_remove(at));
+            wake = self.round(&mut ready, config);
+            if let Some(Request::Stop { done }) = stop {
+                // Nobody listening is fine: the answer is only for those who wait.
+                done.send(()).ok();
+                break;
+            }
+        }
+        info!("the driver has stopped");
+    }
+
+    fn now(&self) -> Now {
+        let mono = Millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
+        Now { mono, wall: wall_clock() }
+    }
+}
+
+/// The wall clock, right or wrong.
+pub(crate) fn wall_clock() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Most requests that wait for the driver. One round takes all of them; 1,024 pushes of 1 KiB are 1 MiB.
+pub(crate) const MAX_QUEUE: usize = 1024;
+/// Most requests in one round, and so in one commit.
+const MAX_ROUND: usize = 1024;
+/// How long the driver sleeps when the engine has nothing to wait for: 1 h.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);

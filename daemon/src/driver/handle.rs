@@ -1,0 +1,134 @@
+//! How everyone else talks to the driver.
+
+use std::sync::Arc;
+
+use kinfolk_core::ids::{BundleSeq, DeviceId, RelayId};
+use kinfolk_core::op::Op;
+use kinfolk_core::roster::{Addition, Roster, RosterChange};
+use kinfolk_core::step::{AppBundle, Input, Pushed};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{DriverError, Picture, PushError, Request};
+use crate::relay::worker;
+use crate::store::{Store, StoreError};
+
+/// A roster change that this device signs.
+pub(crate) enum Authored {
+    Add(Addition),
+    Rename { device: DeviceId, name: String },
+}
+
+impl From<Authored> for RosterChange {
+    fn from(authored: Authored) -> Self {
+        match authored {
+            Authored::Add(addition) => Self::Add(addition),
+            Authored::Rename { device, name } => Self::Rename { device, name },
+        }
+    }
+}
+
+/// A sender of requests to the driver. Cheap to clone; the driver ends when the last one is dropped.
+#[derive(Clone)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    picture: watch::Receiver<Arc<Picture>>,
+    bell: watch::Receiver<BundleSeq>,
+    roster: watch::Receiver<Arc<Roster>>,
+}
+
+impl Handle {
+    pub(super) fn new(
+        requests: mpsc::Sender<Request>,
+        picture: watch::Receiver<Arc<Picture>>,
+        bell: watch::Receiver<BundleSeq>,
+        roster: watch::Receiver<Arc<Roster>>,
+    ) -> Self {
+        Self { requests, picture, bell, roster }
+    }
+
+    /// Pushes one atomic bundle. Durable when it returns.
+    ///
+    /// # Errors
+    /// The refusal, or what kept the store from committing; in both cases nothing changed.
+    pub async fn push(&self, ops: Vec<Op>, app: Option<AppBundle>) -> Result<Pushed, PushError> {
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::Push { ops, app, reply }).await?;
+        answer.await.map_err(|_| DriverError::Stopping)?
+    }
+
+    /// Gives a device another name, on all devices.
+    ///
+    /// # Errors
+    /// When the name does not fit, the device is unknown, or the store cannot commit.
+    pub async fn rename(&self, device: DeviceId, name: String) -> Result<(), DriverError> {
+        self.author(Authored::Rename { device, name }).await
+    }
+
+    /// Puts a device on the roster.
+    pub(crate) async fn add_device(&self, addition: Addition) -> Result<(), DriverError> {
+        self.author(Authored::Add(addition)).await
+    }
+
+    /// Asks for a full exchange: what is not receipted goes out again, and receipts are asked for.
+    ///
+    /// # Errors
+    /// When the daemon is stopping.
+    pub async fn sync_now(&self) -> Result<(), DriverError> {
+        self.tell(Input::SyncNow).await
+    }
+
+    /// Rings when something was applied. It carries no data that matters: look into the store again.
+    pub fn bell(&self) -> watch::Receiver<BundleSeq> {
+        self.bell.clone()
+    }
+
+    /// The state of things after the latest round.
+    pub fn picture(&self) -> watch::Receiver<Arc<Picture>> {
+        self.picture.clone()
+    }
+
+    /// The roster as of the latest round.
+    pub fn roster(&self) -> watch::Receiver<Arc<Roster>> {
+        self.roster.clone()
+    }
+
+    /// Finishes what is under way and ends the driver.
+    pub async fn stop(&self) {
+        let (done, finished) = oneshot::channel();
+        if self.request(Request::Stop { done }).await.is_ok() {
+            finished.await.ok();
+        }
+    }
+
+    pub(crate) async fn tell(&self, input: Input) -> Result<(), DriverError> {
+        self.request(Request::Tell(input)).await
+    }
+
+    pub(crate) async fn attach(&self, relay: RelayId, worker: worker::Mailroom) -> Result<(), DriverError> {
+        self.request(Request::Attach { relay, worker }).await
+    }
+
+    pub(crate) async fn detach(&self, relay: RelayId) -> Result<(), DriverError> {
+        self.request(Request::Detach { relay }).await
+    }
+
+    /// Lets the driver do something small with the store between two rounds: relays, secrets.
+    pub(crate) async fn keep(
+        &self,
+        work: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), DriverError> {
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::Keep { work: Box::new(work), reply }).await?;
+        answer.await.map_err(|_| DriverError::Stopping)?
+    }
+
+    async fn author(&self, change: Authored) -> Result<(), DriverError> {
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::Author { change, reply }).await?;
+        answer.await.map_err(|_| DriverError::Stopping)?
+    }
+
+    async fn request(&self, request: Request) -> Result<(), DriverError> {
+        self.requests.send(request).await.map_err(|_| DriverError::Stopping)
+    }
+}

@@ -1,0 +1,316 @@
+//! One round of the driver: requests in, one commit, outputs performed in order.
+
+use std::sync::Arc;
+
+use kinfolk_core::engine::{Config, Engine};
+use kinfolk_core::ids::{Millis, Now};
+use kinfolk_core::roster::{MAX_RECORD_BYTES, Record, RosterChange, SignedRecord, name_fits};
+use kinfolk_core::step::{CallId, Delivery, Input, Output, Push, Pushed, Reply, Send};
+use tokio::sync::oneshot;
+use tracing::{error, warn};
+
+use super::handle::Authored;
+use super::{Driver, DriverError, PushError, Request, Work};
+use crate::seal;
+use crate::store::StoreError;
+
+/// Someone who waits for the engine's reply.
+pub(super) enum Call {
+    Push(oneshot::Sender<Result<Pushed, PushError>>),
+    Author(oneshot::Sender<Result<(), DriverError>>),
+}
+
+impl Call {
+    fn answer(self, reply: Reply) {
+        // A caller that went away does not need its answer.
+        match (self, reply) {
+            (Self::Push(caller), Reply::Pushed(pushed)) => drop(caller.send(Ok(pushed))),
+            (Self::Push(caller), Reply::Refused(refusal)) => drop(caller.send(Err(refusal.into()))),
+            (Self::Author(caller), Reply::Recorded) => drop(caller.send(Ok(()))),
+            (Self::Push(_), Reply::Recorded) | (Self::Author(_), Reply::Pushed(_) | Reply::Refused(_)) => {
+                error!("the engine answered a call of another kind");
+            }
+        }
+    }
+
+    fn fail(self, fault: DriverError) {
+        match self {
+            Self::Push(caller) => drop(caller.send(Err(fault.into()))),
+            Self::Author(caller) => drop(caller.send(Err(fault))),
+        }
+    }
+}
+
+/// What a round has gathered so far.
+#[derive(Default)]
+struct Round {
+    /// Outputs to perform once everything is durable.
+    later: Vec<Output>,
+    /// What siblings sent in this round: offered again if the commit fails.
+    deliveries: Vec<Delivery>,
+    /// To be done when the transaction is over.
+    chores: Vec<(Work, oneshot::Sender<Result<(), DriverError>>)>,
+    begun: bool,
+}
+
+impl Driver {
+    /// Runs one round over `ready`; says when the engine wants the next one.
+    pub(super) fn round(&mut self, ready: &mut Vec<Request>, config: Config) -> Option<Millis> {
+        let now = self.now();
+        let mut round = Round::default();
+        let outcome = self.decide(ready, &mut round, now, config);
+        let wake = match outcome {
+            Ok(wake) => {
+                self.picture.fault = None;
+                self.perform(round.later, now);
+                for (work, reply) in round.chores {
+                    drop(reply.send(work(&self.store).map_err(|error| DriverError::from(&error))));
+                }
+                wake
+            }
+            Err(fault) => {
+                self.recover(round, std::mem::take(ready), &fault, config);
+                Some(now.mono.plus(RETRY_AFTER_FAULT))
+            }
+        };
+        ready.clear();
+        self.publish(now);
+        wake
+    }
+
+    fn decide(
+        &mut self,
+        ready: &mut Vec<Request>,
+        round: &mut Round,
+        now: Now,
+        config: Config,
+    ) -> Result<Option<Millis>, StoreError> {
+        if self.stale {
+            self.restore(config)?;
+        }
+        ready.reverse();
+        while let Some(request) = ready.pop() {
+            self.take(request, round, now)?;
+            self.collect(round)?;
+        }
+        let wake = self.engine.settle(now);
+        self.collect(round)?;
+        if round.begun {
+            self.store.commit()?;
+        }
+        Ok(wake)
+    }
+
+    /// Hands one request to the engine, with what the store knows about it.
+    fn take(&mut self, request: Request, round: &mut Round, now: Now) -> Result<(), StoreError> {
+        match request {
+            Request::Push { ops, app, reply } => {
+                // Registered first: whoever waits is answered, also when the store fails on the next line.
+                let call = self.register(Call::Push(reply));
+                let facts = self.store.facts(&ops)?;
+                let app_fact = app.as_ref().map(|app| self.store.app_fact(app)).transpose()?.flatten();
+                self.engine.handle(Input::Push(Push { call, ops, app, facts, app_fact }), now);
+            }
+            Request::Author { change, reply } => match self.sign(change, now) {
+                Ok(record) => {
+                    let call = self.register(Call::Author(reply));
+                    self.engine.handle(Input::Record { call, record }, now);
+                }
+                Err(fault) => drop(reply.send(Err(fault))),
+            },
+            Request::Tell(input) => {
+                match &input {
+                    Input::Received { delivery, .. } => {
+                        round.deliveries.push(*delivery);
+                        self.picture.last_down = Some(now.wall);
+                    }
+                    Input::Unopenable { delivery, .. } => round.deliveries.push(*delivery),
+                    Input::Sent { reached: Some(_), .. } => self.picture.last_up = Some(now.wall),
+                    Input::Push(_)
+                    | Input::Record { .. }
+                    | Input::Sent { reached: None, .. }
+                    | Input::RelayHealth { .. }
+                    | Input::RelayAdded(_)
+                    | Input::RelayRemoved(_)
+                    | Input::SyncNow
+                    | Input::Tick => {}
+                }
+                self.engine.handle(input, now);
+            }
+            Request::Attach { relay, worker } => {
+                self.relays.insert(relay, worker);
+                self.preference.retain(|other| *other != relay);
+                self.preference.push(relay);
+                self.engine.handle(Input::RelayAdded(relay), now);
+            }
+            Request::Detach { relay } => {
+                self.relays.remove(&relay);
+                self.preference.retain(|other| *other != relay);
+                self.engine.handle(Input::RelayRemoved(relay), now);
+            }
+            Request::Keep { work, reply } => round.chores.push((work, reply)),
+            Request::Stop { done } => drop(done.send(())),
+        }
+        Ok(())
+    }
+
+    /// Applies commits as they come, in the open transaction, and keeps the rest for later.
+    fn collect(&mut self, round: &mut Round) -> Result<(), StoreError> {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Commit(change) => {
+                    if !round.begun {
+                        self.store.begin()?;
+                        round.begun = true;
+                    }
+                    self.store.apply(&change)?;
+                }
+                Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => round.later.push(output),
+            }
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, outputs: Vec<Output>, now: Now) {
+        for output in outputs {
+            match output {
+                Output::Commit(_) => error!("a commit was left for after the commit"),
+                Output::Reply(call, reply) => {
+                    if let Some(caller) = self.calls.remove(&call) {
+                        caller.answer(reply);
+                    }
+                }
+                Output::Send(send) => self.dispatch(send, now),
+                Output::Acknowledge(delivery) => self.settle_delivery(delivery, true),
+            }
+        }
+    }
+
+    /// Gives a parcel to its relay's worker. One that is full or gone counts as a parcel that did not arrive.
+    fn dispatch(&mut self, mut send: Send, now: Now) {
+        send.letter.digest = Some(self.store.digest());
+        let ticket = send.ticket;
+        let taken = self.relays.get(&send.relay).is_some_and(|worker| worker.send(send));
+        if !taken {
+            self.engine.handle(Input::Sent { ticket, reached: None, took: Millis(0) }, now);
+        }
+    }
+
+    fn settle_delivery(&self, delivery: Delivery, durable: bool) {
+        if let Some(worker) = self.relays.get(&delivery.relay) {
+            worker.settle(delivery.ticket, durable);
+        }
+    }
+
+    /// Answers the error to everyone in this round, drops the engine and restores it.
+    fn recover(&mut self, round: Round, left: Vec<Request>, fault: &StoreError, config: Config) {
+        error!(%fault, "a commit failed; nothing of this round happened");
+        self.picture.fault = Some(fault.to_string());
+        if round.begun
+            && let Err(fault) = self.store.rollback()
+        {
+            error!(%fault, "rolling back failed");
+        }
+        for (_, caller) in std::mem::take(&mut self.calls) {
+            caller.fail(DriverError::from(fault));
+        }
+        for delivery in round.deliveries {
+            self.settle_delivery(delivery, false);
+        }
+        for (_, reply) in round.chores {
+            drop(reply.send(Err(DriverError::from(fault))));
+        }
+        left.into_iter().for_each(|request| self.turn_away(request, fault));
+        self.stale = true;
+        if let Err(fault) = self.restore(config) {
+            warn!(%fault, "the store cannot be read; nothing is decided until it can");
+        }
+    }
+
+    /// Answers a request that came after the fault.
+    fn turn_away(&mut self, request: Request, fault: &StoreError) {
+        match request {
+            Request::Push { reply, .. } => Call::Push(reply).fail(DriverError::from(fault)),
+            Request::Author { reply, .. } => Call::Author(reply).fail(DriverError::from(fault)),
+            Request::Tell(Input::Received { delivery, .. } | Input::Unopenable { delivery, .. }) => {
+                self.settle_delivery(delivery, false);
+            }
+            // Everything else the restored engine learns anew.
+            Request::Tell(_) => {}
+            Request::Attach { relay, worker } => {
+                self.relays.insert(relay, worker);
+                self.preference.push(relay);
+            }
+            Request::Detach { relay } => {
+                self.relays.remove(&relay);
+                self.preference.retain(|other| *other != relay);
+            }
+            Request::Keep { reply, .. } => drop(reply.send(Err(DriverError::from(fault)))),
+            Request::Stop { done } => drop(done.send(())),
+        }
+    }
+
+    /// Makes the engine anew from what is on disk.
+    fn restore(&mut self, config: Config) -> Result<(), StoreError> {
+        self.engine = Engine::restore(self.store.restore()?, config);
+        let now = self.now();
+        for relay in self.preference.clone() {
+            self.engine.handle(Input::RelayAdded(relay), now);
+        }
+        self.stale = false;
+        Ok(())
+    }
+
+    /// Shows the new state to whoever watches.
+    fn publish(&mut self, now: Now) {
+        self.picture.status = self.engine.status(now);
+        self.picture.digest = self.store.digest();
+        let bundle_seq = self.picture.status.bundle_seq;
+        self.bell.send_if_modified(|last| std::mem::replace(last, bundle_seq) != bundle_seq);
+        if **self.pictures.borrow() != self.picture {
+            self.pictures.send_replace(Arc::new(self.picture.clone()));
+        }
+        let roster = self.engine.roster();
+        if self.rosters.borrow().hash() != roster.hash() {
+            self.rosters.send_replace(Arc::new(roster.clone()));
+        }
+    }
+
+    fn register(&mut self, caller: Call) -> CallId {
+        self.next_call += 1;
+        let call = CallId(self.next_call);
+        self.calls.insert(call, caller);
+        call
+    }
+
+    /// Makes and signs a roster record after all that are known.
+    fn sign(
+        &mut self,
+        change: Authored,
+        now: Now,
+    ) -> Result<kinfolk_core::roster::Verified<SignedRecord>, DriverError> {
+        let roster = self.engine.roster();
+        let change = RosterChange::from(change);
+        if let RosterChange::Rename { device, name } = &change {
+            if !name_fits(name) {
+                return Err(DriverError::Roster("a device name has 1 to 64 bytes and no control characters"));
+            }
+            if roster.member(*device).is_none() {
+                return Err(DriverError::Roster("there is no such device on the roster"));
+            }
+        }
+        let (id, parents) = (roster.id(), roster.heads());
+        let stamp = self.engine.stamp(now.wall);
+        let author_key = self.identity.public();
+        let record = Record { roster: id, author: self.me, author_key, parents, stamp, change }.encode();
+        if record.len() > MAX_RECORD_BYTES {
+            return Err(DriverError::Roster("the record is larger than a roster record may be"));
+        }
+        let signature = self.identity.sign_record(&record).to_vec().into();
+        seal::verify_signed_record(SignedRecord { bytes: record, signature })
+            .map_err(|_| DriverError::Roster("the record that was just signed does not verify"))
+    }
+}
+
+/// How long to wait before trying again on a store that failed: 1 s.
+const RETRY_AFTER_FAULT: Millis = Millis(1_000);

@@ -1,0 +1,129 @@
+//! The new device's side.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kinfolk_core::ids::{Hash, Millis};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use super::rendezvous::Rendezvous;
+use super::{JoinError, left, welcome};
+use crate::driver::wall_clock;
+use crate::node::Node;
+use crate::relay::{self, Relay, RelayError, RelayUrl};
+use crate::seal;
+use crate::seal::pairing::{Card, Joiner, PairingError};
+use crate::setup::{Family, Fresh, Places, roster_of};
+
+/// How joining goes, in this order.
+pub enum JoinEvent {
+    /// The card is good and its relays answer.
+    Accepted {
+        /// Their URLs, without secrets.
+        relays: Vec<String>,
+        /// When the card becomes void, by the wall clock.
+        expires: Millis,
+    },
+    /// The other device is proven: this code must be typed there.
+    CheckCode(String),
+    /// Done. The last event.
+    Joined(Arc<Node>),
+    /// Nothing was written. The last event.
+    Failed(JoinError),
+}
+
+/// Joins the family of the device that shows `card`; tells how it goes. Ends early when nobody listens.
+pub(crate) async fn join(
+    places: &Places,
+    card: &str,
+    name: &str,
+    events: &mpsc::Sender<JoinEvent>,
+) -> Result<Arc<Node>, JoinError> {
+    let card = Card::parse(card.trim()).map_err(PairingError::from)?;
+    let fresh = Fresh::generate(name, &mut rand::rng())?;
+    let joiner = Joiner::new(card, &fresh.device, &fresh.identity, &fresh.prekey, wall_clock())?;
+    let (relays, urls) = reach(joiner.card().relays()).await?;
+    let rendezvous = Rendezvous::new(relays);
+    let expires = joiner.card().expires();
+    events.send(JoinEvent::Accepted { relays: urls, expires }).await.ok();
+
+    let talk = async {
+        let offer = first(&rendezvous, joiner.offer_mailbox(), |bytes| joiner.on_offer(bytes, &mut rand::rng()));
+        let answered = offer.await?;
+        rendezvous.post(answered.answer()).await.map_err(JoinError::Unreachable)?;
+        let trusting = first(&rendezvous, answered.accept_mailbox(), |bytes| answered.on_accept(bytes)).await?;
+        events.send(JoinEvent::CheckCode(trusting.code().to_string())).await.ok();
+        first(&rendezvous, trusting.finalize_mailbox(), |bytes| trusting.on_finalize(bytes)).await
+    };
+    let welcomed = tokio::select! {
+        welcomed = talk => welcomed?,
+        () = tokio::time::sleep(left(expires, wall_clock())) => return Err(JoinError::Silent),
+        () = events.closed() => return Err(JoinError::Silent),
+    };
+
+    let welcome = welcome::decode(&welcomed.content)?;
+    if welcome.roster != welcomed.roster_id {
+        return Err(JoinError::Welcome("it is for another roster than the card"));
+    }
+    let (records, _) = seal::verify_records(welcome.records);
+    let roster = roster_of(welcome.roster, records.iter().cloned());
+    if !roster.members().any(|member| member.device.key == welcomed.inviter) {
+        return Err(JoinError::Welcome("the device that invites is not on its roster"));
+    }
+    if roster.member(fresh.device.id).is_none_or(|member| member.device.key != fresh.device.key) {
+        return Err(JoinError::Welcome("this device is not on its roster"));
+    }
+    let records = records.iter().map(|record| record.get().clone()).collect();
+    let family = Family { roster: welcome.roster, records, group: welcome.group };
+    let opened = places.join(fresh, family, &mut rand::rng())?;
+    let node = Node::start(opened).await?;
+    for url in welcome.relays {
+        // A relay that this device cannot reach now can be added later; the others do meanwhile.
+        if let Err(error) = node.add_known_relay(&url).await {
+            warn!(%error, "a relay of the family was not added");
+        }
+    }
+    Ok(node)
+}
+
+/// Connects to the card's relays; one is enough.
+async fn reach(urls: &[String]) -> Result<(Vec<Arc<dyn Relay>>, Vec<String>), JoinError> {
+    let mut reached = Vec::new();
+    let mut shown = Vec::new();
+    let mut last = JoinError::NoRelay;
+    for url in urls {
+        let connected = async {
+            let url = RelayUrl::parse(url)?;
+            Ok::<_, RelayError>((relay::connect(&url).await?, url))
+        };
+        match connected.await {
+            Ok((relay, url)) => {
+                reached.push(relay);
+                shown.push(url.to_string());
+            }
+            Err(error) => last = JoinError::Unreachable(error),
+        }
+    }
+    if reached.is_empty() { Err(last) } else { Ok((reached, shown)) }
+}
+
+/// The first message in a mailbox that holds; litter is passed over. A message that proves misuse ends the pairing.
+async fn first<T>(
+    rendezvous: &Rendezvous,
+    mailbox: [u8; 32],
+    mut read: impl FnMut(&[u8]) -> Result<T, PairingError>,
+) -> Result<T, JoinError> {
+    let mut seen: BTreeSet<Hash> = BTreeSet::new();
+    loop {
+        let bytes: Bytes = rendezvous.next(mailbox, &mut seen).await;
+        match read(&bytes) {
+            Ok(read) => return Ok(read),
+            Err(error @ (PairingError::Commitment | PairingError::Version { .. } | PairingError::Record(_))) => {
+                return Err(error.into());
+            }
+            Err(error) => debug!(%error, "something in a pairing mailbox was ignored"),
+        }
+    }
+}

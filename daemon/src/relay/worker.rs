@@ -1,0 +1,138 @@
+//! The relay worker: where plaintext ends and ciphertext begins.
+//!
+//! One worker serves one relay, as two tasks. [`outgoing`] takes [`Send`]s from the driver, reads the bundles they name, writes and
+//! seals the parcel, and puts it; several that lie ready go in one call. [`incoming`] watches the mailboxes of this device,
+//! collects, opens, verifies, hands parcels to the driver, and acknowledges what the driver has made durable.
+//!
+//! **Retry.** A put that failed is tried again with the same sealed bytes; after [`outgoing::TRIES`] the engine is told that it did not
+//! arrive and decides itself. **Truth.** A watch only hints; what is there is what a fetch returns. **Health** is told to the engine when it
+//! changes, and kept in a [`Report`] for people.
+
+mod compose;
+mod incoming;
+mod outgoing;
+mod report;
+
+use std::sync::Arc;
+
+use kinfolk_core::ids::{DeviceId, Hash, RelayId};
+use kinfolk_core::roster::Roster;
+use kinfolk_core::step::Send;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::warn;
+
+pub(crate) use self::compose::envelope_id;
+pub use self::report::{Report, Reporter, unreached};
+use super::{Relay, RelayUrl};
+use crate::driver::Handle;
+use crate::seal::{Identity, Keyring};
+use crate::store::Reader;
+
+/// What a worker needs to seal and open.
+#[derive(Debug)]
+pub struct Credentials {
+    /// This device.
+    pub me: DeviceId,
+    /// Its identity.
+    pub identity: Arc<Identity>,
+    /// Its prekeys and the live epochs.
+    pub keyring: Keyring,
+}
+
+impl Credentials {
+    pub(crate) fn roster_id(&self) -> Hash {
+        self.keyring.roster_id
+    }
+}
+
+/// The driver's end of a worker. Nothing here waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Mailroom {
+    sends: mpsc::Sender<Send>,
+    settled: mpsc::Sender<Settled>,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    ticket: u64,
+    /// Whether its content is durable; else it is collected again later.
+    durable: bool,
+}
+
+impl Mailroom {
+    /// Takes a parcel to be sent; `false` when there is no room or no worker.
+    pub(crate) fn send(&self, send: Send) -> bool {
+        self.sends.try_send(send).is_ok()
+    }
+
+    /// Says what became of a delivery. One that finds no room is collected again: a repetition, not a loss.
+    pub(crate) fn settle(&self, ticket: u64, durable: bool) {
+        if self.settled.try_send(Settled { ticket, durable }).is_err() {
+            warn!("a relay worker cannot take an acknowledgement; the envelope will be collected again");
+        }
+    }
+}
+
+/// A request for one full pass over a relay; answers with how many envelopes came in.
+pub(crate) type Pass = oneshot::Sender<u64>;
+
+/// A running worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) id: RelayId,
+    pub(crate) url: RelayUrl,
+    pub(crate) relay: Arc<dyn Relay>,
+    pub(crate) reporter: Reporter,
+    passes: mpsc::Sender<Pass>,
+    tasks: [tokio::task::JoinHandle<()>; 2],
+}
+
+impl Worker {
+    /// Starts serving `relay` and attaches it to the driver.
+    pub(crate) async fn start(
+        relay: Arc<dyn Relay>,
+        url: RelayUrl,
+        driver: Handle,
+        reader: Reader,
+        credentials: Arc<Credentials>,
+    ) -> Self {
+        let id = relay.id();
+        let reporter = Reporter::new(&url, &*relay);
+        let (sends, outbox) = mpsc::channel(MAX_SENDS);
+        let (settled, settlements) = mpsc::channel(incoming::MAX_OPEN * 2);
+        let (passes, asked) = mpsc::channel(8);
+        let roster: watch::Receiver<Arc<Roster>> = driver.roster();
+        let shared =
+            Shared { relay: Arc::clone(&relay), driver: driver.clone(), credentials, reporter: reporter.clone() };
+        // A driver that is gone has no use for a worker; its tasks end by themselves.
+        driver.attach(id, Mailroom { sends, settled }).await.ok();
+        let outgoing = tokio::spawn(outgoing::run(shared.clone(), reader, outbox));
+        let incoming = tokio::spawn(incoming::run(shared, roster, settlements, asked));
+        Self { id, url, relay, reporter, passes, tasks: [outgoing, incoming] }
+    }
+
+    /// Asks for one full pass; the answer is how many envelopes came in. `None` when the worker is busy with eight passes.
+    pub(crate) fn ask_pass(&self) -> Option<oneshot::Receiver<u64>> {
+        let (done, came) = oneshot::channel();
+        self.passes.try_send(done).ok().map(|()| came)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+/// What both tasks share.
+#[derive(Clone)]
+struct Shared {
+    relay: Arc<dyn Relay>,
+    driver: Handle,
+    credentials: Arc<Credentials>,
+    reporter: Reporter,
+}
+
+/// Most parcels waiting for a worker: one for each of 16 siblings, four times over.
+const MAX_SENDS: usize = 64;

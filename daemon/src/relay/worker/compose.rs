@@ -1,0 +1,79 @@
+//! From a [`Send`] to an envelope: read the bundles, sign the own head, encode, seal.
+
+use kinfolk_core::ids::{EnvelopeId, Seq, SourceId};
+use kinfolk_core::parcel::{self, ParcelError, RUN_TARGET};
+use kinfolk_core::step::Send;
+use rand::Rng;
+
+use super::Credentials;
+use crate::driver::wall_clock;
+use crate::relay::{Envelope, Mailbox};
+use crate::seal::{self, PrekeyPublic, Recipient, SealError, Sender};
+use crate::store::{Reader, StoreError, Stretch};
+
+/// A parcel ready to be put.
+pub(super) struct Composed {
+    pub(super) ticket: u64,
+    pub(super) mailbox: Mailbox,
+    pub(super) envelope: Envelope,
+    /// How far each run reached.
+    pub(super) reached: Vec<(SourceId, Seq)>,
+}
+
+/// Why a parcel could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ComposeError {
+    #[error("the log cannot be read: {0}")]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Parcel(#[from] ParcelError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error("the prekey of {0} is not a key")]
+    Prekey(kinfolk_core::ids::DeviceId),
+    #[error("this device holds no group secret")]
+    NoGroup,
+}
+
+/// Writes and seals a parcel. Runs share [`RUN_TARGET`] bytes; each has at least one bundle if it has any.
+pub(super) fn compose(send: &Send, reader: &Reader, credentials: &Credentials) -> Result<Composed, ComposeError> {
+    let mut runs = Vec::with_capacity(send.runs.len());
+    let mut reached = Vec::with_capacity(send.runs.len());
+    let mut room = RUN_TARGET;
+    for request in &send.runs {
+        if room == 0 {
+            break;
+        }
+        let own = request.device == credentials.me;
+        let Some(Stretch { mut run, head }) = reader.run(request, room, !own)? else { continue };
+        if own {
+            let signature = credentials.identity.sign_head(run.device, run.source, head.seq, head.hash);
+            run.signature = signature.to_vec().into();
+        }
+        room = room.saturating_sub(run.bodies.iter().map(bytes::Bytes::len).sum());
+        reached.push((run.source, head.seq));
+        runs.push(run);
+    }
+    let bytes = parcel::encode(&send.letter, &runs)?;
+
+    let group = credentials.keyring.groups.iter().max_by_key(|group| group.id()).ok_or(ComposeError::NoGroup)?;
+    let prekey = PrekeyPublic::from_bytes(&send.prekey.public).map_err(|_| ComposeError::Prekey(send.to))?;
+    let sender = Sender { device: credentials.me, identity: &credentials.identity };
+    let recipient = Recipient { device: send.to, slot: send.prekey.slot, prekey: &prekey };
+    let mut rng = rand::rng();
+    let sealed = seal::seal(&bytes, sender, recipient, group, credentials.roster_id(), &mut rng)?;
+    let mailbox = Mailbox(group.mailbox(send.to, send.prekey.slot));
+    let envelope = Envelope { id: envelope_id(&mut rng), sealed };
+    Ok(Composed { ticket: send.ticket, mailbox, envelope, reached })
+}
+
+/// A name for an envelope: 48 bits of milliseconds, 80 random bits.
+pub(crate) fn envelope_id(rng: &mut impl Rng) -> EnvelopeId {
+    let mut id = [0; 16];
+    rng.fill_bytes(&mut id);
+    let millis = wall_clock().0.to_be_bytes();
+    if let (Some(head), Some(millis)) = (id.get_mut(..6), millis.get(2..)) {
+        head.copy_from_slice(millis);
+    }
+    EnvelopeId(id)
+}

@@ -1,0 +1,133 @@
+//! Parcels out: compose what lies ready, put it in one call, tell the engine how far it came.
+
+use std::time::{Duration, Instant};
+
+use kinfolk_core::ids::Millis;
+use kinfolk_core::step::{Input, Send};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use super::Shared;
+use super::compose::{ComposeError, Composed, compose};
+use crate::relay::{Envelope, Mailbox, PutOutcome, RelayError};
+use crate::store::Reader;
+
+/// How often the same sealed bytes are offered before the engine is told that they did not arrive.
+pub(super) const TRIES: u32 = 3;
+
+/// Runs until the driver is gone.
+pub(super) async fn run(shared: Shared, reader: Reader, mut outbox: mpsc::Receiver<Send>) {
+    let mut sends = Vec::with_capacity(BATCH);
+    while outbox.recv_many(&mut sends, BATCH).await > 0 {
+        let began = Instant::now();
+        let mut composed = Vec::with_capacity(sends.len());
+        for send in sends.drain(..) {
+            let ticket = send.ticket;
+            match compose_off_loop(send, &reader, &shared).await {
+                Ok(parcel) => composed.push(parcel),
+                Err(error) => {
+                    warn!(%error, "a parcel could not be made");
+                    tell(&shared, ticket, None, began).await;
+                }
+            }
+        }
+        if !composed.is_empty() {
+            put(&shared, composed, began).await;
+        }
+    }
+}
+
+/// A long run is read, compressed and sealed away from the event loop; a live one is quicker than the way there and back.
+async fn compose_off_loop(send: Send, reader: &Reader, shared: &Shared) -> Result<Composed, ComposeError> {
+    let bundles: u64 = send.runs.iter().map(|run| run.upto.since(run.after)).sum();
+    if bundles <= LIVE {
+        return compose(&send, reader, &shared.credentials);
+    }
+    let (reader, credentials) = (reader.clone(), shared.credentials.clone());
+    let made = tokio::task::spawn_blocking(move || compose(&send, &reader, &credentials)).await;
+    made.unwrap_or(Err(ComposeError::NoGroup))
+}
+
+async fn put(shared: &Shared, composed: Vec<Composed>, began: Instant) {
+    let items: Vec<(Mailbox, Envelope)> = composed.iter().map(|c| (c.mailbox, c.envelope.clone())).collect();
+    match offer(shared, &items).await {
+        Ok(outcomes) => {
+            let stored = outcomes.iter().filter(|outcome| is_there(outcome)).count();
+            let recovered = shared.reporter.worked(u64::try_from(stored).unwrap_or_default(), 0);
+            if recovered {
+                health(shared, true).await;
+            }
+            for (parcel, outcome) in composed.into_iter().zip(outcomes) {
+                if let Some(reason) = refused(&outcome) {
+                    shared.reporter.noted(reason);
+                }
+                let reached = is_there(&outcome).then_some(parcel.reached);
+                tell(shared, parcel.ticket, reached, began).await;
+            }
+        }
+        Err(error) => {
+            debug!(%error, "a put failed");
+            if shared.reporter.failed(&error) {
+                health(shared, false).await;
+            }
+            for parcel in composed {
+                tell(shared, parcel.ticket, None, began).await;
+            }
+        }
+    }
+}
+
+/// Offers the same sealed bytes a few times.
+async fn offer(shared: &Shared, items: &[(Mailbox, Envelope)]) -> Result<Vec<PutOutcome>, RelayError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match shared.relay.put(items).await {
+            Ok(outcomes) => return Ok(outcomes),
+            Err(error @ (RelayError::Transient { .. } | RelayError::Ambiguous { .. })) if tries < TRIES => {
+                debug!(%error, tries, "a put failed; the same bytes are offered again");
+                tokio::time::sleep(PAUSE * tries).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+pub(super) async fn health(shared: &Shared, up: bool) {
+    let relay = shared.relay.id();
+    shared.driver.tell(Input::RelayHealth { relay, up }).await.ok();
+}
+
+async fn tell(
+    shared: &Shared,
+    ticket: u64,
+    reached: Option<Vec<(kinfolk_core::ids::SourceId, kinfolk_core::ids::Seq)>>,
+    began: Instant,
+) {
+    let took = Millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    shared.driver.tell(Input::Sent { ticket, reached, took }).await.ok();
+}
+
+fn is_there(outcome: &PutOutcome) -> bool {
+    match outcome {
+        PutOutcome::Stored | PutOutcome::AlreadyThere => true,
+        PutOutcome::MailboxFull { .. } | PutOutcome::TooLarge { .. } => false,
+    }
+}
+
+fn refused(outcome: &PutOutcome) -> Option<String> {
+    match outcome {
+        PutOutcome::Stored | PutOutcome::AlreadyThere => None,
+        PutOutcome::MailboxFull { used, max } => {
+            Some(format!("a sibling's mailbox is full ({used} of {max} bytes): mail waits here until it fetches"))
+        }
+        PutOutcome::TooLarge { max } => Some(format!("an envelope is larger than the {max} bytes this relay takes")),
+    }
+}
+
+/// Most parcels in one put: one for each of 16 siblings.
+const BATCH: usize = 16;
+/// Up to so many bundles are sealed on the event loop: about 0.3 ms.
+const LIVE: u64 = 8;
+/// The pause before the first repetition; the second one is twice as long.
+const PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,404 @@
+//! Set-up: how a device comes into being, and how its keys and store are found again.
+//!
+//! ```text
+//! config/device.key        the key-encryption key, alone
+//! state/store/store.key    the database key, wrapped under it
+//! state/store/kinfolk.db   everything else; secrets in it are wrapped a second time
+//! state/store.new/         a set-up that is not finished
+//! ```
+//!
+//! **Whole or not at all.** A new device is built under `store.new`, then `device.key` is written, then the directory is renamed.
+//! A crash before the key leaves a remnant without a key, which is removed; a crash after it leaves both, and the next start finishes the
+//! rename.
+//!
+//! **Locked is not new.** A store whose key cannot be read, or a key whose store is gone, is *locked*: nothing is ever made
+//! anew over something that may come back (an unmounted disk, a restored home).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kinfolk_core::clock::HybridClock;
+use kinfolk_core::ids::{DeviceId, Hash, SourceId};
+use kinfolk_core::roster::{self, Device, Record, Roster, RosterChange, SignedRecord, name_fits};
+use rand::CryptoRng;
+use tracing::{info, warn};
+use zeroize::Zeroizing;
+
+use crate::driver::wall_clock;
+use crate::relay::worker::Credentials;
+use crate::seal::keystore::{FileProvider, KeyError, KeyProvider, LockReason, StoreKey};
+use crate::seal::wrap::{Place, WrapError};
+use crate::seal::{GroupId, GroupSecret, Identity, Kek, Keyring, Prekey};
+use crate::store::{DbKey, NewDevice, Store, StoreError};
+
+/// Where a device's parts lie.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Holds `device.key`.
+    pub config: PathBuf,
+    /// Holds the store.
+    pub state: PathBuf,
+}
+
+/// What is there at start.
+#[derive(Debug)]
+pub enum Found {
+    /// No device yet.
+    Nothing,
+    /// A device.
+    Device(Box<Opened>),
+}
+
+/// A device's keys and store, opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The writer.
+    pub store: Store,
+    /// Where the database lies, and its key, for readers.
+    pub directory: PathBuf,
+    /// The database key.
+    pub db_key: DbKey,
+    /// What relay workers seal and open with.
+    pub credentials: Arc<Credentials>,
+    /// For wrapping what is stored later.
+    pub kek: Kek,
+}
+
+/// Why a device cannot be made or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// There is one already.
+    #[error("this device is set up already")]
+    AlreadySetUp,
+    /// The name does not fit.
+    #[error("a device name has 1 to 64 bytes and no control characters")]
+    Name,
+    /// Keys lie there whose store does not.
+    #[error(
+        "the keys of an earlier set-up lie at {key}, but its store {store} is not there: bring the store back, or move the key away to begin anew"
+    )]
+    StoreGone {
+        /// The key file.
+        key: PathBuf,
+        /// Where the store was.
+        store: PathBuf,
+    },
+    /// The keys cannot be read or written.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The store cannot be opened or made.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A secret in the store cannot be opened.
+    #[error("a secret in the store cannot be opened: {0}")]
+    Secret(#[from] WrapError),
+    /// A secret is missing or has the wrong shape.
+    #[error("the store lacks the secret `{0}`")]
+    NoSecret(&'static str),
+    /// The random keys could not be made.
+    #[error("keys cannot be made: {0}")]
+    Keys(String),
+    /// A directory cannot be made, renamed or removed.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl SetupError {
+    /// Whether waiting or mending may open the device: it is locked, not broken.
+    pub fn is_locked(&self) -> bool {
+        match self {
+            Self::Key(_) | Self::StoreGone { .. } | Self::Store(StoreError::Missing(_) | StoreError::WrongKey(_)) => {
+                true
+            }
+            Self::AlreadySetUp
+            | Self::Name
+            | Self::Store(_)
+            | Self::Secret(_)
+            | Self::NoSecret(_)
+            | Self::Keys(_)
+            | Self::Io { .. } => false,
+        }
+    }
+}
+
+/// The keys of a device that is being made. Nothing is on disk yet.
+#[derive(Debug)]
+pub struct Fresh {
+    /// Its roster entry.
+    pub device: Device,
+    /// Its identity.
+    pub identity: Identity,
+    /// Its first prekey.
+    pub prekey: Prekey,
+}
+
+impl Fresh {
+    /// Draws the keys of a new device.
+    ///
+    /// # Errors
+    /// [`SetupError::Name`], and when the system gives no randomness.
+    pub fn generate(name: &str, rng: &mut impl CryptoRng) -> Result<Self, SetupError> {
+        if !name_fits(name) {
+            return Err(SetupError::Name);
+        }
+        let identity = Identity::generate(rng);
+        let prekey = Prekey::generate(FIRST_SLOT, rng).map_err(|error| SetupError::Keys(error.to_string()))?;
+        let mut id = [0; 16];
+        rng.fill_bytes(&mut id);
+        let device = Device {
+            id: DeviceId(id),
+            key: identity.public(),
+            name: name.to_owned(),
+            platform: std::env::consts::OS.to_owned(),
+            prekey: announced(&prekey),
+        };
+        Ok(Self { device, identity, prekey })
+    }
+
+    /// The first record of a roster with only this device.
+    fn genesis(&self) -> SignedRecord {
+        let record = Record {
+            roster: None,
+            author: self.device.id,
+            author_key: self.device.key,
+            parents: Default::default(),
+            stamp: HybridClock::default().tick(wall_clock()),
+            change: RosterChange::Genesis(self.device.clone()),
+        };
+        let bytes = record.encode();
+        let signature = self.identity.sign_record(&bytes).to_vec().into();
+        SignedRecord { bytes, signature }
+    }
+}
+
+/// What a device needs to know of the others to join them.
+#[derive(Debug)]
+pub struct Family {
+    /// The roster's id.
+    pub roster: Hash,
+    /// Its records, verified.
+    pub records: Vec<SignedRecord>,
+    /// The group secret.
+    pub group: GroupSecret,
+}
+
+impl Places {
+    /// Finds out what is there, and finishes or removes an interrupted set-up.
+    ///
+    /// # Errors
+    /// [`SetupError`]; see [`SetupError::is_locked`].
+    pub fn open(&self) -> Result<Found, SetupError> {
+        let provider = self.provider();
+        if !exists(&self.store())? {
+            let key_there = match provider.load() {
+                Ok(_) => true,
+                Err(KeyError::Locked { reason: LockReason::Missing, .. }) => false,
+                Err(error) => return Err(error.into()),
+            };
+            match (exists(&self.unfinished())?, key_there) {
+                (false, false) => return Ok(Found::Nothing),
+                (true, false) => {
+                    warn!("removing a set-up that was interrupted before it had a key");
+                    io_at(&self.unfinished(), fs::remove_dir_all(self.unfinished()))?;
+                    return Ok(Found::Nothing);
+                }
+                (true, true) => {
+                    info!("finishing a set-up that was interrupted");
+                    self.finish()?;
+                }
+                (false, true) => {
+                    return Err(SetupError::StoreGone { key: provider.path().to_owned(), store: self.store() });
+                }
+            }
+        }
+        let kek = provider.load()?;
+        self.open_store(kek).map(|opened| Found::Device(Box::new(opened)))
+    }
+
+    /// Makes the first device of a person.
+    ///
+    /// # Errors
+    /// [`SetupError`]; nothing is left behind then that stands in the way of another attempt.
+    pub fn found(&self, fresh: Fresh, rng: &mut impl CryptoRng) -> Result<Opened, SetupError> {
+        let genesis = fresh.genesis();
+        let group = GroupSecret::generate(FIRST_EPOCH, rng);
+        let family = Family { roster: genesis.id(), records: vec![genesis], group };
+        self.join(fresh, family, rng)
+    }
+
+    /// Makes this device one of a family.
+    ///
+    /// # Errors
+    /// As [`Places::found`].
+    pub fn join(&self, fresh: Fresh, family: Family, rng: &mut impl CryptoRng) -> Result<Opened, SetupError> {
+        match self.open()? {
+            Found::Nothing => {}
+            Found::Device(_) => return Err(SetupError::AlreadySetUp),
+        }
+        let kek = Kek::generate(rng);
+        self.build(&fresh, &family, &kek, rng)?;
+        io_at(&self.config, private_dir(&self.config))?;
+        self.provider().create(&kek)?;
+        self.finish()?;
+        self.open_store(kek)
+    }
+
+    /// What protects the keys, in a name and in words.
+    pub fn protection(&self) -> (&'static str, &'static str) {
+        let provider = self.provider();
+        (provider.name(), provider.protection())
+    }
+
+    fn build(&self, fresh: &Fresh, family: &Family, kek: &Kek, rng: &mut impl CryptoRng) -> Result<(), SetupError> {
+        let directory = self.unfinished();
+        io_at(&directory, private_dir(&directory))?;
+        let store_key = StoreKey::create(&directory, kek, rng)?;
+        let device = NewDevice {
+            me: fresh.device.id,
+            source: SourceId(*uuid::Uuid::new_v4().as_bytes()),
+            generation: 1,
+            roster: family.roster,
+            records: family.records.clone(),
+            epoch: family.group.id().number,
+            prekey: announced(&fresh.prekey),
+        };
+        let store = Store::create(&directory, &DbKey::new(*store_key.as_bytes()), &device)?;
+        keep(&store, kek, IDENTITY, fresh.identity.to_bytes().as_slice(), rng)?;
+        keep(&store, kek, PREKEY, fresh.prekey.seed().as_slice(), rng)?;
+        keep(&store, kek, GROUP, &encode_group(&family.group), rng)?;
+        Ok(())
+    }
+
+    /// The rename that makes a set-up whole.
+    fn finish(&self) -> Result<(), SetupError> {
+        io_at(&self.store(), fs::rename(self.unfinished(), self.store()))?;
+        io_at(&self.state, sync_dir(&self.state))
+    }
+
+    fn open_store(&self, kek: Kek) -> Result<Opened, SetupError> {
+        let directory = self.store();
+        let store_key = StoreKey::load(&directory, &kek)?;
+        let db_key = DbKey::new(*store_key.as_bytes());
+        let store = Store::open(&directory, &db_key)?;
+        let saved = store.restore()?;
+        let identity = Identity::from_bytes(&*exactly(&reveal(&store, &kek, IDENTITY)?, "identity")?);
+        let seed = exactly(&reveal(&store, &kek, PREKEY)?, "prekey")?;
+        let prekey =
+            Prekey::from_seed(saved.prekey.slot, &seed).map_err(|error| SetupError::Keys(error.to_string()))?;
+        let group = decode_group(&reveal(&store, &kek, GROUP)?).ok_or(SetupError::NoSecret("group"))?;
+        let keyring = Keyring { me: saved.me, prekeys: vec![prekey], groups: vec![group], roster_id: saved.roster };
+        let credentials = Arc::new(Credentials { me: saved.me, identity: Arc::new(identity), keyring });
+        Ok(Opened { store, directory, db_key, credentials, kek })
+    }
+
+    fn provider(&self) -> FileProvider {
+        FileProvider::new(&self.config)
+    }
+
+    fn store(&self) -> PathBuf {
+        self.state.join("store")
+    }
+
+    fn unfinished(&self) -> PathBuf {
+        self.state.join("store.new")
+    }
+}
+
+/// The roster that records make.
+pub fn roster_of(id: Hash, records: impl IntoIterator<Item = roster::Verified<SignedRecord>>) -> Roster {
+    let mut roster = Roster::new(id);
+    roster.extend(records);
+    roster
+}
+
+/// Where a wrapped secret belongs.
+fn place(name: &'static str) -> Place<'static> {
+    Place { table: "secret", row: name.as_bytes(), version: 1 }
+}
+
+fn keep(
+    store: &Store,
+    kek: &Kek,
+    name: &'static str,
+    secret: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Result<(), SetupError> {
+    store.put_secret(name, &kek.wrap(place(name), secret, rng)?)?;
+    Ok(())
+}
+
+fn reveal(store: &Store, kek: &Kek, name: &'static str) -> Result<Zeroizing<Vec<u8>>, SetupError> {
+    let wrapped = store.secret(name)?.ok_or(SetupError::NoSecret(name))?;
+    Ok(kek.reveal(place(name), &wrapped)?)
+}
+
+fn exactly(bytes: &[u8], name: &'static str) -> Result<Zeroizing<[u8; 32]>, SetupError> {
+    let bytes: [u8; 32] = bytes.try_into().map_err(|_| SetupError::NoSecret(name))?;
+    Ok(Zeroizing::new(bytes))
+}
+
+/// Number, name and secret of an epoch: 4 + 16 + 32 bytes.
+pub(crate) fn encode_group(group: &GroupSecret) -> Zeroizing<Vec<u8>> {
+    let id = group.id();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(GROUP_BYTES));
+    bytes.extend_from_slice(&id.number.to_be_bytes());
+    bytes.extend_from_slice(&id.id);
+    bytes.extend_from_slice(group.secret().as_slice());
+    bytes
+}
+
+/// Reads what [`encode_group`] wrote.
+pub(crate) fn decode_group(bytes: &[u8]) -> Option<GroupSecret> {
+    let (number, rest) = bytes.split_first_chunk::<4>()?;
+    let (id, secret) = rest.split_first_chunk::<16>()?;
+    let secret = Zeroizing::new(<[u8; 32]>::try_from(secret).ok()?);
+    Some(GroupSecret::from_secret(GroupId { number: u32::from_be_bytes(*number), id: *id }, &secret))
+}
+
+fn announced(prekey: &Prekey) -> roster::Prekey {
+    roster::Prekey { slot: prekey.slot(), public: prekey.public().to_bytes().into() }
+}
+
+fn exists(path: &Path) -> Result<bool, SetupError> {
+    io_at(path, path.try_exists())
+}
+
+fn io_at<T>(path: &Path, result: io::Result<T>) -> Result<T, SetupError> {
+    result.map_err(|source| SetupError::Io { path: path.to_owned(), source })
+}
+
+/// Makes a directory, and those above it, that only its user may enter.
+pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Makes a rename in a directory durable. Windows has no such call and needs none.
+fn sync_dir(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    fs::File::open(path)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+const IDENTITY: &str = "identity";
+const PREKEY: &str = "prekey";
+const GROUP: &str = "group";
+const GROUP_BYTES: usize = 4 + 16 + 32;
+const FIRST_SLOT: u32 = 1;
+const FIRST_EPOCH: u32 = 1;
+
+#[cfg(test)]
+mod tests;
