@@ -4,7 +4,9 @@
 //! [`store`] (what is remembered), [`seal`] (all cryptography), [`relay`] (ways between devices), [`pairing`],
 //! [`setup`] (how a device comes into being). What is decided, is decided in `kinfolk-core`.
 
+pub mod daemon;
 pub mod driver;
+pub mod ipc;
 pub mod logging;
 pub mod node;
 pub mod pairing;

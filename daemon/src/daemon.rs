@@ -1,0 +1,375 @@
+//! The daemon: one process, one state directory, one person's device.
+//!
+//! ```text
+//! lock the state directory ─▶ open the device ─▶ listen ─▶ serve until a signal or a call ends it ─▶ stop the driver
+//! ```
+//!
+//! A home without a device is served too: it answers `Info`, `Init` and `Join`, and becomes a device in place. A device whose keys cannot be
+//! read is *locked*: served, said so, and tried again.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipc_proto::endpoint::Endpoint;
+use ipc_proto::paths::{PathError, Paths};
+use kinfolk_core::ids::{DeviceId, Millis};
+use tokio::sync::{Mutex, mpsc, watch};
+use tracing::{error, info, warn};
+
+use crate::driver::wall_clock;
+use crate::ipc;
+use crate::logging;
+use crate::node::Node;
+use crate::pairing::{self, Invitation, InviteError, InviteEvent, JoinError, JoinEvent};
+use crate::setup::{Found, Fresh, Places, SetupError, private_dir};
+use crate::shutdown::Shutdown;
+
+/// How to run the daemon.
+#[derive(Clone, Debug, Default)]
+pub struct Args {
+    /// Where to listen, in place of the usual socket.
+    pub socket: Option<PathBuf>,
+    /// What to log, as a `tracing` filter; else `KINFOLK_LOG`, else `info`.
+    pub log: Option<String>,
+    /// Whether to let debuggers look at the process, which holds keys.
+    pub debuggable: bool,
+}
+
+/// How far this device is.
+#[derive(Clone)]
+pub enum Setup {
+    /// No identity yet.
+    NotSetUp,
+    /// There is one, and it cannot be opened now; why, in words.
+    Locked(String),
+    /// Running.
+    Ready(Arc<Node>),
+}
+
+/// This run of the daemon.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// Random for each run.
+    pub id: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it began, by the wall clock.
+    pub started: Millis,
+}
+
+/// Why the daemon could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// No paths.
+    #[error(transparent)]
+    Paths(#[from] PathError),
+    /// Another daemon has the state directory.
+    #[error("another kinfolkd uses {0} already; `kin down` ends it")]
+    Running(PathBuf),
+    /// The device is broken.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The socket cannot be served.
+    #[error(transparent)]
+    Ipc(#[from] ipc::IpcError),
+    /// Something of the system.
+    #[error("{what}: {source}")]
+    Io {
+        /// What failed.
+        what: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Runs the daemon in the foreground until it is told to stop.
+pub fn run(args: &Args) -> ExitCode {
+    logging::start(args.log.as_deref());
+    match try_run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(%error, "kinfolkd ends");
+            eprintln!("kinfolkd: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+impl DaemonError {
+    /// The documented exit code.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Paths(_) => 78,
+            Self::Setup(error) if error.is_locked() => 4,
+            Self::Running(_) | Self::Setup(_) | Self::Ipc(_) | Self::Io { .. } => 1,
+        }
+    }
+}
+
+fn try_run(args: &Args) -> Result<(), DaemonError> {
+    if !args.debuggable {
+        forbid_dumps();
+    }
+    let paths = Paths::discover(args.socket.as_deref())?;
+    for directory in [&paths.state, &paths.config] {
+        private_dir(directory).map_err(|source| io_error(format!("cannot make {}", directory.display()), source))?;
+    }
+    let _lock = lock(&paths)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build();
+    let runtime = runtime.map_err(|source| io_error("cannot start the runtime".into(), source))?;
+    let outcome = runtime.block_on(serve(paths));
+    runtime.shutdown_timeout(DRAIN);
+    outcome
+}
+
+async fn serve(paths: Paths) -> Result<(), DaemonError> {
+    let shutdown = Shutdown::listen().map_err(|source| io_error("cannot listen for signals".into(), source))?;
+    let daemon = Daemon::open(&paths, shutdown.clone()).await?;
+    let listener = ipc::listener::bind(&paths)?;
+    announce(&paths, daemon.instance())?;
+    info!(socket = %paths.socket.display(), "kinfolkd is ready");
+    let outcome = ipc::serve(listener, Arc::clone(&daemon), shutdown.clone()).await;
+    info!("kinfolkd is stopping");
+    daemon.stop().await;
+    std::fs::remove_file(paths.endpoint_file()).ok();
+    Ok(outcome?)
+}
+
+/// What the services of the local API work on.
+pub struct Daemon {
+    places: Places,
+    instance: Instance,
+    shutdown: Shutdown,
+    setup: watch::Sender<Setup>,
+    /// Held while a device is being made, so that two callers cannot make two.
+    making: Mutex<()>,
+    invitation: Mutex<Option<Invitation>>,
+}
+
+impl Daemon {
+    async fn open(paths: &Paths, shutdown: Shutdown) -> Result<Arc<Self>, DaemonError> {
+        let places = Places { config: paths.config.clone(), state: paths.state.clone() };
+        let instance =
+            Instance { id: uuid::Uuid::new_v4().to_string(), pid: std::process::id(), started: wall_clock() };
+        let setup = match open_device(&places).await {
+            Ok(setup) => setup,
+            Err(error) if error.is_locked() => {
+                warn!(%error, "the device is locked");
+                Setup::Locked(error.to_string())
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let locked = matches!(setup, Setup::Locked(_));
+        let (setup, _) = watch::channel(setup);
+        let (making, invitation) = (Mutex::new(()), Mutex::new(None));
+        let daemon = Arc::new(Self { places, instance, shutdown, setup, making, invitation });
+        if locked {
+            tokio::spawn(Self::keep_unlocking(Arc::downgrade(&daemon)));
+        }
+        Ok(daemon)
+    }
+
+    /// How far this device is now.
+    pub fn setup(&self) -> Setup {
+        self.setup.borrow().clone()
+    }
+
+    /// Changes of [`Daemon::setup`].
+    pub fn watch_setup(&self) -> watch::Receiver<Setup> {
+        self.setup.subscribe()
+    }
+
+    /// Makes this the first device of a person. Every relay must answer; nothing is made otherwise.
+    ///
+    /// # Errors
+    /// [`InitError`]; nothing is left behind then.
+    pub async fn init(&self, name: &str, relays: &[String]) -> Result<Arc<Node>, InitError> {
+        let _making = self.making.lock().await;
+        self.must_be_new()?;
+        for url in relays {
+            let url = crate::relay::RelayUrl::parse(url).map_err(crate::relay::RelayError::from)?;
+            crate::relay::prepare(&url).await?.probe().await?;
+        }
+        let mut rng = rand::rng();
+        let opened = self.places.found(Fresh::generate(name, &mut rng)?, &mut rng)?;
+        let node = Node::start(opened).await?;
+        for url in relays {
+            node.add_relay(url).await?;
+        }
+        info!(device = %node.me, "set up as the first device");
+        self.setup.send_replace(Setup::Ready(Arc::clone(&node)));
+        Ok(node)
+    }
+
+    /// Joins the family of the device that shows `card`.
+    ///
+    /// # Errors
+    /// When this device is set up already; everything else is the last event.
+    pub fn join(self: &Arc<Self>, card: String, name: String) -> Result<mpsc::Receiver<JoinEvent>, JoinError> {
+        self.must_be_new()?;
+        let (events, heard) = mpsc::channel(8);
+        let daemon = Arc::clone(self);
+        tokio::spawn(async move {
+            let _making = daemon.making.lock().await;
+            let last = match daemon.try_join(&card, &name, &events).await {
+                Ok(node) => JoinEvent::Joined(node),
+                Err(error) => JoinEvent::Failed(error),
+            };
+            events.send(last).await.ok();
+        });
+        Ok(heard)
+    }
+
+    async fn try_join(&self, card: &str, name: &str, events: &mpsc::Sender<JoinEvent>) -> Result<Arc<Node>, JoinError> {
+        self.must_be_new()?;
+        let node = pairing::join(&self.places, card, name, events).await?;
+        info!(device = %node.me, "joined");
+        self.setup.send_replace(Setup::Ready(Arc::clone(&node)));
+        Ok(node)
+    }
+
+    /// Opens an invitation. There is one at a time.
+    ///
+    /// # Errors
+    /// [`InviteError`].
+    pub async fn invite(&self, node: Arc<Node>) -> Result<mpsc::Receiver<InviteEvent>, InviteError> {
+        let mut open = self.invitation.lock().await;
+        if open.as_ref().is_some_and(|invitation| !invitation.is_over()) {
+            return Err(InviteError::Busy);
+        }
+        let (invitation, events) = Invitation::open(node).await?;
+        *open = Some(invitation);
+        Ok(events)
+    }
+
+    /// Takes the check code that the new device shows.
+    ///
+    /// # Errors
+    /// [`InviteError`].
+    pub async fn confirm(&self, code: &str) -> Result<DeviceId, InviteError> {
+        let invitation = self.invitation.lock().await.clone().ok_or(InviteError::None)?;
+        invitation.confirm(code).await
+    }
+
+    /// This run.
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// What protects the keys: a name, and what that means.
+    pub fn key_protection(&self) -> (&'static str, &'static str) {
+        self.places.protection()
+    }
+
+    /// Ends the daemon.
+    pub fn shutdown(&self) {
+        self.shutdown.begin();
+    }
+
+    async fn stop(&self) {
+        if let Setup::Ready(node) = self.setup()
+            && tokio::time::timeout(DRAIN, node.stop()).await.is_err()
+        {
+            warn!("the driver did not stop in time; what was committed is safe");
+        }
+    }
+
+    fn must_be_new(&self) -> Result<(), SetupError> {
+        match self.setup() {
+            Setup::NotSetUp => Ok(()),
+            Setup::Locked(_) | Setup::Ready(_) => Err(SetupError::AlreadySetUp),
+        }
+    }
+
+    async fn keep_unlocking(daemon: std::sync::Weak<Self>) {
+        loop {
+            tokio::time::sleep(UNLOCK_AGAIN).await;
+            let Some(daemon) = daemon.upgrade() else { return };
+            let _making = daemon.making.lock().await;
+            match open_device(&daemon.places).await {
+                Ok(setup) => {
+                    info!("the device is unlocked");
+                    daemon.setup.send_replace(setup);
+                    return;
+                }
+                Err(error) => daemon.setup.send_replace(Setup::Locked(error.to_string())),
+            };
+        }
+    }
+}
+
+/// Why a first device was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// Keys or store.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// A relay that was named does not answer.
+    #[error(transparent)]
+    Relay(#[from] crate::relay::RelayError),
+    /// A relay that answered could not be added.
+    #[error(transparent)]
+    Change(#[from] crate::node::RelayChangeError),
+}
+
+async fn open_device(places: &Places) -> Result<Setup, SetupError> {
+    match places.open()? {
+        Found::Nothing => Ok(Setup::NotSetUp),
+        Found::Device(opened) => Ok(Setup::Ready(Node::start(*opened).await?)),
+    }
+}
+
+/// One daemon for each state directory: the lock lies there, not beside the socket, whose place differs between logins.
+fn lock(paths: &Paths) -> Result<File, DaemonError> {
+    let path = paths.lock_file();
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&path).map_err(|source| io_error(format!("cannot open {}", path.display()), source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(DaemonError::Running(paths.state.clone())),
+        Err(std::fs::TryLockError::Error(source)) => Err(io_error(format!("cannot lock {}", path.display()), source)),
+    }
+}
+
+/// Tells clients where this daemon listens.
+fn announce(paths: &Paths, instance: &Instance) -> Result<(), DaemonError> {
+    let endpoint = Endpoint {
+        address: paths.socket.clone(),
+        pid: instance.pid,
+        instance_id: instance.id.clone(),
+        protocol_min: ipc_proto::PROTOCOL_MIN,
+        protocol_max: ipc_proto::PROTOCOL_MAX,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at_ms: instance.started.0,
+    };
+    let file = paths.endpoint_file();
+    endpoint.write(&file).map_err(|source| io_error(format!("cannot write {}", Path::new(&file).display()), source))
+}
+
+/// No core dumps and no peeking by other processes of this user: the memory holds keys.
+fn forbid_dumps() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        warn!(%error, "the process could not be made undumpable");
+    }
+}
+
+fn io_error(what: String, source: io::Error) -> DaemonError {
+    DaemonError::Io { what, source }
+}
+
+/// Threads for reads and large seals, beside the event loop and the driver.
+const BLOCKING_THREADS: usize = 4;
+/// How long stopping may take: 5 s.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How often a locked device is tried again: 5 s.
+const UNLOCK_AGAIN: Duration = Duration::from_secs(5);
