@@ -1,4 +1,4 @@
-//! Pairing cards: whatever text is pasted, reading answers, and what is read is written the same.
+//! Pairing cards from the clipboard: a text is a card, which then survives its own text, or it is refused.
 #![no_main]
 
 use kinfolk::seal::pairing::Card;
@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     if let Ok(card) = Card::parse(text) {
-        let again = Card::parse(&card.to_text()).expect("a card reads its own text");
-        assert_eq!(again.hash(), card.hash());
+        let again = Card::parse(&card.to_text()).map(|again| again.hash());
+        assert_eq!(again, Ok(card.hash()));
     }
 });
