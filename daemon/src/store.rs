@@ -32,6 +32,7 @@ mod schema;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::path::Path;
 
@@ -49,6 +50,7 @@ pub use self::open::DATABASE_FILE;
 pub use self::reader::{
     ConversationView, Counts, Exported, Hit, LoggedBundle, MAX_PAGE, MessageView, Piece, Reader, RecordView, Stretch,
 };
+pub use self::verify::{MAX_PROBLEMS, Problem, Report};
 
 use self::apply::Origin;
 use self::collections::Collections;

@@ -88,6 +88,15 @@ pub(super) fn create(
     open(dir, key, Access::Write)
 }
 
+/// An empty database in memory, with the same schema.
+pub(super) fn in_memory() -> Result<Connection, StoreError> {
+    let connection = Connection::open_in_memory()?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    add_functions(&connection)?;
+    schema::migrate(&connection)?;
+    Ok(connection)
+}
+
 fn connect(path: &Path, key: &DbKey, access: Access) -> Result<Connection, StoreError> {
     let mode = match access {
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,

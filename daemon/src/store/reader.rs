@@ -70,7 +70,7 @@ impl Reader {
     }
 
     /// Runs `read` on a connection of the pool, in one read transaction.
-    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let lease = Lease::take(&self.0)?;
         let transaction = lease.connection()?.unchecked_transaction()?;
         read(&transaction)

@@ -79,7 +79,8 @@ impl Sources {
             return Err(StoreError::NotNext(bundle.dot));
         }
         entry.saved.head = bundle.head();
-        entry.saved.stamp = body.map_or(entry.saved.stamp, |body| body.stamp);
+        let stamp = body.map(|body| body.stamp).filter(|stamp| stamp.is_valid());
+        entry.saved.stamp = stamp.unwrap_or(entry.saved.stamp);
         entry.saved.context = Arc::clone(&append.context);
         entry.changed = true;
         Ok(idx)

@@ -6,6 +6,7 @@ mod durability;
 mod messages;
 mod reading;
 mod records;
+mod verification;
 
 use std::path::Path;
 
@@ -47,6 +48,11 @@ impl Home {
         let dir = TempDir::new().unwrap();
         let store = Store::create(dir.path(), &key(), &new_device(1)).unwrap();
         Self { store, dir }
+    }
+
+    /// For tests that only ask what follows from what: no file, no syncs.
+    fn in_memory() -> Self {
+        Self { store: Store::over(open::in_memory().unwrap()).unwrap(), dir: TempDir::new().unwrap() }
     }
 
     fn path(&self) -> &Path {

@@ -37,7 +37,7 @@ fn found(home: &Home, words: &str) -> i64 {
 
 #[test]
 fn a_conversation_counts_its_messages_and_knows_the_last_by_instant_then_id() {
-    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     let ops = vec![post("m2", "two", 20), post("m1", "one", 10), post("m3", "three", 20)];
     home.take(&[&a.write(ops)]);
     assert_eq!(counts(&home), Some((3, 3, "m3".into())));
@@ -51,7 +51,7 @@ fn a_conversation_counts_its_messages_and_knows_the_last_by_instant_then_id() {
 
 #[test]
 fn a_message_that_the_person_sent_is_never_unread() {
-    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     let body = MessageBody { conversation: "c".into(), outbound: true, ..MessageBody::default() };
     home.take(&[&a.write(vec![Op::message_post("m", &body)])]);
     assert_eq!(counts(&home), Some((1, 0, "m".into())));
@@ -59,7 +59,7 @@ fn a_message_that_the_person_sent_is_never_unread() {
 
 #[test]
 fn a_message_without_a_time_gets_that_of_its_bundle() {
-    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     let body = MessageBody { conversation: "c".into(), ..MessageBody::default() };
     home.take(&[&a.write(vec![Op::message_post("m", &body)])]);
     assert_eq!(home.count("SELECT created_us FROM message"), 100_000_000);
@@ -67,7 +67,7 @@ fn a_message_without_a_time_gets_that_of_its_bundle() {
 
 #[test]
 fn words_of_text_and_sender_are_found_and_gone_after_a_deletion() {
-    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     home.take(&[&a.write(vec![post("m", "Grüße aus Köln", 1)])]);
     assert_eq!([found(&home, "grusse"), found(&home, "koln"), found(&home, "zoe")], [0, 1, 1]);
     home.take(&[&a.write(vec![Op::message_delete("m", None)])]);
@@ -82,7 +82,7 @@ fn words_of_text_and_sender_are_found_and_gone_after_a_deletion() {
 fn of_two_posts_under_one_id_the_smallest_wins_in_any_order_and_the_difference_is_counted() {
     let (mut early, mut late) = (Author::new(2, 50), Author::new(1, 100));
     let (winner, loser) = (early.write(vec![post("m", "first", 1)]), late.write(vec![post("m", "second", 2)]));
-    let (mut left, mut right) = (Home::new(), Home::new());
+    let (mut left, mut right) = (Home::in_memory(), Home::in_memory());
     left.take(&[&winner, &loser]);
     right.take(&[&loser]);
     assert_eq!(found(&right, "second"), 1);
@@ -99,7 +99,7 @@ fn of_two_posts_under_one_id_the_smallest_wins_in_any_order_and_the_difference_i
 fn two_equal_posts_under_one_id_are_no_difference() {
     let (mut a, mut b) = (Author::new(1, 100), Author::new(2, 50));
     let (one, two) = (a.write(vec![post("m", "same", 1)]), b.write(vec![post("m", "same", 1)]));
-    let (mut left, mut right) = (Home::new(), Home::new());
+    let (mut left, mut right) = (Home::in_memory(), Home::in_memory());
     left.take(&[&one, &two]);
     right.take(&[&two, &one]);
     assert_eq!(left.count("SELECT count(*) FROM message_variant"), 0);
@@ -108,7 +108,7 @@ fn two_equal_posts_under_one_id_are_no_difference() {
 
 #[test]
 fn the_latest_time_of_a_status_counts_and_an_earlier_one_changes_nothing() {
-    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     let at = |us| Op::message_status("m", Level::Delivered, Some(us));
     home.take(&[&a.write(vec![post("m", "x", 1)]), &a.write(vec![at(20)])]);
     let before = home.store.digest();
@@ -123,7 +123,7 @@ fn a_status_before_its_message_takes_effect_when_the_message_comes() {
     let (mut a, mut b) = (Author::new(1, 100), Author::new(2, 50));
     let (message, read) =
         (a.write(vec![post("m", "x", 1)]), b.write(vec![Op::message_status("m", Level::Read, Some(9))]));
-    let (mut left, mut right) = (Home::new(), Home::new());
+    let (mut left, mut right) = (Home::in_memory(), Home::in_memory());
     left.take(&[&message, &read]);
     right.take(&[&read]);
     assert_eq!(fact(&right, "m"), Some(MessageFact { levels: [None, None, Some(9)], ..MessageFact::default() }));
@@ -140,7 +140,7 @@ fn after_a_tombstone_nothing_of_the_message_comes_back_and_the_latest_deletion_t
     let read = a.write(vec![Op::message_status("m", Level::Read, Some(9))]);
     let gone = b.write(vec![Op::message_delete("m", Some(5))]);
     let gone_later = b.write(vec![Op::message_delete("m", Some(7))]);
-    let (mut left, mut right) = (Home::new(), Home::new());
+    let (mut left, mut right) = (Home::in_memory(), Home::in_memory());
     left.take(&[&message, &read, &gone, &gone_later]);
     right.take(&[&gone, &message, &gone_later, &read]);
     for home in [&left, &right] {
@@ -150,12 +150,12 @@ fn after_a_tombstone_nothing_of_the_message_comes_back_and_the_latest_deletion_t
         assert_eq!(home.count(rest), 0);
     }
     assert_eq!(left.store.digest(), right.store.digest());
-    assert_ne!(left.store.digest(), Home::new().store.digest());
+    assert_ne!(left.store.digest(), Home::in_memory().store.digest());
 }
 
 #[test]
 fn the_fact_of_a_message_tells_the_hash_of_its_payload() {
-    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     let op = post("m", "x", 1);
     home.take(&[&a.write(vec![op.clone()])]);
     assert_eq!(fact(&home, "m").unwrap().content, Some(Hash::of(&op.payload)));

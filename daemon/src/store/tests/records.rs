@@ -32,7 +32,7 @@ fn writes(home: &Home) -> i64 {
 
 #[test]
 fn sequential_edits_on_different_devices_are_no_conflict_and_leave_one_write() {
-    let (mut home, mut a, mut b) = (Home::new(), Author::new(1, 100), Author::new(2, 50));
+    let (mut home, mut a, mut b) = (Home::in_memory(), Author::new(1, 100), Author::new(2, 50));
     let first = a.write(put("a", &[("title", Some("one"))]));
     b.see(&first);
     let second = b.write(put("a", &[("title", Some("two"))]));
@@ -43,7 +43,7 @@ fn sequential_edits_on_different_devices_are_no_conflict_and_leave_one_write() {
 
 #[test]
 fn concurrent_differing_edits_are_one_conflict_until_somebody_who_saw_both_writes() {
-    let (mut home, mut a, mut b) = (Home::new(), Author::new(1, 100), Author::new(2, 50));
+    let (mut home, mut a, mut b) = (Home::in_memory(), Author::new(1, 100), Author::new(2, 50));
     let (one, two) = (a.write(put("a", &[("title", Some("one"))])), b.write(put("a", &[("title", Some("two"))])));
     home.take(&[&one, &two]);
     assert_eq!((conflicts(&home), writes(&home)), (1, 4));
@@ -54,7 +54,7 @@ fn concurrent_differing_edits_are_one_conflict_until_somebody_who_saw_both_write
 
 #[test]
 fn concurrent_equal_edits_are_no_conflict() {
-    let (mut home, mut a, mut b) = (Home::new(), Author::new(1, 100), Author::new(2, 50));
+    let (mut home, mut a, mut b) = (Home::in_memory(), Author::new(1, 100), Author::new(2, 50));
     let same = || put("a", &[("title", Some("same"))]);
     home.take(&[&a.write(same()), &b.write(same())]);
     assert_eq!(conflicts(&home), 0);
@@ -62,7 +62,7 @@ fn concurrent_equal_edits_are_no_conflict() {
 
 #[test]
 fn a_deleted_record_keeps_its_fields_dots_and_shows_them_again_when_it_is_revived() {
-    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     home.take(&[&a.write(put("a", &[("title", Some("x")), ("body", Some("y"))]))]);
     home.take(&[&a.write(delete("a"))]);
     let fields = vec!["body".to_owned(), "title".to_owned()];
@@ -75,14 +75,14 @@ fn a_deleted_record_keeps_its_fields_dots_and_shows_them_again_when_it_is_revive
 
 #[test]
 fn a_field_written_absent_is_not_shown() {
-    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     home.take(&[&a.write(put("a", &[("title", Some("x"))])), &a.write(put("a", &[("title", None)]))]);
     assert_eq!(row(&home), Some(RowFact { live: true, fields: Vec::new() }));
 }
 
 #[test]
 fn an_edit_concurrent_with_a_deletion_is_a_conflict() {
-    let (mut home, mut a, mut b) = (Home::new(), Author::new(1, 100), Author::new(2, 200));
+    let (mut home, mut a, mut b) = (Home::in_memory(), Author::new(1, 100), Author::new(2, 200));
     let first = a.write(put("a", &[("title", Some("x"))]));
     b.see(&first);
     let (gone, edit) = (a.write(delete("a")), b.write(put("a", &[("title", Some("y"))])));
@@ -93,7 +93,7 @@ fn an_edit_concurrent_with_a_deletion_is_a_conflict() {
 
 #[test]
 fn a_later_op_of_the_same_bundle_replaces_an_earlier_one() {
-    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     let ops = [put("a", &[("title", Some("x"))]), put("a", &[("title", Some("y"))])].concat();
     home.take(&[&a.write(ops)]);
     assert_eq!(writes(&home), 2);
@@ -102,7 +102,7 @@ fn a_later_op_of_the_same_bundle_replaces_an_earlier_one() {
 
 #[test]
 fn facts_see_what_the_open_transaction_has_applied() {
-    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     assert_eq!(row(&home), None);
     home.store.begin().unwrap();
     let change = append(&home.store, &a.write(put("a", &[("title", Some("x"))])));
@@ -114,7 +114,7 @@ fn facts_see_what_the_open_transaction_has_applied() {
 
 #[test]
 fn an_op_that_is_invalid_or_unknown_is_logged_and_changes_nothing() {
-    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     let before = home.store.digest();
     let invalid = Op { key: String::new(), ..Op::record_delete("notes", "a") };
     let unknown = Op { kind: 99, ..Op::record_delete("notes", "a") };
@@ -125,7 +125,7 @@ fn an_op_that_is_invalid_or_unknown_is_logged_and_changes_nothing() {
 
 #[test]
 fn a_row_carries_the_place_of_its_last_change() {
-    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     let (first, other) = (a.write(put("a", &[])), a.write(put("b", &[])));
     home.take(&[&first, &other, &a.write(delete("a"))]);
     assert_eq!(home.count("SELECT version FROM row WHERE key = 'a'"), 3);
@@ -136,9 +136,9 @@ fn a_row_carries_the_place_of_its_last_change() {
 fn the_digest_does_not_depend_on_the_order_of_concurrent_bundles() {
     let (mut a, mut b) = (Author::new(1, 100), Author::new(2, 50));
     let (one, two) = (a.write(put("a", &[("title", Some("one"))])), b.write(delete("a")));
-    let (mut left, mut right) = (Home::new(), Home::new());
+    let (mut left, mut right) = (Home::in_memory(), Home::in_memory());
     left.take(&[&one, &two]);
     right.take(&[&two, &one]);
     assert_eq!(left.store.digest(), right.store.digest());
-    assert_ne!(left.store.digest(), Home::new().store.digest());
+    assert_ne!(left.store.digest(), Home::in_memory().store.digest());
 }

@@ -1,0 +1,190 @@
+//! The proof that the state is what the log says.
+//!
+//! 1. SQLite goes over every page of the file.
+//! 2. The log is read in the order of apply: every source must be a chain without holes, each hash true.
+//! 3. The same code that applied the bundles applies them again, to an empty database in memory. Then every table of the state
+//!    is compared, row by row, and the words of the full-text index.
+//! 4. The digest sums are computed from the stored rows alone ([`leaves`]): an error in how sums are carried on would be the
+//!    same in both databases.
+//!
+//! All of it happens in one read transaction and reports without changing anything. It takes as long as applying the log did,
+//! and memory for the whole state.
+
+mod compare;
+mod leaves;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+
+use kinfolk_core::bundle::Bundle;
+use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash, Millis, Seq, SourceId};
+use kinfolk_core::step::{Append, Change};
+use kinfolk_core::vector::{Head, VersionVector};
+
+use super::collections::Collections;
+use super::convert::uint;
+use super::{Reader, Store, StoreError, open};
+
+/// What a verification came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Bundles read.
+    pub bundles: u64,
+    /// Ops in them.
+    pub ops: u64,
+    /// The digest of the stored state.
+    pub digest: Hash,
+    /// The digest of the rebuilt state; `None` when the log could not be read to its end.
+    pub rebuilt: Option<Hash>,
+    /// What is wrong, at most [`MAX_PROBLEMS`] and the first difference of each table. Empty when all is well.
+    pub problems: Vec<Problem>,
+}
+
+/// Something that is not as it must be.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Problem {
+    /// SQLite finds the file damaged.
+    #[error("the file is damaged: {0}")]
+    File(String),
+    /// The log is not what was written.
+    #[error("bundle {} of source {}: {what}", dot.seq, dot.source)]
+    Log {
+        /// Which bundle.
+        dot: Dot,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A table of the state is not what the log gives.
+    #[error("{table}: {name} is not what the log gives")]
+    State {
+        /// Which table.
+        table: &'static str,
+        /// The first row that differs.
+        name: String,
+    },
+    /// A digest sum is not the sum over its rows.
+    #[error("the digest sum of {collection} is not the sum over what is stored")]
+    Sum {
+        /// Which collection.
+        collection: String,
+    },
+}
+
+/// Most problems that are reported.
+pub const MAX_PROBLEMS: usize = 100;
+/// Bundles that the rebuilding commits together.
+const BATCH: u64 = 500;
+
+impl Reader {
+    /// Verifies the stored state against the log.
+    ///
+    /// # Errors
+    /// Only when reading itself fails; what is found wrong stands in the report.
+    pub fn verify(&self) -> Result<Report, StoreError> {
+        self.with(verify)
+    }
+}
+
+/// [`Reader::verify`] in an open transaction, or where nothing else writes.
+pub(super) fn verify(connection: &Connection) -> Result<Report, StoreError> {
+    let damage = check_file(connection)?;
+    if !damage.is_empty() {
+        let digest = Collections::load(connection).map(|collections| collections.digest()).unwrap_or_default();
+        return Ok(Report { bundles: 0, ops: 0, digest, rebuilt: None, problems: damage });
+    }
+    let mut problems = Vec::new();
+    let mut rebuilt = Store::over(open::in_memory()?)?;
+    let read = replay(connection, &mut rebuilt)?;
+    let whole = read.problem.is_none();
+    problems.extend(read.problem);
+    if whole {
+        problems.extend(compare::tables(connection, &rebuilt.connection)?);
+    }
+    problems.extend(leaves::check(connection)?);
+    problems.truncate(MAX_PROBLEMS);
+    Ok(Report {
+        bundles: read.bundles,
+        ops: read.ops,
+        digest: Collections::load(connection)?.digest(),
+        rebuilt: whole.then(|| rebuilt.digest()),
+        problems,
+    })
+}
+
+/// What SQLite itself finds. When that is anything, nothing in the file is worth interpreting.
+fn check_file(connection: &Connection) -> Result<Vec<Problem>, StoreError> {
+    let find = || -> Result<Vec<String>, StoreError> {
+        let mut statement = connection.prepare(&format!("PRAGMA integrity_check({MAX_PROBLEMS})"))?;
+        let lines = statement.query_map((), |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+        let mut found: Vec<String> = lines.into_iter().filter(|line| line != "ok").collect();
+        let mut statement = connection.prepare("SELECT DISTINCT \"table\" FROM pragma_foreign_key_check")?;
+        let tables = statement.query_map((), |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+        found.extend(tables.into_iter().map(|table| format!("a row of {table} refers to one that is not there")));
+        Ok(found)
+    };
+    match find() {
+        Ok(found) => Ok(found.into_iter().map(Problem::File).collect()),
+        Err(StoreError::Damaged(what)) => Ok(vec![Problem::File(what.to_owned())]),
+        Err(error) => Err(error),
+    }
+}
+
+/// How far the log could be read.
+#[derive(Default)]
+struct Replayed {
+    bundles: u64,
+    ops: u64,
+    problem: Option<Problem>,
+}
+
+/// Applies the log to an empty store, as far as it is sound.
+fn replay(connection: &Connection, rebuilt: &mut Store) -> Result<Replayed, StoreError> {
+    let sql = "SELECT l.bundle_seq, s.id, l.seq, l.hash, l.at, l.body, s.device FROM log l
+               LEFT JOIN source s ON s.idx = l.source ORDER BY l.bundle_seq";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query(())?;
+    let mut ends: BTreeMap<SourceId, (Head, Arc<VersionVector>)> = BTreeMap::new();
+    let mut read = Replayed::default();
+    rebuilt.begin()?;
+    while let Some(row) = rows.next()? {
+        let dot = Dot { source: SourceId(row.get(1)?), seq: Seq(uint(row.get(2)?)) };
+        let (head, context) = ends.entry(dot.source).or_default();
+        let bundle = Bundle::rebuild(dot, head.hash, Bytes::from(row.get::<_, Vec<u8>>(5)?));
+        let sound = match bundle {
+            _ if dot.seq != head.seq.next() => Err("it does not follow the one before it"),
+            Ok(bundle) if bundle.hash == Hash(row.get(3)?) => Ok(bundle),
+            Ok(_) => Err("its hash is not that of its bytes"),
+            Err(_) => Err("it is too large"),
+        };
+        let bundle = match sound {
+            Ok(bundle) => bundle,
+            Err(what) => {
+                read.problem = Some(Problem::Log { dot, what });
+                break;
+            }
+        };
+        if let Some(body) = bundle.body.as_ref().filter(|body| !body.context.is_empty()) {
+            Arc::make_mut(context).join(&body.context.iter().copied().collect());
+        }
+        *head = bundle.head();
+        read.bundles += 1;
+        read.ops += u64::try_from(bundle.ops().len()).unwrap_or(u64::MAX);
+        rebuilt.apply(&Change::Append(Append {
+            device: DeviceId(row.get(6)?),
+            bundle_seq: BundleSeq(uint(row.get(0)?)),
+            context: Arc::clone(context),
+            at: Millis(uint(row.get(4)?)),
+            app: None,
+            bundle,
+        }))?;
+        if read.bundles % BATCH == 0 {
+            rebuilt.commit()?;
+            rebuilt.begin()?;
+        }
+    }
+    rebuilt.commit()?;
+    Ok(read)
+}
