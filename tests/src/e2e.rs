@@ -1,0 +1,112 @@
+//! End to end: the real programs, in real homes, over a real shared folder, as a person and their scripts use them.
+//!
+//! A [`Scenario`] is named as the sentence it shows. Each runs in a process of its own, in a world of its own ([`World`]), so that a hang
+//! ends that scenario and no other. Scenarios wait for what programs say (`kin wait`, a line, an exit), never for time to pass.
+
+mod corpus;
+mod device;
+mod errors;
+mod faults;
+mod grpc;
+mod history;
+mod pairing;
+mod programs;
+mod signals;
+mod world;
+
+use std::io;
+
+pub use programs::Programs;
+
+/// One thing that must hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// The sentence.
+    pub name: &'static str,
+    /// Shows it.
+    pub run: fn(&Programs) -> Result<(), Failed>,
+}
+
+/// All scenarios.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "two devices pair and see each other", run: pairing::two_devices },
+    Scenario { name: "pairing with one joins all", run: pairing::three_devices },
+    Scenario { name: "a wrong code is refused and three burn the card", run: pairing::wrong_codes },
+    Scenario { name: "a bad card changes nothing", run: pairing::bad_cards },
+    Scenario { name: "a card is good for one use", run: pairing::used_twice },
+    Scenario { name: "a history imported on one device is whole on the other", run: history::import_arrives },
+    Scenario { name: "reads, deletions and records converge both ways", run: history::changes_converge },
+    Scenario { name: "what was written before pairing is shared too", run: history::older_than_the_pairing },
+    Scenario { name: "neither relay folder nor database shows what was written", run: history::nothing_in_clear },
+    Scenario { name: "a restart forgets nothing", run: history::restart },
+    Scenario { name: "every wrong use gets its own exit code", run: errors::exit_codes },
+    Scenario { name: "a bad line stops an import by its number", run: errors::bad_line },
+    Scenario { name: "an oversized message is refused and nothing else is lost", run: errors::too_large },
+    Scenario { name: "a second daemon in one home is refused", run: errors::second_daemon },
+    Scenario { name: "a home that is set up is never set up again", run: errors::set_up_once },
+    Scenario { name: "a lost key file locks the device and makes no new one", run: errors::lost_key },
+    Scenario { name: "a kill during an import loses nothing that was accepted", run: faults::killed_import },
+    Scenario { name: "a relay folder may go and come back", run: faults::unreachable_relay },
+    Scenario { name: "garbage in a mailbox is set aside", run: faults::garbage },
+    Scenario { name: "a relay folder that loses everything is filled again", run: faults::emptied_relay },
+    Scenario { name: "a termination signal ends the daemon cleanly", run: signals::clean_end },
+    Scenario { name: "a second signal ends the daemon at once", run: signals::hard_end },
+    Scenario { name: "kin down ends the daemon that kin up started", run: signals::up_and_down },
+    Scenario { name: "a foreign gRPC client lists the services and posts", run: grpc::reflection },
+    Scenario { name: "the demo runs through", run: pairing::demo },
+];
+
+/// Why a scenario does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// Something else was expected.
+    #[error("expected {0}")]
+    Expected(String),
+    /// A command ended otherwise.
+    #[error("{command} ended with {code}, wanted {wanted}\nstdout: {stdout}\nstderr: {stderr}")]
+    Command {
+        /// Which.
+        command: String,
+        /// The exit code it should have had.
+        wanted: i32,
+        /// The one it had; -1 when a signal ended it.
+        code: i32,
+        /// What it printed.
+        stdout: String,
+        /// What it complained about.
+        stderr: String,
+    },
+    /// What should be JSON is not.
+    #[error("{source}: {text}")]
+    Json {
+        /// The text.
+        text: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The machine refused something.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What.
+        doing: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Failed {
+    fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+}
+
+/// Fails unless `holds`; `what` completes "expected …".
+fn expect(holds: bool, what: impl FnOnce() -> String) -> Result<(), Failed> {
+    if holds { Ok(()) } else { Err(Failed::Expected(what())) }
+}
+
+/// Fails unless both are the same.
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: T, wanted: T) -> Result<(), Failed> {
+    expect(got == wanted, || format!("{what} to be {wanted:?}, got {got:?}"))
+}
