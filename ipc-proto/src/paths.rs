@@ -63,6 +63,12 @@ impl Paths {
         Self::resolve(System::current(), &environment)
     }
 
+    /// The paths that `KINFOLK_HOME=home` gives, whatever this process's environment says.
+    pub fn in_home(home: &Path) -> Result<Self, PathError> {
+        let environment = Environment { kinfolk_home: Some(home.as_os_str().to_owned()), ..Environment::default() };
+        Self::resolve(System::current(), &environment)
+    }
+
     /// The file in which the daemon says where it listens.
     pub fn endpoint_file(&self) -> PathBuf {
         self.state.join("endpoint.json")

@@ -270,8 +270,8 @@ pub struct Message {
     /// What was attached, at most 256: its description only, the bytes stay with the app.
     #[prost(message, repeated, tag = "12")]
     pub attachments: ::prost::alloc::vec::Vec<Attachment>,
-    /// When it was sent, Unix microseconds; absent = not known. In a post the three times are ops of their own in the same
-    /// bundle.
+    /// When it was sent, Unix microseconds; absent = not known. In a post the three times stay unset: statuses are ops of
+    /// their own, in the same push when they are known already.
     #[prost(int64, optional, tag = "13")]
     pub sent_at_us: ::core::option::Option<i64>,
     /// When it was delivered, Unix microseconds.
