@@ -1,0 +1,343 @@
+//! `kin msg`: messages.
+
+use std::io::Read;
+
+use ipc_proto::Client;
+use ipc_proto::v1::{
+    DeleteRequest, ListMessagesRequest, Message, MessageStatus, Op, PostRequest, PushRequest, SearchHit, SearchRequest,
+    SetMessageStatus, SetStatusRequest, message::Body, op,
+};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{Style, printable};
+use crate::records::{Page, more, next};
+use crate::{instant, line, view};
+
+/// Messages
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Msg {
+    /// Post a message
+    #[command(after_help = "Examples:
+  kin msg post family 'see you at eight'
+  echo hello | kin msg post family - --sender ann --id 7f3a")]
+    Post(Box<Post>),
+    /// Show a conversation, newest last
+    #[command(after_help = "Examples:
+  kin msg list family
+  kin msg list family --limit 20 --json")]
+    List {
+        /// The conversation
+        conversation: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Find messages by words
+    #[command(after_help = "Examples:
+  kin msg search eight
+  kin msg search 'see eig*' --conversation family")]
+    Search {
+        /// Words, all of which must be there; a word ending in * matches words that begin so
+        #[arg(required = true)]
+        words: Vec<String>,
+        /// Only in this conversation
+        #[arg(long, default_value = "", hide_default_value = true)]
+        conversation: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Note that a message was sent, delivered or read
+    #[command(after_help = "Example:\n  kin msg status 7f3a delivered")]
+    Status {
+        /// Its id
+        id: String,
+        /// The status
+        #[arg(value_parser = ["sent", "delivered", "read"])]
+        status: String,
+        /// When, in RFC 3339 [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+    /// Mark messages as read, on all devices
+    #[command(after_help = "Examples:
+  kin msg read 7f3a
+  kin msg read --conversation family")]
+    Read {
+        /// Their ids
+        #[arg(required_unless_present = "conversation")]
+        ids: Vec<String>,
+        /// All unread messages of this conversation
+        #[arg(long, conflicts_with = "ids")]
+        conversation: Option<String>,
+    },
+    /// Delete a message on all devices, for good
+    #[command(after_help = "Example:\n  kin msg rm 7f3a --yes")]
+    Rm {
+        /// Its id
+        id: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// A message to post.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Post {
+    /// The conversation
+    conversation: String,
+    /// The text, or - for stdin
+    text: String,
+    /// Its id: posting the same one again changes nothing [default: a new one]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    id: String,
+    /// Who wrote it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    sender: String,
+    /// To whom; may be given more than once
+    #[arg(long = "to", value_name = "RECIPIENT")]
+    to: Vec<String>,
+    /// The group it goes to
+    #[arg(long, default_value = "", hide_default_value = true)]
+    group: String,
+    /// It is by you: it is never unread
+    #[arg(long)]
+    outbound: bool,
+    /// When it was created, in RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME", default_value = "", hide_default_value = true)]
+    at: String,
+    /// The id of the message it answers
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    reply_to: String,
+    /// Media type of the text
+    #[arg(long, value_name = "TYPE", default_value = "", hide_default_value = true)]
+    content_type: String,
+}
+
+impl Msg {
+    pub(crate) async fn execute(self, context: &Context) -> Result<(), Failure> {
+        let output = context.output;
+        match self {
+            Self::Post(post) => {
+                let message = post.message()?;
+                let client = context.client().await?;
+                let answer = client.conversations().post(PostRequest { message: Some(message) }).await?.into_inner();
+                let object = json!({
+                    "id": answer.id, "no_op": answer.no_op,
+                    "source": answer.source_id, "seq": answer.seq, "bundle_seq": answer.bundle_seq,
+                });
+                output.show("msg.post", object, |_| match answer.no_op {
+                    true => format!("{} was here already", answer.id),
+                    false => answer.id,
+                })
+            }
+            Self::List { conversation, page } => {
+                let request = ListMessagesRequest { conversation, page_size: page.limit, page_token: page.page };
+                let page = context.client().await?.conversations().list_messages(request).await?.into_inner();
+                let messages: Vec<Value> = page.messages.iter().map(|message| view::message(message).into()).collect();
+                let object = json!({ "messages": messages, "next": next(&page.next_page_token) });
+                output.show("msg.list", object, |style| {
+                    let lines = page.messages.iter().rev().map(|message| words(message, style)).collect::<String>();
+                    let older = more(String::new(), &page.next_page_token, style);
+                    format!("{older}{lines}")
+                })
+            }
+            Self::Search { words, conversation, page } => {
+                let request = SearchRequest {
+                    query: words.join(" "),
+                    conversation,
+                    page_size: page.limit,
+                    page_token: page.page,
+                };
+                let page = context.client().await?.conversations().search(request).await?.into_inner();
+                let object = json!({
+                    "hits": page.hits.iter().map(hit_json).collect::<Vec<_>>(),
+                    "next": next(&page.next_page_token),
+                });
+                output.show("msg.search", object, |style| match page.hits.as_slice() {
+                    [] => "nothing found".into(),
+                    hits => more(hits.iter().map(|hit| hit_words(hit, style)).collect(), &page.next_page_token, style),
+                })
+            }
+            Self::Status { id, status, at } => {
+                let at_us = at.map(|at| instant::micros(&at)).transpose();
+                let at_us = at_us.map_err(|reason| Failure::usage(reason, "write it with an offset or Z"))?;
+                let level = line::status(&status).map_err(|reason| Failure::usage(reason, ""))?;
+                let change = SetMessageStatus { id: id.clone(), status: level.into(), at_us };
+                let request = SetStatusRequest { status: Some(change) };
+                let answer = context.client().await?.conversations().set_status(request).await?.into_inner();
+                let object = json!({
+                    "id": id, "status": status, "no_op": answer.no_op,
+                    "source": answer.source_id, "seq": answer.seq, "bundle_seq": answer.bundle_seq,
+                });
+                output.show("msg.status", object, |_| match answer.no_op {
+                    true => format!("{id} was {status} already"),
+                    false => format!("{id} is {status}"),
+                })
+            }
+            Self::Read { ids, conversation } => {
+                let client = context.client().await?;
+                let ids = match conversation {
+                    Some(conversation) => unread(&client, conversation).await?,
+                    None => ids,
+                };
+                let marked = mark_read(&client, &ids).await?;
+                let object = json!({ "marked": marked, "already_read": ids.len() - marked });
+                output.show("msg.read", object, |_| format!("{marked} marked as read"))
+            }
+            Self::Rm { id, yes } => {
+                if !crate::terminal::confirm("Delete it on all devices, for good?", yes).await? {
+                    return Ok(());
+                }
+                let request = DeleteRequest { id: id.clone() };
+                let answer = context.client().await?.conversations().delete(request).await?.into_inner();
+                let object = json!({
+                    "id": id, "no_op": answer.no_op,
+                    "source": answer.source_id, "seq": answer.seq, "bundle_seq": answer.bundle_seq,
+                });
+                output.show("msg.rm", object, |_| match answer.no_op {
+                    true => format!("{id} was deleted already"),
+                    false => format!("{id} is deleted"),
+                })
+            }
+        }
+    }
+}
+
+impl Post {
+    fn message(self) -> Result<Message, Failure> {
+        let text = if self.text == "-" {
+            let mut text = String::new();
+            std::io::stdin().take(MAX_TEXT).read_to_string(&mut text).map_err(Failure::io("read the text"))?;
+            text.strip_suffix('\n').map(str::to_owned).unwrap_or(text)
+        } else {
+            self.text
+        };
+        if !self.at.is_empty() {
+            instant::micros(&self.at).map_err(|reason| Failure::usage(reason, "write it with an offset or Z"))?;
+        }
+        Ok(Message {
+            conversation: self.conversation,
+            id: self.id,
+            sender: self.sender,
+            recipients: self.to,
+            group: self.group,
+            outbound: self.outbound,
+            body: Some(Body::Text(text)),
+            content_type: self.content_type,
+            created_at: self.at,
+            reply_to: self.reply_to,
+            ..Message::default()
+        })
+    }
+}
+
+/// The ids of the unread messages of a conversation.
+async fn unread(client: &Client, conversation: String) -> Result<Vec<String>, Failure> {
+    let mut ids = Vec::new();
+    let mut request = ListMessagesRequest { conversation, page_size: 1000, page_token: String::new() };
+    loop {
+        let page = client.conversations().list_messages(request.clone()).await?.into_inner();
+        let unread = page.messages.into_iter().filter(|message| !message.outbound && message.read_at_us.is_none());
+        ids.extend(unread.map(|message| message.id));
+        if page.next_page_token.is_empty() {
+            return Ok(ids);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// Sets `read`, some hundreds a bundle. Answers how many were not read before.
+async fn mark_read(client: &Client, ids: &[String]) -> Result<usize, Failure> {
+    let mut marked = 0;
+    for part in ids.chunks(READ_BATCH) {
+        let op = |id: &String| {
+            let status = SetMessageStatus { id: id.clone(), status: MessageStatus::Read.into(), at_us: None };
+            Op { op: Some(op::Op::SetMessageStatus(status)) }
+        };
+        let request = PushRequest { ops: part.iter().map(op).collect(), ..PushRequest::default() };
+        let results = client.records().push(request).await?.into_inner().results;
+        marked += results.iter().filter(|result| !result.no_op).count();
+    }
+    Ok(marked)
+}
+
+fn hit_json(hit: &SearchHit) -> Value {
+    let parts = hit.snippet.iter().map(|part| json!({ "text": part.text, "matched": part.matched }));
+    json!({ "message": hit.message.as_ref().map(view::message), "snippet": parts.collect::<Vec<_>>() })
+}
+
+fn hit_words(hit: &SearchHit, style: Style) -> String {
+    let message = hit.message.clone().unwrap_or_default();
+    let snippet = hit.snippet.iter().map(|part| {
+        let text = printable(&part.text).replace('\n', " ");
+        if part.matched { style.strong(&text) } else { text }
+    });
+    let place = format!("{}  {}  {}", printable(&message.conversation), time(&message), printable(&message.id));
+    format!("{}\n    {}\n", style.dim(&place), snippet.collect::<String>())
+}
+
+/// A message as it stands in a conversation.
+pub(crate) fn words(message: &Message, style: Style) -> String {
+    let body = match &message.body {
+        None => String::new(),
+        Some(Body::Text(text)) => printable(text).replace('\n', "\n    "),
+        Some(Body::Data(bytes)) => style.dim(&format!("({} bytes)", bytes.len())),
+    };
+    let state = match (message.outbound, message.read_at_us, message.delivered_at_us, message.sent_at_us) {
+        (_, Some(_), _, _) => "read",
+        (_, None, Some(_), _) => "delivered",
+        (_, None, None, Some(_)) => "sent",
+        (true, None, None, None) => "",
+        (false, None, None, None) => "unread",
+    };
+    let attached: String = message
+        .attachments
+        .iter()
+        .map(|file| format!("\n    {} ({} bytes)", printable(&file.name), file.size))
+        .collect();
+    let head = [time(message), printable(&message.sender), state.to_owned(), printable(&message.id)];
+    let head: Vec<String> = head.into_iter().filter(|part| !part.is_empty()).collect();
+    format!("{}\n    {body}{}\n", style.dim(&head.join("  ")), style.dim(&attached))
+}
+
+/// The time of a message to the minute, in the offset it was written with.
+fn time(message: &Message) -> String {
+    let text = printable(&message.created_at);
+    text.get(..16).map_or_else(|| text.clone(), |minute| minute.replace('T', " "))
+}
+
+/// A little more than the daemon takes, so that it says what the limit is.
+const MAX_TEXT: u64 = 2 << 20;
+/// Ids have at most 128 bytes: a batch stays far below 1 MiB.
+const READ_BATCH: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ipc_proto::v1::{Attachment, SnippetPart};
+
+    #[test]
+    fn a_message_shows_time_sender_state_and_text() {
+        let message = Message {
+            conversation: "family".into(),
+            id: "7f3a".into(),
+            sender: "ann".into(),
+            body: Some(Body::Text("two\nlines\u{7}".into())),
+            created_at: "2020-12-11T23:37:25-08:00".into(),
+            attachments: vec![Attachment { name: "cat.jpg".into(), size: 9, ..Attachment::default() }],
+            ..Message::default()
+        };
+        insta::assert_snapshot!(words(&message, Style::PLAIN));
+    }
+
+    #[test]
+    fn a_hit_shows_where_and_what() {
+        let message =
+            Message { conversation: "c".into(), id: "i".into(), created_at: "x".into(), ..Message::default() };
+        let part = |text: &str, matched| SnippetPart { text: text.into(), matched };
+        let hit = SearchHit { message: Some(message), snippet: vec![part("at ", false), part("eight", true)] };
+        assert_eq!(hit_words(&hit, Style::PLAIN), "c  x  i\n    at eight\n");
+    }
+}

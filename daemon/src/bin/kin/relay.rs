@@ -1,0 +1,128 @@
+//! `kin relay`: the storage between the devices.
+
+use ipc_proto::v1::{AddRelayRequest, ListRelaysRequest, Relay, RemoveRelayRequest, TestRelayRequest};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{Style, table};
+use crate::view;
+
+/// The storage between your devices
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum RelayCommand {
+    /// Use another relay
+    ///
+    /// It must answer now. A folder is made if its parent is there.
+    #[command(after_help = "Examples:
+  kin relay add file:///media/nas/kinfolk
+  kin relay add ~/Sync/kinfolk")]
+    Add {
+        /// Its URL, or a path for a folder
+        url: String,
+    },
+    /// List the relays and how they do
+    #[command(after_help = "Example:\n  kin relay list")]
+    List {},
+    /// Try a relay without using it: write, read, delete
+    #[command(after_help = "Example:\n  kin relay test file:///media/nas/kinfolk")]
+    Test {
+        /// Its URL, or a path for a folder
+        url: String,
+    },
+    /// Stop using a relay
+    #[command(after_help = "Example:\n  kin relay rm file:///media/nas/kinfolk")]
+    Rm {
+        /// Its URL or id as listed
+        url: String,
+    },
+}
+
+impl RelayCommand {
+    pub(crate) async fn execute(self, context: &Context) -> Result<(), Failure> {
+        let mut admin = context.client().await?.admin();
+        match self {
+            Self::Add { url } => {
+                let answer = admin.add_relay(AddRelayRequest { url: absolute(&url)? }).await?.into_inner();
+                let relay = answer.relay.unwrap_or_default();
+                let object = json!({ "relay": view::relay(&relay), "already_there": answer.already_there });
+                context.output.show("relay.add", object, |style| {
+                    let what = if answer.already_there { "is in use already" } else { "is in use" };
+                    format!("{} {}", style.strong(&relay.url), style.good(what))
+                })
+            }
+            Self::List {} => {
+                let relays = admin.list_relays(ListRelaysRequest {}).await?.into_inner().relays;
+                let object = json!({ "relays": relays.iter().map(view::relay).collect::<Vec<_>>() });
+                context.output.show("relay.list", object, |style| match relays.as_slice() {
+                    [] => "no relays yet; `kin relay add URL` adds one".into(),
+                    some => table(&some.iter().map(|relay| row(relay, style)).collect::<Vec<_>>()),
+                })
+            }
+            Self::Test { url } => {
+                let answer = admin.test_relay(TestRelayRequest { url: absolute(&url)? }).await?.into_inner();
+                let relay = answer.relay.unwrap_or_default();
+                let object = json!({ "relay": view::relay(&relay), "took_us": answer.took_us });
+                context.output.show("relay.test", object, |style| {
+                    let mut cells = row(&relay, style);
+                    cells.push(format!("{}.{} ms", answer.took_us / 1000, answer.took_us % 1000 / 100));
+                    table(&[cells])
+                })?;
+                if relay.ok { Ok(()) } else { Err(Failure::RelayFailed) }
+            }
+            Self::Rm { url } => {
+                let url = if is_id(&url) { url } else { absolute(&url)? };
+                let relay = admin.remove_relay(RemoveRelayRequest { url }).await?.into_inner().relay;
+                let object = json!({ "relay": relay.as_ref().map(view::relay) });
+                context.output.show("relay.rm", object, |_| {
+                    format!("{} is no longer used; what lies there expires", relay.unwrap_or_default().url)
+                })
+            }
+        }
+    }
+}
+
+/// A URL as it is; a path of a folder as an absolute one, since the daemon works in another directory.
+pub(crate) fn absolute(url: &str) -> Result<String, Failure> {
+    if url.contains("://") {
+        return Ok(url.to_owned());
+    }
+    let path = std::path::absolute(url).map_err(Failure::io(format!("make an absolute path of `{url}`")))?;
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| Failure::usage(format!("{} is not UTF-8", path.display()), "use a path that is"))
+}
+
+/// The line of one relay.
+pub(crate) fn row(relay: &Relay, style: Style) -> Vec<String> {
+    let health = match (relay.ok, relay.push) {
+        (true, true) => style.good("ok, pushes"),
+        (true, false) => style.good("ok, polled"),
+        (false, _) => style.bad(&relay.reason),
+    };
+    vec![relay.kind.clone(), relay.url.clone(), health]
+}
+
+/// Whether the text is the id of a relay and not a path.
+fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.chars().all(|digit| digit.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_becomes_absolute_and_a_url_stays() {
+        assert_eq!(absolute("redis://h:1/0").unwrap(), "redis://h:1/0");
+        assert_eq!(absolute("/a/b").unwrap(), "/a/b");
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(absolute("folder").unwrap(), here.join("folder").to_str().unwrap());
+    }
+
+    #[test]
+    fn an_id_is_not_taken_for_a_path() {
+        assert!(is_id(&"0a".repeat(16)));
+        assert!(!is_id("/media/stick"));
+    }
+}

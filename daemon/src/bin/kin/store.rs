@@ -1,0 +1,115 @@
+//! `kin store`: is what is stored right, and the same everywhere?
+
+use ipc_proto::v1::{Comparison, DeviceComparison, StoreCompareRequest, StoreVerifyRequest};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{Style, table};
+use crate::{instant, view};
+
+/// Check the local store, and compare it with your other devices
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Store {
+    /// Rebuild the state from the log and compare it with what is stored
+    #[command(after_help = "Example:\n  kin store verify")]
+    Verify {},
+    /// Prove that your devices hold equal state
+    ///
+    /// Each device tells the others a digest of all it holds. Ends with exit code 0 only when every one is equal.
+    #[command(after_help = "Examples:
+  kin store compare
+  kin wait --for synced && kin store compare --with phone")]
+    Compare {
+        /// Only this device: its id, the beginning of it, or its name
+        #[arg(long, value_name = "DEVICE", default_value = "", hide_default_value = true)]
+        with: String,
+    },
+}
+
+impl Store {
+    pub(crate) async fn execute(self, context: &Context) -> Result<(), Failure> {
+        let mut admin = context.client().await?.admin();
+        match self {
+            Self::Verify {} => {
+                let report = admin.store_verify(StoreVerifyRequest {}).await?.into_inner();
+                let object = json!({
+                    "ok": report.ok, "bundles": report.bundles, "ops": report.ops,
+                    "digest": report.digest, "rebuilt_digest": report.rebuilt_digest, "problems": report.problems,
+                });
+                context.output.show("store.verify", object, |style| {
+                    let mut out = format!("{} bundles, {} ops\n", report.bundles, report.ops);
+                    out.push_str(&match report.ok {
+                        true => style.good("the stored state is what the log gives\n"),
+                        false => style.bad("the stored state is not what the log gives\n"),
+                    });
+                    for problem in &report.problems {
+                        out.push_str(&format!("{} {problem}\n", style.bad("!")));
+                    }
+                    out.push_str(&style.dim(&format!("digest {}\n", report.digest)));
+                    out
+                })?;
+                if report.ok { Ok(()) } else { Err(Failure::Unequal("the store is damaged")) }
+            }
+            Self::Compare { with } => {
+                let report = admin.store_compare(StoreCompareRequest { device: with }).await?.into_inner();
+                let object = json!({
+                    "digest": report.digest,
+                    "devices": report.devices.iter().map(view::comparison).collect::<Vec<_>>(),
+                });
+                let now = instant::now_millis();
+                context
+                    .output
+                    .show("store.compare", object, |style| words(&report.digest, &report.devices, now, style))?;
+                verdict(&report.devices)
+            }
+        }
+    }
+}
+
+fn verdict(devices: &[DeviceComparison]) -> Result<(), Failure> {
+    let any = |result| devices.iter().any(|device| device.result() == result);
+    if any(Comparison::Different) {
+        Err(Failure::Unequal("devices with the same bundles hold different state; please report this"))
+    } else if any(Comparison::Behind) || any(Comparison::Unspecified) {
+        Err(Failure::Unequal("not all devices are at the same point; `kin wait --for synced` waits for that"))
+    } else {
+        Ok(())
+    }
+}
+
+fn words(digest: &str, devices: &[DeviceComparison], now: u64, style: Style) -> String {
+    let row = |device: &DeviceComparison| {
+        let result = match device.result() {
+            Comparison::Equal => style.good("equal"),
+            Comparison::Behind => format!("it lacks {}, we lack {}", device.lacks, device.ahead),
+            Comparison::Different => style.bad("DIFFERENT"),
+            Comparison::Unspecified => "has not reported yet".into(),
+        };
+        vec![style.strong(&device.name), result, format!("reported {}", instant::ago(device.reported_at_ms, now))]
+    };
+    let rows: Vec<_> = devices.iter().map(row).collect();
+    let rest = if rows.is_empty() { "there is no other device to compare with\n".into() } else { table(&rows) };
+    format!("{}\n{rest}", style.dim(&format!("digest {digest}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_equal_devices_end_well() {
+        let device =
+            |result: Comparison| DeviceComparison { name: "phone".into(), result: result.into(), ..Default::default() };
+        assert!(verdict(&[device(Comparison::Equal)]).is_ok());
+        for result in [Comparison::Behind, Comparison::Different, Comparison::Unspecified] {
+            let failure = verdict(&[device(Comparison::Equal), device(result)]).unwrap_err();
+            assert_eq!(failure.exit_code(), 1, "{result:?}");
+        }
+        insta::assert_snapshot!(words("d1", &[device(Comparison::Equal), device(Comparison::Different)], 0, Style::PLAIN), @r"
+        digest d1
+        phone  equal      reported never
+        phone  DIFFERENT  reported never
+        ");
+    }
+}

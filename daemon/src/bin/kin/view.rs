@@ -1,0 +1,247 @@
+//! The JSON of what the daemon answers. Names here are read by scripts: they are only ever added to.
+
+use ipc_proto::v1::{
+    Bundle, Change, ChangeKind, Comparison, Conversation, Device, DeviceComparison, KeyProtection, Message, Record,
+    RecoveryState, Relay, Status, SyncMode, change::Now, message::Body,
+};
+use serde_json::{Map, Value, json};
+
+use crate::{instant, typed};
+
+/// A message. Members that say nothing are left out.
+pub(crate) fn message(message: &Message) -> Map<String, Value> {
+    let mut out = Map::new();
+    let mut text = |name: &str, value: &str| {
+        if !value.is_empty() {
+            out.insert(name.into(), value.into());
+        }
+    };
+    text("conversation", &message.conversation);
+    text("id", &message.id);
+    text("sender", &message.sender);
+    text("group", &message.group);
+    text("at", &message.created_at);
+    text("content_type", &message.content_type);
+    text("reply_to", &message.reply_to);
+    if !message.recipients.is_empty() {
+        out.insert("recipients".into(), message.recipients.clone().into());
+    }
+    if message.outbound {
+        out.insert("outbound".into(), true.into());
+    }
+    let times =
+        [("sent_at", message.sent_at_us), ("delivered_at", message.delivered_at_us), ("read_at", message.read_at_us)];
+    for (name, time) in times {
+        if let Some(micros) = time {
+            out.insert(name.into(), instant::from_micros(micros).into());
+        }
+    }
+    if !message.attachments.is_empty() {
+        let attachments: Vec<Value> = message.attachments.iter().map(attachment).collect();
+        out.insert("attachments".into(), attachments.into());
+    }
+    let body = match &message.body {
+        None => Value::String(String::new()),
+        Some(Body::Text(text)) => Value::String(text.clone()),
+        Some(Body::Data(bytes)) => typed::bytes_to_json(bytes),
+    };
+    out.insert("body".into(), body);
+    out
+}
+
+/// A record as apps see it.
+pub(crate) fn record(record: &Record) -> Map<String, Value> {
+    let mut out = Map::new();
+    out.insert("collection".into(), record.collection.clone().into());
+    out.insert("key".into(), record.key.clone().into());
+    let fields: Map<String, Value> =
+        record.fields.iter().map(|(name, value)| (name.clone(), typed::to_json(value))).collect();
+    out.insert("fields".into(), fields.into());
+    out
+}
+
+/// A record with what is known of it on this device only.
+pub(crate) fn local_record(stored: &Record) -> Value {
+    let mut out = record(stored);
+    out.insert("row_version".into(), stored.row_version.into());
+    if !stored.conflicts.is_empty() {
+        out.insert("conflicts".into(), stored.conflicts.clone().into());
+    }
+    out.into()
+}
+
+/// A conversation in short.
+pub(crate) fn conversation(conversation: &Conversation) -> Value {
+    json!({
+        "name": conversation.name,
+        "messages": conversation.messages,
+        "unread": conversation.unread,
+        "last_message": conversation.last_message.as_ref().map(message),
+    })
+}
+
+/// A bundle of a watch.
+pub(crate) fn bundle(bundle: &Bundle) -> Value {
+    json!({
+        "bundle_seq": bundle.bundle_seq,
+        "device": bundle.device_id,
+        "source": bundle.source_id,
+        "seq": bundle.seq,
+        "written_at": instant::from_millis(bundle.written_at_ms),
+        "changes": bundle.changes.iter().map(change).collect::<Vec<_>>(),
+    })
+}
+
+/// A device of the roster.
+pub(crate) fn device(device: &Device) -> Value {
+    json!({
+        "id": device.id,
+        "name": device.name,
+        "this_device": device.this_device,
+        "live": device.live,
+        "last_seen": device.last_seen_ms.map(instant::from_millis),
+        "added_at": instant::from_millis(device.added_at_ms),
+        "added_by": if device.added_by.is_empty() { Value::Null } else { device.added_by.clone().into() },
+    })
+}
+
+/// A relay.
+pub(crate) fn relay(relay: &Relay) -> Value {
+    json!({
+        "url": relay.url,
+        "kind": relay.kind,
+        "ok": relay.ok,
+        "reason": relay.reason,
+        "push": relay.push,
+        "id": relay.id,
+        "last_ok": relay.last_ok_ms.map(instant::from_millis),
+    })
+}
+
+/// Key protection.
+pub(crate) fn keys(keys: &KeyProtection) -> Value {
+    json!({ "provider": keys.provider, "description": keys.description })
+}
+
+/// The status: every name of it is used by scripts.
+pub(crate) fn status(status: &Status) -> Value {
+    let siblings = status.siblings.iter().map(|sibling| {
+        json!({
+            "id": sibling.id,
+            "name": sibling.name,
+            "last_seen": sibling.last_seen_ms.map(instant::from_millis),
+            "lag": sibling.lag,
+            "epoch_seen": sibling.epoch_seen,
+            "live": sibling.live,
+        })
+    });
+    json!({
+        "device": status.device.as_ref().map(|device| json!({ "id": device.id, "name": device.name })),
+        "mode": mode(status.mode()),
+        "synced": status.synced,
+        "siblings": siblings.collect::<Vec<_>>(),
+        "relays": status.relays.iter().map(relay).collect::<Vec<_>>(),
+        "pending_up": status.pending_up,
+        "pending_down": status.pending_down,
+        "last_up": status.last_up_ms.map(instant::from_millis),
+        "last_down": status.last_down_ms.map(instant::from_millis),
+        "conflicts": status.conflicts,
+        "quarantine": status.quarantine,
+        "digest": status.digest,
+        "keys": status.keys.as_ref().map(keys),
+        "recovery": recovery(status.recovery()),
+        "bundle_seq": status.bundle_seq,
+        "attention": status.attention,
+    })
+}
+
+/// The result of a comparison.
+pub(crate) fn comparison(device: &DeviceComparison) -> Value {
+    json!({
+        "id": device.id,
+        "name": device.name,
+        "result": comparison_name(device.result()),
+        "digest": if device.digest.is_empty() { Value::Null } else { device.digest.clone().into() },
+        "reported_at": device.reported_at_ms.map(instant::from_millis),
+        "lacks": device.lacks,
+        "ahead": device.ahead,
+    })
+}
+
+/// The name of a mode.
+pub(crate) fn mode(mode: SyncMode) -> &'static str {
+    match mode {
+        SyncMode::Unspecified => "unknown",
+        SyncMode::Realtime => "realtime",
+    }
+}
+
+/// The name of a state of recovery.
+pub(crate) fn recovery(recovery: RecoveryState) -> &'static str {
+    match recovery {
+        RecoveryState::Unspecified => "unknown",
+        RecoveryState::None => "none",
+    }
+}
+
+/// The name of a result.
+pub(crate) fn comparison_name(result: Comparison) -> &'static str {
+    match result {
+        Comparison::Unspecified => "unknown",
+        Comparison::Equal => "equal",
+        Comparison::Behind => "behind",
+        Comparison::Different => "different",
+    }
+}
+
+/// The name of what an op did: as the `op` of an import line.
+pub(crate) fn change_name(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Unspecified => "unknown",
+        ChangeKind::RecordPut => "record",
+        ChangeKind::RecordDelete => "record_delete",
+        ChangeKind::MessagePost => "message",
+        ChangeKind::MessageStatus => "status",
+        ChangeKind::MessageDelete => "delete",
+    }
+}
+
+fn change(change: &Change) -> Value {
+    let mut out = Map::new();
+    out.insert("op".into(), change_name(change.kind()).into());
+    match &change.now {
+        None => {}
+        Some(Now::Record(stored)) => drop(out.insert("record".into(), local_record(stored))),
+        Some(Now::RecordGone(name)) => {
+            out.insert("record_gone".into(), json!({ "collection": name.collection, "key": name.key }));
+        }
+        Some(Now::Message(stored)) => drop(out.insert("message".into(), message(stored).into())),
+        Some(Now::MessageGone(name)) => {
+            out.insert("message_gone".into(), json!({ "conversation": name.conversation, "id": name.id }));
+        }
+    }
+    out.into()
+}
+
+fn attachment(attachment: &ipc_proto::v1::Attachment) -> Value {
+    let mut out = Map::new();
+    out.insert("name".into(), attachment.name.clone().into());
+    out.insert("size".into(), attachment.size.into());
+    if !attachment.content_type.is_empty() {
+        out.insert("content_type".into(), attachment.content_type.clone().into());
+    }
+    if !attachment.sha256.is_empty() {
+        out.insert("sha256".into(), hex(&attachment.sha256).into());
+    }
+    if !attachment.location.is_empty() {
+        out.insert("location".into(), attachment.location.clone().into());
+    }
+    out.into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
