@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::error::ConfigError;
 
-/// Longest accepted text in bytes; paths are at most 4096 on Linux, and percent signs rarely double that.
-pub const MAX_BYTES: usize = 8192;
+/// Longest accepted URL in bytes: as long as a pairing card can carry.
+pub const MAX_BYTES: usize = 512;
 
 /// Scheme of a shared folder.
 pub const FILE: &str = "file";
@@ -42,7 +42,11 @@ impl RelayUrl {
             return Err(ConfigError::NotAUrl);
         }
         if Path::new(text).is_absolute() {
-            return Ok(Self { scheme: FILE.to_owned(), rest: Zeroizing::new(percent_encode(text)) });
+            let url = Self { scheme: FILE.to_owned(), rest: Zeroizing::new(percent_encode(text)) };
+            return match url.expose().len() {
+                got if got > MAX_BYTES => Err(ConfigError::TooLong { max: MAX_BYTES, got }),
+                _fits => Ok(url),
+            };
         }
         let (scheme, rest) = text.split_once("://").ok_or(ConfigError::NotAUrl)?;
         let spelled_well = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -225,5 +229,16 @@ mod tests {
         }
         let long = format!("redis://{}", "a".repeat(MAX_BYTES));
         assert!(matches!(RelayUrl::parse(&long), Err(ConfigError::TooLong { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn every_accepted_url_fits_on_a_pairing_card() {
+        assert_eq!(MAX_BYTES, crate::seal::pairing::MAX_RELAY_URL);
+        // A blank takes three bytes in a URL.
+        let path = |blanks: usize| format!("/{}", " ".repeat(blanks));
+        let longest = (MAX_BYTES - "file:///".len()) / 3;
+        assert!(RelayUrl::parse(&path(longest)).unwrap().expose().len() <= MAX_BYTES);
+        assert!(matches!(RelayUrl::parse(&path(longest + 1)), Err(ConfigError::TooLong { .. })));
     }
 }

@@ -212,3 +212,16 @@ impl Sums {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_fresh_within_a_day_of_our_clock_to_either_side() {
+        let (now, hour) = (SystemTime::now(), Duration::from_secs(60 * 60));
+        assert!(is_fresh(now - 23 * hour) && is_fresh(now + 23 * hour), "clocks differ");
+        assert!(!is_fresh(now - 25 * hour), "the sweep comes nearer");
+        assert!(!is_fresh(now + 25 * hour), "a date that the sweep would wait for");
+    }
+}

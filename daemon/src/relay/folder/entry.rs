@@ -3,7 +3,7 @@
 //! ```text
 //! name   <envelope id, 32 hex>-<sealed length, decimal>-<first 8 bytes of the checksum, 16 hex>.mail
 //! bytes   0  8  "kinfolk" and the format version
-//!         8  8  sealed length, little endian
+//!         8  8  sealed length, little-endian
 //!        16 16  envelope id
 //!        32 32  checksum: SHA-256 over domain, mailbox, id and sealed bytes
 //!        64  …  sealed bytes
