@@ -25,12 +25,12 @@ impl Early {
     /// Lets a bundle wait. `false` when it waits already or does not fit.
     pub fn insert(&mut self, device: DeviceId, bundle: Bundle) -> bool {
         let size = bundle.bytes.len();
-        let slot = self.waiting.entry(bundle.dot.source).or_default();
         let full = self.bytes + size > MAX_BYTES || self.count >= MAX_BUNDLES;
-        if full || slot.contains_key(&bundle.dot.seq) {
+        let waits = self.waiting.get(&bundle.dot.source).is_some_and(|slot| slot.contains_key(&bundle.dot.seq));
+        if full || waits {
             return false;
         }
-        slot.insert(bundle.dot.seq, (device, bundle));
+        self.waiting.entry(bundle.dot.source).or_default().insert(bundle.dot.seq, (device, bundle));
         self.bytes += size;
         self.count += 1;
         true
@@ -56,6 +56,12 @@ impl Early {
     /// Sources with waiting bundles.
     pub fn sources(&self) -> Vec<SourceId> {
         self.waiting.keys().copied().collect()
+    }
+
+    /// Names of all waiting bundles of a source.
+    pub fn of(&self, source: SourceId) -> Vec<Dot> {
+        let slot = self.waiting.get(&source).into_iter();
+        slot.flat_map(|slot| slot.keys()).map(|seq| Dot { source, seq: *seq }).collect()
     }
 
     /// How many wait.

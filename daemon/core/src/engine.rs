@@ -25,7 +25,7 @@ use crate::clock::{HybridClock, Stamp};
 use crate::early::Early;
 use crate::ids::{BundleSeq, DeviceId, Millis, Now, RelayId, Seq, SourceId};
 use crate::roster::{Prekey, Roster};
-use crate::step::{Change, Input, Output, Reply, Saved};
+use crate::step::{Change, Input, Output, Refusal, Reply, Saved};
 use crate::vector::VersionVector;
 
 use self::repair::Repair;
@@ -104,9 +104,6 @@ impl Engine {
         let vector: VersionVector = saved.sources.iter().map(|source| (source.source, source.head)).collect();
         let mut early = Early::default();
         for (device, bundle) in saved.early {
-            if let Some(body) = &bundle.body {
-                clock.observe(body.stamp);
-            }
             early.insert(device, bundle);
         }
         let sources = saved.sources.into_iter().map(|saved| {
@@ -132,14 +129,15 @@ impl Engine {
             prekey: saved.prekey,
             repair: Repair::default(),
             under_way: BTreeMap::new(),
-            tickets: 0,
+            // Answers to parcels that an engine before this one sent can still come in; they must name none of ours.
+            tickets: spread(config.seed),
             committing: false,
             unsaved_since: None,
             outputs: VecDeque::new(),
         };
         engine.meet_siblings();
         for saved in saved.siblings {
-            let acked = saved.receipt.vector.seq(engine.source);
+            let acked = saved.receipt.vector.seq(engine.source).min(engine.last());
             if let Some(sibling) = engine.siblings.get_mut(&saved.device) {
                 sibling.recall(saved, acked);
             }
@@ -157,19 +155,27 @@ impl Engine {
                 self.outputs.push_back(Output::Acknowledge(delivery));
             }
             Input::Record { call, record } => {
+                let id = record.get().id();
                 self.take_records([record]);
-                self.outputs.push_back(Output::Reply(call, Reply::Recorded));
+                let held = self.roster.contains(id);
+                let reply = if held { Reply::Recorded } else { Reply::Refused(Refusal::RosterRecord) };
+                self.outputs.push_back(Output::Reply(call, reply));
             }
             Input::Sent { ticket, reached, took } => self.sent(ticket, reached, took, now),
             Input::RelayHealth { relay, up } => self.relay_health(relay, up, now),
             Input::RelayAdded(relay) => {
                 if self.relays.iter().all(|known| known.id != relay) {
                     self.relays.push(RelayState { id: relay, up: true, latency: Millis(0) });
+                    // Siblings must learn where we look for mail.
+                    self.siblings.values_mut().for_each(|sibling| sibling.due(now.mono));
                 }
             }
             Input::RelayRemoved(relay) => {
                 self.relays.retain(|known| known.id != relay);
-                self.siblings.values_mut().for_each(|sibling| sibling.lane.forget(relay));
+                for sibling in self.siblings.values_mut() {
+                    sibling.lane.forget(relay);
+                    sibling.due(now.mono);
+                }
                 self.under_way.retain(|_, under_way| under_way.relay != relay);
             }
             Input::SyncNow => {
@@ -227,11 +233,7 @@ impl Engine {
     /// A number that differs from call to call and start to start, for jitter.
     fn jitter(&mut self) -> u64 {
         self.tickets = self.tickets.wrapping_add(1);
-        // SplitMix64 (Steele, Lea, Flood 2014): spreads a counter; no secret rests on it.
-        let mut z = self.config.seed.wrapping_add(self.tickets.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        spread(self.tickets)
     }
 
     /// Siblings' words are saved with the next commit, or alone once they have waited [`SAVE_AFTER`].
@@ -248,5 +250,16 @@ impl Engine {
     }
 }
 
+/// SplitMix64 (Steele, Lea, Flood 2014): spreads a counter over all numbers; no secret rests on it.
+fn spread(counter: u64) -> u64 {
+    let mut z = counter.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
 /// How long a sibling's receipt may stay in memory only: 5 s (seed 002).
 const SAVE_AFTER: Millis = Millis(5_000);
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@
 //! **Patience includes the sibling's promise.** A sibling answers a single live bundle only after [`RECEIPT_DELAY`], so
 //! that receipts cost nothing in a conversation; the wait for it starts after that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::ids::{Millis, RelayId, Seq};
 
@@ -32,12 +32,22 @@ pub struct Lane {
     acked: Seq,
     sent: BTreeMap<RelayId, Seq>,
     relay: Option<RelayId>,
-    in_flight: BTreeSet<RelayId>,
+    /// Parcels under way, with the position after which their own bundles begin, if they have any.
+    in_flight: BTreeMap<RelayId, Option<Seq>>,
+    /// Rewinds without progress.
     attempts: u32,
     resend_at: Option<Millis>,
-    held_until: Option<Millis>,
+    /// Relays that refused a parcel.
+    held: BTreeMap<RelayId, Hold>,
     round_trip: Option<Millis>,
     probe: Option<(Seq, Millis)>,
+    wanted_at: Option<Millis>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    failures: u32,
+    until: Millis,
 }
 
 impl Lane {
@@ -51,17 +61,18 @@ impl Lane {
         self.acked
     }
 
-    /// The relay to use now: the one in use while it is among the `healthy` (best first), else the best.
-    pub fn relay(&mut self, healthy: &[RelayId]) -> Option<RelayId> {
-        if self.relay.is_none_or(|relay| !healthy.contains(&relay)) {
-            self.relay = healthy.first().copied();
-        }
+    /// The relay to use now: the one in use while it is among the `healthy` (best first) and takes parcels, else the best that does.
+    pub fn relay(&mut self, healthy: &[RelayId], now: Millis) -> Option<RelayId> {
+        let takes = |relay: &RelayId| self.held.get(relay).is_none_or(|hold| hold.until <= now);
+        let current = self.relay.filter(|relay| healthy.contains(relay));
+        let taking = || healthy.iter().copied().find(takes);
+        self.relay = current.filter(takes).or_else(taking).or(current).or_else(|| healthy.first().copied());
         self.relay
     }
 
     /// Whether a parcel can be given to `relay` now: none is under way there, and the last failure is long enough ago.
     pub fn is_free(&self, relay: RelayId, now: Millis) -> bool {
-        !self.in_flight.contains(&relay) && self.held_until.is_none_or(|until| until <= now)
+        !self.in_flight.contains_key(&relay) && self.held.get(&relay).is_none_or(|hold| hold.until <= now)
     }
 
     /// What comes after this position was not yet given to `relay`.
@@ -69,33 +80,35 @@ impl Lane {
         self.sent.get(&relay).copied().unwrap_or_default().max(self.acked)
     }
 
-    /// A parcel for the sibling goes to `relay`, with own bundles up to `upto` if it has any.
-    pub fn departed(&mut self, relay: RelayId, upto: Option<Seq>, now: Millis) {
-        self.in_flight.insert(relay);
-        if let (Some(upto), None, 0) = (upto, self.probe, self.attempts) {
+    /// A parcel for the sibling goes to `relay`, with the own bundles after the first and up to the second position of
+    /// `own` if it has any.
+    pub fn departed(&mut self, relay: RelayId, own: Option<(Seq, Seq)>, now: Millis) {
+        self.in_flight.insert(relay, own.map(|(after, _)| after));
+        if let (Some((_, upto)), None, 0) = (own, self.probe, self.attempts) {
             self.probe = Some((upto, now));
         }
     }
 
-    /// The parcel lies on `relay`; its own bundles reach up to `reached`.
+    /// The parcel lies on `relay`; its own bundles reach up to `reached`. When the lane was taken back meanwhile, the parcel does
+    /// not close the hole before it, and nothing counts as sent.
     pub fn arrived(&mut self, relay: RelayId, reached: Option<Seq>, now: Millis, jitter: u64) {
-        self.in_flight.remove(&relay);
-        self.held_until = None;
-        if let Some(reached) = reached {
-            let sent = self.sent.entry(relay).or_default();
-            *sent = reached.max(*sent);
-            if reached > self.acked && self.resend_at.is_none() {
-                self.resend_at = Some(now.plus(self.patience(jitter)));
-            }
+        let after = self.in_flight.remove(&relay).flatten();
+        self.held.remove(&relay);
+        let Some(reached) = reached.filter(|_| after.is_some_and(|after| after <= self.sent(relay))) else { return };
+        let sent = self.sent.entry(relay).or_default();
+        *sent = reached.max(*sent);
+        if reached > self.acked && self.resend_at.is_none() {
+            self.resend_at = Some(now.plus(self.patience(jitter)));
         }
     }
 
     /// The parcel did not arrive on `relay`.
     pub fn failed(&mut self, relay: RelayId, now: Millis, jitter: u64) {
         self.in_flight.remove(&relay);
-        self.attempts = self.attempts.saturating_add(1);
         self.probe = None;
-        self.held_until = Some(now.plus(backed_off(RESEND_MIN, self.attempts.saturating_sub(1), jitter)));
+        let failures = self.held.get(&relay).map_or(0, |hold| hold.failures);
+        let until = now.plus(backed_off(RESEND_MIN, failures, jitter));
+        self.held.insert(relay, Hold { failures: failures.saturating_add(1), until });
     }
 
     /// The sibling receipts everything up to `acked`. Says whether that was progress.
@@ -138,18 +151,29 @@ impl Lane {
         self.sent.clear();
     }
 
-    /// The sibling asks for what comes after `after`. Answered only when it was sent before and no rewind is outstanding.
-    pub fn wanted(&mut self, after: Seq) {
+    /// The sibling asks for what comes after `after`. Answered only when it was sent before, no rewind is outstanding, and
+    /// the last answer is older than [`WANT_GAP`]: a repeated question is answered once.
+    pub fn wanted(&mut self, after: Seq, now: Millis) {
         let outstanding = self.attempts > 0 && self.resend_at.is_none();
-        if !outstanding && after >= self.acked && self.sent.values().any(|sent| *sent > after) {
+        let repeated = self.wanted_at.is_some_and(|at| now.since(at) < WANT_GAP);
+        if !outstanding && !repeated && after >= self.acked && self.sent.values().any(|sent| *sent > after) {
             self.sent.values_mut().for_each(|sent| *sent = after.min(*sent));
+            self.wanted_at = Some(now);
         }
     }
 
-    /// Brings a due rewind forward to `at`: the relay is back, the sibling was seen, or a person asked.
+    /// Brings a due rewind forward to `at`: the sibling was seen, or a person asked.
     pub fn hurry(&mut self, at: Millis) {
-        self.held_until = self.held_until.map(|until| until.min(at));
+        self.held.values_mut().for_each(|hold| hold.until = hold.until.min(at));
         self.resend_at = self.resend_at.map(|due| due.min(at));
+    }
+
+    /// The relay is back: what it never took can leave at once, what it took and nobody receipted is posted again after
+    /// [`RESEND_AFTER_RETURN`], when a receipt that lay there has had its time.
+    pub fn returned(&mut self, relay: RelayId, now: Millis) {
+        self.held.remove(&relay);
+        let at = now.plus(RESEND_AFTER_RETURN);
+        self.resend_at = self.resend_at.map(|due| if due > now { due.min(at) } else { at });
     }
 
     /// Whether the last rewinds brought no receipt.
@@ -161,12 +185,13 @@ impl Lane {
     pub fn forget(&mut self, relay: RelayId) {
         self.sent.remove(&relay);
         self.in_flight.remove(&relay);
+        self.held.remove(&relay);
         self.relay = self.relay.filter(|other| *other != relay);
     }
 
     /// When this lane wants to be looked at again.
-    pub fn wake_at(&self) -> Option<Millis> {
-        self.resend_at.into_iter().chain(self.held_until).min()
+    pub fn wake_at(&self, now: Millis) -> Option<Millis> {
+        self.held.values().map(|hold| hold.until).chain(self.resend_at).filter(|at| *at > now).min()
     }
 
     fn patience(&self, jitter: u64) -> Millis {
@@ -181,6 +206,10 @@ pub fn backed_off(base: Millis, attempts: u32, jitter: u64) -> Millis {
     Millis(doubled / 10 * 8 + doubled * 4 / 10 * (jitter % 1024) / 1023)
 }
 
+/// A question that comes again within this is the same one, repeated by a relay: 4 s, less than the shortest pause between two
+/// questions (5 s, less a fifth of jitter).
+const WANT_GAP: Millis = Millis(4_000);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,8 +220,8 @@ mod tests {
 
     fn sent_up_to(seq: u64) -> Lane {
         let mut lane = Lane::default();
-        lane.relay(&[NEAR, FAR]);
-        lane.departed(NEAR, Some(Seq(seq)), Millis(0));
+        lane.relay(&[NEAR, FAR], Millis(0));
+        lane.departed(NEAR, Some((Seq(0), Seq(seq))), Millis(0));
         lane.arrived(NEAR, Some(Seq(seq)), Millis(10), MID);
         lane
     }
@@ -200,16 +229,16 @@ mod tests {
     #[test]
     fn a_lane_stays_on_its_relay_while_that_is_healthy() {
         let mut lane = Lane::default();
-        assert_eq!(lane.relay(&[NEAR, FAR]), Some(NEAR));
-        assert_eq!(lane.relay(&[FAR, NEAR]), Some(NEAR));
-        assert_eq!(lane.relay(&[FAR]), Some(FAR));
-        assert_eq!(lane.relay(&[]), None);
+        assert_eq!(lane.relay(&[NEAR, FAR], Millis(0)), Some(NEAR));
+        assert_eq!(lane.relay(&[FAR, NEAR], Millis(0)), Some(NEAR));
+        assert_eq!(lane.relay(&[FAR], Millis(0)), Some(FAR));
+        assert_eq!(lane.relay(&[], Millis(0)), None);
     }
 
     #[test]
     fn one_parcel_at_a_time_is_under_way_to_a_relay() {
         let mut lane = Lane::default();
-        lane.departed(NEAR, Some(Seq(1)), Millis(0));
+        lane.departed(NEAR, Some((Seq(0), Seq(1))), Millis(0));
         assert!(!lane.is_free(NEAR, Millis(0)));
         assert!(lane.is_free(FAR, Millis(0)));
         lane.arrived(NEAR, Some(Seq(1)), Millis(1), MID);
@@ -222,7 +251,7 @@ mod tests {
         assert!(!lane.is_late(Millis(5_000)));
         assert!(lane.is_late(Millis(9_000)));
         lane.rewind(&[NEAR, FAR]);
-        assert_eq!(lane.relay(&[NEAR, FAR]), Some(FAR));
+        assert_eq!(lane.relay(&[NEAR, FAR], Millis(0)), Some(FAR));
         assert_eq!(lane.sent(FAR), Seq(0));
     }
 
@@ -231,6 +260,7 @@ mod tests {
         let mut lane = sent_up_to(5);
         lane.rewind(&[NEAR]);
         assert!(!lane.is_late(Millis(1_000_000)));
+        lane.departed(NEAR, Some((Seq(0), Seq(5))), Millis(19_000));
         lane.arrived(NEAR, Some(Seq(5)), Millis(20_000), MID);
         assert!(lane.is_late(Millis(60_000)));
     }
@@ -253,7 +283,7 @@ mod tests {
     fn a_receipt_for_everything_ends_the_wait() {
         let mut lane = sent_up_to(5);
         assert!(lane.receipted(Seq(5), Millis(100), MID));
-        assert_eq!(lane.wake_at(), None);
+        assert_eq!(lane.wake_at(Millis(100)), None);
         assert!(!lane.receipted(Seq(4), Millis(100), MID));
         assert_eq!(lane.acked(), Seq(5));
     }
@@ -269,7 +299,7 @@ mod tests {
     #[test]
     fn a_refused_parcel_holds_the_lane_for_a_while() {
         let mut lane = Lane::default();
-        lane.departed(NEAR, Some(Seq(1)), Millis(0));
+        lane.departed(NEAR, Some((Seq(0), Seq(1))), Millis(0));
         lane.failed(NEAR, Millis(0), MID);
         assert!(!lane.is_free(NEAR, Millis(1_000)));
         assert!(lane.is_free(NEAR, Millis(3_000)));
@@ -278,13 +308,63 @@ mod tests {
     }
 
     #[test]
+    fn a_relay_that_refuses_does_not_hold_back_another() {
+        let mut lane = Lane::default();
+        assert_eq!(lane.relay(&[NEAR, FAR], Millis(0)), Some(NEAR));
+        lane.departed(NEAR, Some((Seq(0), Seq(1))), Millis(0));
+        lane.failed(NEAR, Millis(0), MID);
+        assert_eq!(lane.relay(&[NEAR, FAR], Millis(0)), Some(FAR));
+        assert!(lane.is_free(FAR, Millis(0)));
+    }
+
+    #[test]
+    fn an_outage_of_a_relay_does_not_lengthen_the_wait_for_a_receipt() {
+        let mut lane = Lane::default();
+        for minute in 0..60 {
+            lane.departed(NEAR, Some((Seq(0), Seq(1))), Millis(minute * 60_000));
+            lane.failed(NEAR, Millis(minute * 60_000), MID);
+        }
+        lane.departed(NEAR, Some((Seq(0), Seq(1))), Millis(4_000_000));
+        lane.arrived(NEAR, Some(Seq(1)), Millis(4_000_000), MID);
+        assert!(lane.is_late(Millis(4_009_000)));
+    }
+
+    #[test]
+    fn a_parcel_that_left_before_a_rewind_does_not_count_as_sent_when_it_arrives() {
+        let mut lane = sent_up_to(5);
+        lane.departed(NEAR, Some((Seq(5), Seq(7))), Millis(8_900));
+        lane.rewind(&[NEAR]);
+        lane.arrived(NEAR, Some(Seq(7)), Millis(9_100), MID);
+        assert_eq!(lane.sent(NEAR), Seq(0));
+    }
+
+    #[test]
+    fn a_returned_relay_gets_unreceipted_mail_again_after_five_seconds_however_late_it_was() {
+        let mut lane = sent_up_to(5);
+        assert!(lane.is_late(Millis(100_000)));
+        lane.returned(NEAR, Millis(100_000));
+        assert!(!lane.is_late(Millis(104_999)));
+        assert!(lane.is_late(Millis(105_000)));
+    }
+
+    #[test]
+    fn a_question_that_a_relay_repeats_is_answered_once() {
+        let mut lane = sent_up_to(5);
+        lane.wanted(Seq(2), Millis(1_000));
+        lane.departed(NEAR, Some((Seq(2), Seq(5))), Millis(1_000));
+        lane.arrived(NEAR, Some(Seq(5)), Millis(1_100), MID);
+        lane.wanted(Seq(2), Millis(2_000));
+        assert_eq!(lane.sent(NEAR), Seq(5));
+    }
+
+    #[test]
     fn a_want_moves_the_lane_back_once() {
         let mut lane = sent_up_to(5);
-        lane.wanted(Seq(2));
+        lane.wanted(Seq(2), Millis(0));
         assert_eq!(lane.sent(NEAR), Seq(2));
         lane.rewind(&[NEAR]);
         lane.sent.insert(NEAR, Seq(5));
-        lane.wanted(Seq(2));
+        lane.wanted(Seq(2), Millis(0));
         assert_eq!(lane.sent(NEAR), Seq(5));
     }
 }

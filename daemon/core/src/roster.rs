@@ -199,6 +199,11 @@ impl Roster {
         self.devices.get(&id)
     }
 
+    /// Whether the record with that name is held.
+    pub fn contains(&self, record: Hash) -> bool {
+        self.records.contains_key(&record)
+    }
+
     /// All records, parents before children where both are known.
     pub fn records(&self) -> Vec<SignedRecord> {
         causal_order(&self.records).into_iter().map(|id| self.records[&id].0.clone()).collect()

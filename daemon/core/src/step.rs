@@ -297,6 +297,12 @@ pub enum Refusal {
         /// The number that would be taken.
         expected: u64,
     },
+    /// A roster record that does not belong to this roster, or one too many.
+    #[error("the roster record does not belong to this roster, or the roster is full")]
+    RosterRecord,
+    /// A sibling wrote with a date beyond the range of stamps, and nothing can be written after it.
+    #[error("the clock of this person's devices stands at the end of its range: a device wrote with a wrong date")]
+    ClockExhausted,
     /// The app's number was used for something else.
     #[error("bundle id {id} was committed before with other content")]
     AppBundleDiffers {

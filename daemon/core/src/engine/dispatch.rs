@@ -4,16 +4,24 @@
 //! bundles after `sent`, foreign ones it asked for, a receipt that is due, a question, roster records — all of it goes into one parcel. While a parcel is
 //! under way, new bundles gather for the next one: that is the batching, and at rest a single bundle leaves at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::sibling::Owed;
+use super::sibling::{Lag, Owed};
 use super::{Engine, RelayState};
 use crate::ids::{DeviceId, Millis, Now, RelayId, Seq, SourceId};
-use crate::lane::{RESEND_AFTER_RETURN, RESEND_MIN, backed_off};
+use crate::lane::{RESEND_MIN, backed_off};
 use crate::op::OP_LEVEL;
 use crate::parcel::{Letter, Receipt, Want};
 use crate::roster::Prekey;
 use crate::step::{Output, RunRequest, Send};
+
+/// What a parcel says beside its bundles.
+#[derive(Clone, Copy, Debug)]
+struct Saying {
+    tell_roster: bool,
+    ask: bool,
+    receipt_was_due: bool,
+}
 
 /// A parcel given to a relay worker.
 #[derive(Clone, Debug)]
@@ -23,31 +31,42 @@ pub(super) struct UnderWay {
     own: bool,
     foreign: Vec<SourceId>,
     receipt_was_due: bool,
+    asked: bool,
 }
 
 impl Engine {
     /// Sends what there is to say.
     pub(super) fn dispatch(&mut self, now: Now) {
-        let mut wants = self.wants(now);
-        let live: Vec<DeviceId> = self.siblings.keys().copied().filter(|id| self.is_live(*id, now)).collect();
+        let (live, stale): (Vec<DeviceId>, Vec<DeviceId>) =
+            self.siblings.keys().copied().partition(|id| self.is_live(*id, now));
+        let mut ways = BTreeMap::new();
         for id in live {
-            self.push_to_laggard(id, now);
-            self.send_to(id, wants.remove(&id).unwrap_or_default(), now);
+            self.help_laggard(id, now);
+            ways.extend(self.free_way(id, now).map(|relay| (id, relay)));
+        }
+        let mut wants = self.wants(&ways.keys().copied().collect(), now);
+        for (id, relay) in ways {
+            self.send_to(id, relay, wants.remove(&id).unwrap_or_default(), now);
+        }
+        for id in stale {
+            self.show_to_stale(id, now);
         }
     }
 
-    fn send_to(&mut self, to: DeviceId, wants: Vec<Want>, now: Now) {
+    /// The relay over which a sibling can be sent something now.
+    fn free_way(&mut self, to: DeviceId, now: Now) -> Option<RelayId> {
         let healthy = self.healthy_for(to);
+        let lane = &mut self.siblings.get_mut(&to)?.lane;
+        if lane.is_late(now.mono) && !healthy.is_empty() {
+            lane.rewind(&healthy);
+        }
+        let relay = lane.relay(&healthy, now.mono)?;
+        lane.is_free(relay, now.mono).then_some(relay)
+    }
+
+    fn send_to(&mut self, to: DeviceId, relay: RelayId, wants: Vec<Want>, now: Now) {
         let (own, last, me) = (self.source, self.last(), self.me);
-        let Some(prekey) = self.prekey_of(to) else { return };
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
-        if sibling.lane.is_late(now.mono) {
-            sibling.lane.rewind(&healthy);
-        }
-        let Some(relay) = sibling.lane.relay(&healthy) else { return };
-        if !sibling.lane.is_free(relay, now.mono) {
-            return;
-        }
         let mut runs = Vec::new();
         let after = sibling.lane.sent(relay);
         if after < last {
@@ -66,30 +85,52 @@ impl Engine {
         }
         let receipt_requested = ask || sibling.lane.is_waiting_long();
         let receipt_was_due = sibling.receipt_due.take().is_some();
-        let carries_own = runs.first().is_some_and(|run| run.source == own);
-        sibling.lane.departed(relay, carries_own.then_some(last), now.mono);
-        let jitter = self.jitter();
-        let records = if tell_roster { self.roster.records() } else { Vec::new() };
-        if let Some(sibling) = self.siblings.get_mut(&to).filter(|_| tell_roster) {
-            sibling.roster_at = now.mono.plus(backed_off(ROSTER_AGAIN, sibling.roster_attempts, jitter));
-            sibling.roster_attempts = sibling.roster_attempts.saturating_add(1);
+        let letter = Letter { wants, receipt_requested, ..self.letter(tell_roster, now) };
+        self.depart(to, relay, letter, runs, Saying { tell_roster, ask, receipt_was_due }, now);
+    }
+
+    /// A sibling that was away for long may think the same of us: without a word nobody would begin. It gets a bare letter at
+    /// start and then once in [`BEACON`]; when it answers it is live again.
+    fn show_to_stale(&mut self, to: DeviceId, now: Now) {
+        if self.siblings.get(&to).is_none_or(|sibling| sibling.beacon_at > now.mono) {
+            return;
         }
-        let letter = Letter {
+        let Some(relay) = self.free_way(to, now) else { return };
+        let Some(sibling) = self.siblings.get_mut(&to) else { return };
+        sibling.beacon_at = now.mono.plus(BEACON);
+        let tell_roster = !sibling.roster_known;
+        let letter = Letter { receipt_requested: true, ..self.letter(tell_roster, now) };
+        self.depart(to, relay, letter, Vec::new(), Saying { tell_roster, ask: false, receipt_was_due: false }, now);
+    }
+
+    fn letter(&self, tell_roster: bool, now: Now) -> Letter {
+        Letter {
             receipt: Receipt { generation: self.generation, vector: self.vector.clone() },
-            wants,
-            records,
+            records: if tell_roster { self.roster.records() } else { Vec::new() },
             roster_hash: self.roster.hash(),
             prekey: self.announced_prekey(),
             epoch: self.epoch,
             digest: None,
             op_level: OP_LEVEL,
-            receipt_requested,
             relays: self.relays.iter().map(|relay| relay.id).collect(),
-            ..Letter::bare(me, now.wall)
-        };
-        let ticket = self.tickets;
+            ..Letter::bare(self.me, now.wall)
+        }
+    }
+
+    fn depart(&mut self, to: DeviceId, relay: RelayId, letter: Letter, runs: Vec<RunRequest>, said: Saying, now: Now) {
+        let jitter = self.jitter();
+        let (ticket, own) = (self.tickets, self.source);
+        let Some(prekey) = self.prekey_of(to) else { return };
+        let Some(sibling) = self.siblings.get_mut(&to) else { return };
+        if said.tell_roster {
+            sibling.roster_at = now.mono.plus(backed_off(ROSTER_AGAIN, sibling.roster_attempts, jitter));
+            sibling.roster_attempts = sibling.roster_attempts.saturating_add(1);
+        }
+        let own_run = runs.iter().find(|run| run.source == own).map(|run| (run.after, run.upto));
+        sibling.lane.departed(relay, own_run, now.mono);
         let foreign = runs.iter().map(|run| run.source).filter(|source| *source != own).collect();
-        self.under_way.insert(ticket, UnderWay { to, relay, own: carries_own, foreign, receipt_was_due });
+        let (receipt_was_due, asked) = (said.receipt_was_due, said.ask);
+        self.under_way.insert(ticket, UnderWay { to, relay, own: own_run.is_some(), foreign, receipt_was_due, asked });
         self.outputs.push_back(Output::Send(Send { ticket, to, relay, prekey, letter, runs }));
     }
 
@@ -99,18 +140,22 @@ impl Engine {
         let own = self.source;
         let Some(under_way) = self.under_way.remove(&ticket) else { return };
         let Some(sibling) = self.siblings.get_mut(&under_way.to) else { return };
-        let Some(reached) = reached else {
+        let reached_seq = |source: SourceId| {
+            reached.as_deref().unwrap_or_default().iter().find(|(other, _)| *other == source).map(|(_, seq)| *seq)
+        };
+        // A parcel that was to carry own bundles and carries none is no success: it would leave again at once.
+        if reached.is_none() || (under_way.own && reached_seq(own).is_none()) {
             sibling.lane.failed(under_way.relay, now.mono, jitter);
             if under_way.receipt_was_due {
                 sibling.due(now.mono.plus(RESEND_MIN));
             }
+            sibling.ask_receipt |= under_way.asked;
             sibling.roster_at = sibling.roster_at.min(now.mono.plus(RESEND_MIN));
             return;
-        };
+        }
         if let Some(relay) = self.relays.iter_mut().find(|relay| relay.id == under_way.relay) {
             relay.latency = Millis((relay.latency.0 * 7 + took.0) / 8);
         }
-        let reached_seq = |source: SourceId| reached.iter().find(|(other, _)| *other == source).map(|(_, seq)| *seq);
         sibling.lane.arrived(under_way.relay, reached_seq(own).filter(|_| under_way.own), now.mono, jitter);
         for source in under_way.foreign {
             let Some(owed) = sibling.owed.get_mut(&source) else { continue };
@@ -129,45 +174,67 @@ impl Engine {
         let came_back = up && !state.up;
         state.up = up;
         if came_back {
-            let at = now.mono.plus(RESEND_AFTER_RETURN);
-            self.siblings.values_mut().for_each(|sibling| sibling.lane.hurry(at));
+            self.siblings.values_mut().for_each(|sibling| sibling.lane.returned(relay, now.mono));
         }
     }
 
-    /// A sibling that has lacked third devices' bundles for [`LAG_BEFORE_PUSH`] gets them without asking.
-    fn push_to_laggard(&mut self, id: DeviceId, now: Now) {
+    /// A sibling whose receipt has lacked third devices' bundles for [`LAG_BEFORE_PUSH`] is helped: if it has not spoken since, it is asked
+    /// what it holds (most often it has them already, from their own device); if it has, it gets them unasked.
+    fn help_laggard(&mut self, id: DeviceId, now: Now) {
+        let lacked = self.lacked_by(id);
+        let jitter = self.jitter();
         let Some(sibling) = self.siblings.get_mut(&id) else { return };
-        if sibling.lags_since.is_none_or(|since| now.mono < since.plus(LAG_BEFORE_PUSH)) {
+        if lacked.is_empty() {
+            sibling.lag = None;
             return;
         }
-        sibling.lags_since = Some(now.mono);
-        for (source, head) in self.vector.iter().filter(|(source, _)| *source != self.source) {
-            let after = sibling.receipt.vector.seq(source);
-            let third = self.sources.get(&source).is_some_and(|known| known.device != id);
-            if third && after < head.seq {
-                sibling.owe(source, Owed { after, upto: head.seq });
-            }
+        let next_at = now.mono.plus(backed_off(LAG_BEFORE_PUSH, 0, jitter));
+        let lag = sibling.lag.get_or_insert(Lag { since: now.mono, next_at, attempts: 0 });
+        if now.mono < lag.next_at {
+            return;
         }
+        lag.attempts = lag.attempts.saturating_add(1);
+        lag.next_at = now.mono.plus(backed_off(LAG_BEFORE_PUSH, lag.attempts, jitter));
+        if sibling.heard_mono.is_some_and(|heard| heard > lag.since) {
+            lacked.into_iter().for_each(|(source, owed)| sibling.owe(source, owed));
+        } else {
+            sibling.ask_receipt = true;
+        }
+    }
+
+    /// What a sibling is not known to hold of third devices' sources.
+    fn lacked_by(&self, id: DeviceId) -> Vec<(SourceId, Owed)> {
+        let Some(sibling) = self.siblings.get(&id) else { return Vec::new() };
+        let third = self.vector.iter().filter(|(source, _)| {
+            *source != self.source && self.sources.get(source).is_some_and(|known| known.device != id)
+        });
+        let lacked = third.map(|(source, head)| {
+            let after = sibling.receipt.vector.seq(source);
+            (source, Owed { after, upto: head.seq })
+        });
+        lacked.filter(|(_, owed)| owed.after < owed.upto).collect()
     }
 
     /// When the engine wants to be called again.
     pub(super) fn wake_at(&self, now: Now) -> Option<Millis> {
-        let siblings = self.siblings.iter().filter(|(id, _)| self.is_live(**id, now));
-        let lags = |since: Option<Millis>| since.map(|since| since.plus(LAG_BEFORE_PUSH));
-        siblings
-            .flat_map(|(_, s)| [s.wake_at(), s.lane.wake_at(), lags(s.lags_since)])
+        let live = self.siblings.iter().filter(|(id, _)| self.is_live(**id, now));
+        let stale = self.siblings.iter().filter(|(id, _)| !self.is_live(**id, now));
+        // What is due and cannot leave (no healthy relay, a parcel under way) waits for an input, not for time: only times ahead
+        // count.
+        live.flat_map(|(_, s)| [s.wake_at(now.mono), s.lane.wake_at(now.mono)])
+            .chain(stale.map(|(_, s)| Some(s.beacon_at).filter(|at| *at > now.mono)))
             .flatten()
-            .chain(self.repair.wake_at())
-            // What is due and cannot leave (no healthy relay, a parcel under way) waits for an input, not for time.
-            .map(|at| if at <= now.mono { now.mono.plus(LOOK_AGAIN) } else { at })
+            .chain(self.repair.wake_at(now.mono))
             .min()
     }
 
-    /// Healthy relays that the sibling polls, fastest first; those of equal speed in the order they were configured.
+    /// Healthy relays that the sibling polls, fastest first; those of equal speed in the order they were configured. When what it
+    /// said last names none of ours, it moved or we did: then all of ours.
     fn healthy_for(&self, sibling: DeviceId) -> Vec<RelayId> {
         let polled: BTreeSet<RelayId> =
             self.siblings.get(&sibling).map(|s| s.relays.iter().copied().collect()).unwrap_or_default();
-        let shared = |relay: &&RelayState| polled.is_empty() || polled.contains(&relay.id);
+        let any_shared = self.relays.iter().any(|relay| polled.contains(&relay.id));
+        let shared = |relay: &&RelayState| !any_shared || polled.contains(&relay.id);
         let mut healthy: Vec<&RelayState> = self.relays.iter().filter(|relay| relay.up).filter(shared).collect();
         healthy.sort_by_key(|relay| relay.latency);
         healthy.into_iter().map(|relay| relay.id).collect()
@@ -203,7 +270,7 @@ impl Engine {
 const LAG_BEFORE_PUSH: Millis = Millis(60_000);
 /// The pause after the roster was told in vain, doubled each time: 10 s.
 const ROSTER_AGAIN: Millis = Millis(10_000);
-/// Least time between two looks at something that cannot leave: 1 s.
-const LOOK_AGAIN: Millis = Millis(1_000);
+/// How often a stale sibling is shown that we are here: once a day.
+const BEACON: Millis = Millis(24 * 3_600_000);
 /// Most foreign sources in one parcel.
 const MAX_FOREIGN: usize = 8;

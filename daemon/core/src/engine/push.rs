@@ -61,6 +61,9 @@ impl Engine {
         let Head { seq, hash: prev } = self.vector.head(self.source);
         let dot = Dot { source: self.source, seq: seq.next() };
         let stamp = self.clock.tick(now.wall);
+        if !stamp.is_valid() {
+            return Err(Refusal::ClockExhausted);
+        }
         let context = match self.sources.get(&self.source) {
             Some(own) if Arc::ptr_eq(&own.context, &self.context) => Vec::new(),
             Some(own) => self.context.difference(&own.context),

@@ -12,7 +12,7 @@ use super::sibling::Owed;
 use super::{Engine, Source};
 use crate::bundle::{Body, Bundle};
 use crate::clock::Stamp;
-use crate::ids::{DeviceId, Millis, Now, SourceId};
+use crate::ids::{DeviceId, Dot, Millis, Now, SourceId};
 use crate::lane::RECEIPT_DELAY;
 use crate::parcel::{Letter, Run, VerifiedParcel, Want};
 use crate::roster::{SignedRecord, Verified};
@@ -22,9 +22,9 @@ use crate::vector::{Novelty, VersionVector};
 impl Engine {
     pub(super) fn received(&mut self, delivery: Delivery, parcel: VerifiedParcel, now: Now) {
         let told_roster = !parcel.records.is_empty();
-        self.take_records(parcel.records);
         let sender = parcel.letter.sender;
-        if self.siblings.contains_key(&sender) {
+        if self.siblings.contains_key(&sender) || self.would_add(sender, &parcel.records) {
+            self.take_records(parcel.records);
             if parcel.rejected > 0 {
                 let reason = format!("a parcel from {sender} held {} parts without a valid signature", parcel.rejected);
                 self.quarantine(reason, Bytes::new(), now);
@@ -46,6 +46,16 @@ impl Engine {
             self.quarantine(format!("a parcel from {sender}, which is not on the roster"), Bytes::new(), now);
         }
         self.outputs.push_back(Output::Acknowledge(delivery));
+    }
+
+    /// Whether the records make `sender` a member. A stranger's records are not taken in, valid or not.
+    fn would_add(&self, sender: DeviceId, records: &[Verified<SignedRecord>]) -> bool {
+        if records.is_empty() || sender == self.me {
+            return false;
+        }
+        let mut roster = self.roster.clone();
+        roster.extend(records.iter().cloned());
+        roster.member(sender).is_some()
     }
 
     /// Takes roster records in and meets the devices they add.
@@ -82,6 +92,16 @@ impl Engine {
         if source == self.source || self.refused.contains(&source) {
             return 0;
         }
+        let owner = self.sources.get(&source).map_or(run.device, |known| known.device);
+        if owner != run.device || self.roster.member(run.device).is_none() {
+            // Says nothing about the source itself: whoever owns it goes on.
+            self.quarantine(
+                format!("a run of the source {source} by {}, whose it is not", run.device),
+                Bytes::new(),
+                now,
+            );
+            return 0;
+        }
         let (mut applied, mut fresh) = (0, false);
         for bundle in &run.bundles {
             match self.place(run.device, bundle) {
@@ -112,9 +132,6 @@ impl Engine {
     fn place(&self, device: DeviceId, bundle: &Bundle) -> Result<Place, &'static str> {
         let held = self.vector.head(bundle.dot.source);
         let known = self.sources.get(&bundle.dot.source);
-        if known.is_some_and(|known| known.device != device) {
-            return Err("it belongs to another device");
-        }
         match self.vector.classify(bundle.dot) {
             Novelty::Duplicate if bundle.dot.seq == held.seq && bundle.hash != held.hash => {
                 Err("two different bundles stand at one position: the source was forked")
@@ -181,17 +198,19 @@ impl Engine {
             let before = applied;
             for source in self.early.sources() {
                 while let Some((device, bundle)) = self.early.first(source).cloned() {
+                    if self.sources.get(&source).is_some_and(|known| known.device != device) {
+                        // Let in before the source's first bundle said whose it is.
+                        self.drop_waiting(bundle.dot);
+                        continue;
+                    }
                     match self.place(device, &bundle) {
                         Ok(Place::Later) => break,
                         Ok(Place::Now) => {
                             self.apply(device, bundle, now);
                             applied += 1;
                         }
-                        Ok(Place::Held) => self.drop_waiting(&bundle),
-                        Err(reason) => {
-                            self.drop_waiting(&bundle);
-                            self.refuse(source, reason, now);
-                        }
+                        Ok(Place::Held) => self.drop_waiting(bundle.dot),
+                        Err(reason) => self.refuse(source, reason, now),
                     }
                 }
             }
@@ -201,13 +220,15 @@ impl Engine {
         }
     }
 
-    fn drop_waiting(&mut self, bundle: &Bundle) {
-        self.early.remove(bundle.dot);
-        self.commit(Change::EarlyDone(bundle.dot));
+    fn drop_waiting(&mut self, dot: Dot) {
+        self.early.remove(dot);
+        self.commit(Change::EarlyDone(dot));
     }
 
-    /// Stops a source where it is. Said once for each start of the device; nothing else is stopped.
+    /// Stops a source where it is; what waits of it is of no use any more. Said once for each start of the device; nothing else is
+    /// stopped.
     fn refuse(&mut self, source: SourceId, reason: &str, now: Now) {
+        self.early.of(source).into_iter().for_each(|dot| self.drop_waiting(dot));
         if self.refused.insert(source) {
             let held = self.vector.seq(source);
             self.quarantine(format!("the source {source} was refused after {held}: {reason}"), Bytes::new(), now);
@@ -218,52 +239,56 @@ impl Engine {
     fn heard(&mut self, sender: DeviceId, letter: Letter, now: Now) {
         let jitter = self.jitter();
         let (roster_hash, own, last) = (self.roster.hash(), self.source, self.last());
-        let lags = self.lags(&letter.receipt.vector, sender);
         let Some(sibling) = self.siblings.get_mut(&sender) else { return };
         self.unsaved_since.get_or_insert(now.mono);
         sibling.heard = Some(now.wall);
         let silent_before = sibling.heard_mono.is_none_or(|heard| now.mono.since(heard) >= SILENCE);
         sibling.heard_mono = Some(now.mono);
-        sibling.epoch = letter.epoch;
-        sibling.relays = letter.relays;
+        let overtaken = sibling.is_older(&letter.receipt);
+        if !overtaken {
+            sibling.epoch = letter.epoch;
+            sibling.relays = letter.relays;
+            sibling.roster_known = letter.roster_hash == roster_hash;
+            sibling.digest = letter.digest.map(|digest| (digest, letter.receipt.vector.clone()));
+        }
         sibling.clock_ahead = i64::try_from(i128::from(letter.written.0) - i128::from(now.wall.0)).unwrap_or_default();
-        sibling.roster_known = letter.roster_hash == roster_hash;
-        sibling.digest = letter.digest.map(|digest| (digest, letter.receipt.vector.clone()));
         let newer = sibling.prekey.as_ref().is_none_or(|known| letter.prekey.slot > known.slot);
         if newer && !letter.prekey.public.is_empty() {
             sibling.prekey = Some(letter.prekey);
         }
+        let held_before = sibling.receipt.vector.clone();
         let fresh_start = sibling.take_receipt(letter.receipt);
+        if sibling.receipt.vector != held_before {
+            // It moves: whatever it still lacks is probably on its way.
+            sibling.lag = None;
+        }
         let acked = sibling.receipt.vector.seq(own).min(last);
         if fresh_start && acked < sibling.lane.acked() {
             sibling.lane.reset(acked);
         } else if !sibling.lane.receipted(acked, now.mono, jitter) && silent_before && acked < last {
             sibling.lane.hurry(now.mono.plus(SEEN_AGAIN));
         }
-        sibling.lags_since = lags.then(|| sibling.lags_since.unwrap_or(now.mono));
+        if silent_before {
+            self.repair.hurry(now.mono.plus(SEEN_AGAIN));
+        }
         if letter.receipt_requested {
             sibling.due(now.mono);
         }
         for want in letter.wants {
-            self.wanted(sender, want);
+            self.wanted(sender, want, now);
         }
     }
 
-    /// Whether `vector` lacks bundles of third devices that we hold.
-    fn lags(&self, vector: &VersionVector, sender: DeviceId) -> bool {
-        self.vector.iter().any(|(source, head)| {
-            let third = self.sources.get(&source).is_some_and(|known| known.device != sender);
-            third && source != self.source && vector.seq(source) < head.seq
-        })
-    }
-
-    fn wanted(&mut self, sender: DeviceId, want: Want) {
-        let held = self.vector.seq(want.source);
+    /// A sibling asks. It gets all that we hold of the source, even if it does not know how far that reaches: a run ends at a
+    /// signed head, and there may be none where its knowledge ends.
+    fn wanted(&mut self, sender: DeviceId, want: Want, now: Now) {
+        let upto = self.vector.seq(want.source);
         let Some(sibling) = self.siblings.get_mut(&sender) else { return };
+        let after = want.after.max(sibling.receipt.vector.seq(want.source));
         if want.source == self.source {
-            sibling.lane.wanted(want.after);
-        } else if want.after < held {
-            sibling.owe(want.source, Owed { after: want.after, upto: want.upto.min(held) });
+            sibling.lane.wanted(after, now.mono);
+        } else if after < upto {
+            sibling.owe(want.source, Owed { after, upto });
         }
     }
 

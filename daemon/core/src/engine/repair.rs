@@ -30,14 +30,14 @@ impl Repair {
         self.asks.values_mut().for_each(|ask| ask.next_at = ask.next_at.min(at));
     }
 
-    pub(super) fn wake_at(&self) -> Option<Millis> {
-        self.asks.values().map(|ask| ask.next_at).min()
+    pub(super) fn wake_at(&self, now: Millis) -> Option<Millis> {
+        self.asks.values().map(|ask| ask.next_at).filter(|at| *at > now).min()
     }
 }
 
 impl Engine {
-    /// What to ask of whom now.
-    pub(super) fn wants(&mut self, now: Now) -> BTreeMap<DeviceId, Vec<Want>> {
+    /// What to ask of whom now; only those who can be sent something now are asked.
+    pub(super) fn wants(&mut self, reachable: &BTreeSet<DeviceId>, now: Now) -> BTreeMap<DeviceId, Vec<Want>> {
         let missing = self.missing(now);
         self.repair.asks.retain(|source, _| missing.contains_key(source));
         let mut wants: BTreeMap<DeviceId, Vec<Want>> = BTreeMap::new();
@@ -54,11 +54,14 @@ impl Engine {
                 continue;
             }
             let turn = usize::try_from(ask.attempts).unwrap_or_default() % missing.holders.len().max(1);
-            ask.attempts = ask.attempts.saturating_add(1);
-            ask.next_at = now.mono.plus(backed_off(ASK_AGAIN, ask.attempts - 1, jitter));
-            if let Some(holder) = missing.holders.get(turn) {
-                wants.entry(*holder).or_default().push(Want { source, after: held, upto: missing.upto });
+            let Some(holder) = missing.holders.get(turn).copied() else { continue };
+            if !reachable.contains(&holder) {
+                // Asked when the way is free: what frees it is an input.
+                continue;
             }
+            ask.next_at = now.mono.plus(backed_off(ASK_AGAIN, ask.attempts, jitter));
+            ask.attempts = ask.attempts.saturating_add(1);
+            wants.entry(holder).or_default().push(Want { source, after: held, upto: missing.upto });
         }
         wants
     }

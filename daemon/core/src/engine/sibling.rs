@@ -38,8 +38,10 @@ pub(super) struct Sibling {
     pub(super) ask_receipt: bool,
     /// Foreign sources it wants from us: what is still to be given.
     pub(super) owed: BTreeMap<SourceId, Owed>,
-    /// Since when it lacks bundles of foreign sources that we hold.
-    pub(super) lags_since: Option<Millis>,
+    /// It is not known to hold bundles of third devices that we hold.
+    pub(super) lag: Option<Lag>,
+    /// While it is stale: when to show it that we are here.
+    pub(super) beacon_at: Millis,
     unsaved: bool,
 }
 
@@ -48,6 +50,14 @@ pub(super) struct Sibling {
 pub(super) struct Owed {
     pub(super) after: Seq,
     pub(super) upto: Seq,
+}
+
+/// How long a sibling lags behind, and what was done about it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Lag {
+    pub(super) since: Millis,
+    pub(super) next_at: Millis,
+    pub(super) attempts: u32,
 }
 
 impl Sibling {
@@ -76,6 +86,15 @@ impl Sibling {
         }
     }
 
+    /// Whether a letter with this receipt was overtaken by one that said more.
+    pub(super) fn is_older(&self, receipt: &Receipt) -> bool {
+        let known = &self.receipt;
+        receipt.generation < known.generation
+            || (receipt.generation == known.generation
+                && receipt.vector != known.vector
+                && known.vector.covers_all(&receipt.vector))
+    }
+
     pub(super) fn due(&mut self, at: Millis) {
         self.receipt_due = Some(self.receipt_due.map_or(at, |due| due.min(at)));
     }
@@ -95,8 +114,8 @@ impl Sibling {
     }
 
     /// When this sibling wants to be looked at again, apart from its lane.
-    pub(super) fn wake_at(&self) -> Option<Millis> {
+    pub(super) fn wake_at(&self, now: Millis) -> Option<Millis> {
         let roster = (!self.roster_known).then_some(self.roster_at);
-        self.receipt_due.into_iter().chain(roster).min()
+        self.receipt_due.into_iter().chain(roster).chain(self.lag.map(|lag| lag.next_at)).filter(|at| *at > now).min()
     }
 }

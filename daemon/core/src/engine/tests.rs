@@ -1,0 +1,13 @@
+//! The rules of the protocol, one test each, on a handful of engines in virtual time.
+
+mod causal;
+mod disk;
+mod lanes;
+mod local;
+mod pairing;
+mod receipts;
+mod refused;
+mod repairs;
+mod restarts;
+mod script;
+mod world;

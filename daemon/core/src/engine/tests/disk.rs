@@ -1,0 +1,103 @@
+//! What a device of a test wrote down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::script::{genesis, member, run_of};
+use crate::bundle::Bundle;
+use crate::ids::{BundleSeq, DeviceId, Dot, Seq, SourceId};
+use crate::parcel::{RUN_TARGET, RunBodies, SignedHead};
+use crate::roster::{Prekey, SignedRecord, Verified};
+use crate::step::{Append, Change, Quarantined, RunRequest, Saved, SavedSibling, SavedSource};
+
+/// What a device wrote down. It knows nothing of merging: it is the log and what belongs to it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk {
+    me: DeviceId,
+    source: SourceId,
+    generation: u64,
+    pub(super) log: Vec<Append>,
+    pub(super) early: BTreeMap<Dot, (DeviceId, Bundle)>,
+    heads: BTreeSet<(SourceId, Seq)>,
+    siblings: BTreeMap<DeviceId, SavedSibling>,
+    pub(super) records: Vec<SignedRecord>,
+    pub(super) quarantine: Vec<Quarantined>,
+}
+
+impl Disk {
+    /// The disk of a device that was just paired.
+    pub(super) fn of(me: DeviceId, source: SourceId, records: Vec<SignedRecord>) -> Self {
+        Self { me, source, generation: 1, records, ..Self::default() }
+    }
+
+    pub(super) fn write(&mut self, change: &Change) {
+        match change {
+            Change::Append(append) => self.log.push(append.clone()),
+            Change::Early { device, bundle } => {
+                self.early.insert(bundle.dot, (*device, bundle.clone()));
+            }
+            Change::EarlyDone(dot) => {
+                self.early.remove(dot).unwrap();
+            }
+            Change::Head(SignedHead { source, head, .. }) => {
+                self.heads.insert((*source, head.seq));
+            }
+            Change::Sibling(sibling) => {
+                self.siblings.insert(sibling.device, sibling.clone());
+            }
+            Change::Record(record) => self.records.push(record.clone()),
+            Change::AppBundle(..) => {}
+            Change::Quarantine(quarantined) => self.quarantine.push(quarantined.clone()),
+        }
+    }
+
+    pub(super) fn saved(&self) -> Saved {
+        let mut sources: BTreeMap<SourceId, SavedSource> = BTreeMap::new();
+        for append in &self.log {
+            let bundle = &append.bundle;
+            let known = sources.get(&bundle.dot.source);
+            let born = bundle.body.as_ref().and_then(|body| body.birth).map(|birth| birth.generation);
+            let stamp = bundle.body.as_ref().map(|body| body.stamp).filter(|stamp| stamp.is_valid());
+            let saved = SavedSource {
+                source: bundle.dot.source,
+                device: append.device,
+                generation: known.map(|known| known.generation).or(born).unwrap(),
+                head: bundle.head(),
+                stamp: stamp.or(known.map(|known| known.stamp)).unwrap_or_default(),
+                context: Arc::clone(&append.context),
+            };
+            sources.insert(saved.source, saved);
+        }
+        Saved {
+            me: self.me,
+            source: self.source,
+            generation: self.generation,
+            sources: sources.into_values().collect(),
+            early: self.early.values().cloned().collect(),
+            siblings: self.siblings.values().cloned().collect(),
+            roster: genesis().id(),
+            records: self.records.iter().cloned().map(Verified::vouch).collect(),
+            bundle_seq: self.log.last().map_or(BundleSeq(0), |append| append.bundle_seq),
+            epoch: 1,
+            prekey: Prekey { slot: 1, public: member(self.me.0[0]).prekey.public },
+        }
+    }
+
+    pub(super) fn run(&self, request: &RunRequest) -> Option<RunBodies> {
+        let own = request.source == self.source;
+        let signed = self.heads.range((request.source, Seq(0))..=(request.source, request.upto)).next_back();
+        let end = if own { request.upto } else { signed?.1 };
+        let mut size = 0;
+        let wanted = self.log.iter().map(|append| &append.bundle).filter(|bundle| {
+            bundle.dot.source == request.source && bundle.dot.seq > request.after && bundle.dot.seq <= end
+        });
+        let bundles: Vec<Bundle> = wanted
+            .take_while(|bundle| {
+                size += bundle.bytes.len();
+                !own || size <= RUN_TARGET || size == bundle.bytes.len()
+            })
+            .cloned()
+            .collect();
+        (!bundles.is_empty()).then(|| run_of(request.device.0[0], &bundles))
+    }
+}

@@ -1,0 +1,324 @@
+//! What leaves, when, over which relay.
+
+use super::script::*;
+use super::world::*;
+use crate::ids::{Millis, RelayId, Seq};
+use crate::op::Op;
+use crate::parcel::{Letter, Want};
+use crate::step::{Input, Output};
+use crate::value::Value;
+
+fn with_two_relays() -> World {
+    let mut world = World::of(2);
+    for n in [1, 2] {
+        world.node(n).relays.push(OTHER);
+        world.input(n, Input::RelayAdded(OTHER));
+    }
+    world.drive(1_000);
+    world
+}
+
+#[test]
+fn a_bundle_leaves_at_once_to_every_sibling() {
+    let mut world = World::of(3);
+    world.write(1, 1);
+    assert_eq!(world.intercept(1, 2)[0].seqs(1), [1]);
+    assert_eq!(world.intercept(1, 3)[0].seqs(1), [1]);
+}
+
+#[test]
+fn bundles_gather_while_a_parcel_is_under_way() {
+    let mut world = World::of(2);
+    world.node(1).puts = Puts::Open;
+    world.write(1, 4);
+    let open = std::mem::take(&mut world.node(1).open);
+    assert_eq!(open.len(), 1);
+    assert_eq!((open[0].runs[0].after, open[0].runs[0].upto), (Seq(0), Seq(1)));
+    world.node(1).puts = Puts::Answered;
+    world.answer(1, &open[0]);
+    let sent: Vec<Vec<u64>> = world.intercept(1, 2).iter().map(|mail| mail.seqs(1)).collect();
+    assert_eq!(sent, [vec![1], vec![2, 3, 4]]);
+}
+
+#[test]
+fn a_parcel_that_was_full_is_followed_by_the_next_at_once() {
+    let mut world = World::of(2);
+    world.node(1).puts = Puts::Refused;
+    let text = Value::text("x".repeat(200_000));
+    for _ in 0..3 {
+        let put = Op::record_put("notes", "a", vec![("t".into(), Some(text.clone()))]);
+        world.push(1, vec![put]).unwrap();
+    }
+    world.node(1).puts = Puts::Answered;
+    world.pass(3_000);
+    let sent: Vec<Vec<u64>> = world.intercept(1, 2).iter().map(|mail| mail.seqs(1)).collect();
+    assert_eq!(sent, [[1], [2], [3]]);
+}
+
+#[test]
+fn lost_mail_is_sent_again_with_growing_pauses_until_it_is_receipted() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    world.mail.clear();
+    let mut gaps = Vec::new();
+    let mut last = world.now;
+    while gaps.len() < 5 {
+        world.pass(100);
+        if !world.intercept(1, 2).is_empty() {
+            gaps.push(world.now.since(last).0);
+            last = world.now;
+        }
+        assert!(world.now.0 < 10_000_000, "it gave up");
+    }
+    assert!((5_000..10_000).contains(&gaps[0]), "{gaps:?}");
+    assert!(gaps.windows(2).all(|pair| pair[1] * 10 > pair[0] * 13), "{gaps:?}");
+    world.drive(4_000_000);
+    assert!(world.status(1).synced);
+    let before = world.sends(1);
+    world.drive(4_000_000);
+    assert_eq!(world.sends(1), before);
+}
+
+#[test]
+fn a_second_sending_asks_for_a_receipt() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    assert!(!world.intercept(1, 2)[0].parcel.letter.receipt_requested);
+    world.pass(10_000);
+    assert!(world.intercept(1, 2)[0].parcel.letter.receipt_requested);
+}
+
+#[test]
+fn a_late_receipt_moves_the_lane_to_the_next_relay() {
+    let mut world = with_two_relays();
+    world.write(1, 1);
+    let first = world.intercept(1, 2).remove(0).relay;
+    world.pass(10_000);
+    let second = world.intercept(1, 2).remove(0);
+    assert_ne!(second.relay, first);
+    assert_eq!(second.seqs(1), [1]);
+}
+
+#[test]
+fn a_relay_that_is_down_is_not_used_while_another_is_there() {
+    let mut world = with_two_relays();
+    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
+    world.write(1, 1);
+    assert_eq!(world.intercept(1, 2)[0].relay, OTHER);
+}
+
+#[test]
+fn a_refused_put_goes_to_the_other_relay() {
+    let mut world = with_two_relays();
+    world.node(1).puts = Puts::Open;
+    world.write(1, 1);
+    let refused = world.node(1).open.remove(0);
+    world.node(1).puts = Puts::Answered;
+    world.input(1, Input::Sent { ticket: refused.ticket, reached: None, took: Millis(5) });
+    let mail = world.intercept(1, 2).remove(0);
+    assert_ne!(mail.relay, refused.relay);
+    assert_eq!(mail.seqs(1), [1]);
+}
+
+#[test]
+fn a_refused_put_is_tried_again_later_and_loses_nothing() {
+    let mut world = World::of(2);
+    world.node(1).puts = Puts::Refused;
+    world.write(1, 2);
+    world.pass(60_000);
+    assert!(world.mail.is_empty());
+    world.node(1).puts = Puts::Answered;
+    world.drive(120_000);
+    assert_eq!(world.held(2, 1), 2);
+    assert!(world.status(1).synced);
+}
+
+#[test]
+fn unreceipted_mail_is_posted_again_five_seconds_after_a_relay_came_back() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    world.mail.clear();
+    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
+    world.pass(600_000);
+    assert!(world.mail.is_empty());
+    world.input(1, Input::RelayHealth { relay: RELAY, up: true });
+    world.pass(4_999);
+    assert!(world.intercept(1, 2).iter().all(|mail| mail.seqs(1).is_empty()));
+    world.pass(1);
+    assert_eq!(world.intercept(1, 2).pop().unwrap().seqs(1), [1]);
+}
+
+#[test]
+fn what_was_written_while_the_relay_was_away_leaves_when_it_comes_back() {
+    let mut world = World::of(2);
+    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
+    world.write(1, 3);
+    assert!(world.mail.is_empty());
+    world.input(1, Input::RelayHealth { relay: RELAY, up: true });
+    assert_eq!(world.intercept(1, 2)[0].seqs(1), [1, 2, 3]);
+}
+
+#[test]
+fn siblings_learn_where_a_device_looks_for_its_mail() {
+    let mut world = World::of(2);
+    world.input(1, Input::RelayAdded(OTHER));
+    world.input(2, Input::RelayAdded(OTHER));
+    world.drive(2_000);
+    world.input(2, Input::RelayRemoved(RELAY));
+    world.drive(2_000);
+    world.write(1, 1);
+    assert_eq!(world.intercept(1, 2)[0].relay, OTHER);
+}
+
+#[test]
+fn two_devices_that_both_moved_to_another_relay_find_each_other() {
+    let mut world = World::of(2);
+    for n in [1, 2] {
+        world.input(n, Input::RelayRemoved(RELAY));
+        world.mail.clear();
+        world.input(n, Input::RelayAdded(OTHER));
+        world.mail.clear();
+    }
+    world.write(1, 1);
+    world.drive(60_000);
+    assert_eq!(world.held(2, 1), 1);
+}
+
+#[test]
+fn nothing_learnt_from_a_sibling_is_dispatched_as_ones_own() {
+    let mut world = World::of(3);
+    world.write(2, 3);
+    world.intercept(2, 3);
+    world.drive(30_000);
+    assert_eq!(world.held(1, 2), 3);
+    let runs = world.node(1).outputs.iter().filter_map(|output| match output {
+        Output::Send(send) => Some(send.runs.clone()),
+        Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
+    });
+    assert!(runs.flatten().next().is_none());
+}
+
+#[test]
+fn a_sibling_not_heard_for_long_is_not_waited_for_and_gets_a_word_a_day() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    world.drive(60_000);
+    let days = |n: u64| n * 24 * 3_600_000;
+    world.now = Millis(world.now.0 + days(91));
+    world.mail.clear();
+    world.input(1, Input::Tick);
+    world.mail.clear();
+    let before = world.sends(1);
+    world.write(1, 2);
+    assert!(world.status(1).synced);
+    assert!(!world.status(1).siblings[0].live);
+    world.pass(days(10));
+    assert!(world.sends(1) - before <= 11, "{}", world.sends(1) - before);
+    assert!(world.mail.iter().all(|mail| mail.seqs(1).is_empty()));
+}
+
+#[test]
+fn two_devices_that_were_both_away_for_long_find_each_other() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    world.mail.clear();
+    world.now = Millis(world.now.0 + 100 * 24 * 3_600_000);
+    world.restart(1);
+    world.restart(2);
+    world.drive(60_000);
+    assert_eq!(world.held(2, 1), 1);
+    assert!(world.status(1).siblings[0].live);
+}
+
+#[test]
+fn a_device_that_comes_back_after_an_hour_gets_its_mail_within_seconds() {
+    let mut world = World::of(2);
+    world.drive(100_000);
+    world.write(1, 1);
+    world.mail.clear();
+    for _ in 0..60 {
+        world.pass(60_000);
+        world.mail.clear();
+    }
+    let letter = Letter { roster_hash: world.node(1).engine.roster().hash(), ..Letter::bare(id(2), Millis(EPOCH)) };
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, parcel: verified(&letter, &[]) });
+    world.drive(2_000);
+    assert_eq!(world.held(2, 1), 1);
+}
+
+#[test]
+fn a_question_for_own_bundles_rewinds_the_lane_once() {
+    let mut world = World::of(2);
+    world.write(1, 3);
+    world.mail.clear();
+    let want = Want { source: source(1), after: Seq(1), upto: Seq(3) };
+    let letter = Letter { wants: vec![want], ..Letter::bare(id(2), Millis(EPOCH)) };
+    let mail = Mail { from: 2, to: 1, relay: RELAY, parcel: verified(&letter, &[]) };
+    world.deliver(&mail);
+    world.deliver(&mail);
+    world.deliver(&mail);
+    let runs: Vec<Vec<u64>> = world.intercept(1, 2).iter().map(|mail| mail.seqs(1)).filter(|s| !s.is_empty()).collect();
+    assert_eq!(runs, [[2, 3]]);
+}
+
+#[test]
+fn an_answer_to_a_parcel_of_an_engine_before_this_one_says_nothing() {
+    let mut world = World::of(2);
+    world.node(1).puts = Puts::Open;
+    world.write(1, 1);
+    let old = world.node(1).open.remove(0);
+    world.restart(1);
+    world.node(1).puts = Puts::Open;
+    world.write(1, 1);
+    world.input(1, Input::Sent { ticket: old.ticket, reached: Some(vec![(source(1), Seq(2))]), took: Millis(5) });
+    world.write(1, 1);
+    world.restart(1);
+    assert!(world.intercept(1, 2).iter().any(|mail| mail.seqs(1) == [1, 2, 3]));
+}
+
+#[test]
+fn sync_now_sends_again_what_is_not_receipted_and_asks_for_receipts() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    world.mail.clear();
+    world.input(1, Input::SyncNow);
+    let mail = world.intercept(1, 2);
+    assert_eq!(mail[0].seqs(1), [1]);
+    assert!(mail[0].parcel.letter.receipt_requested);
+}
+
+#[test]
+fn a_question_that_a_relay_refused_is_asked_again() {
+    let mut world = World::of(2);
+    world.node(1).puts = Puts::Refused;
+    world.input(1, Input::SyncNow);
+    world.node(1).puts = Puts::Answered;
+    world.pass(10_000);
+    assert!(world.intercept(1, 2).iter().any(|mail| mail.parcel.letter.receipt_requested));
+}
+
+#[test]
+fn a_device_at_rest_says_nothing_and_does_not_wake() {
+    let mut world = World::of(3);
+    world.write(1, 2);
+    world.write(2, 2);
+    world.drive(600_000);
+    let before: usize = (1..=3).map(|n| world.sends(n)).sum();
+    let now = world.at();
+    assert!((1..=3).all(|n| world.node(n).engine.settle(now).is_none()));
+    world.drive(100_000_000);
+    assert_eq!((1..=3).map(|n| world.sends(n)).sum::<usize>(), before);
+}
+
+#[test]
+fn a_relay_that_is_away_does_not_keep_a_device_awake() {
+    let mut world = World::of(2);
+    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
+    world.write(1, 1);
+    world.pass(600_000);
+    let now = world.at();
+    assert_eq!(world.node(1).engine.settle(now), None);
+    let unknown = RelayId([9; 16]);
+    world.input(1, Input::RelayHealth { relay: unknown, up: true });
+    assert!(world.mail.is_empty());
+}

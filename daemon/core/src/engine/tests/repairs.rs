@@ -1,0 +1,171 @@
+//! What is missing is asked for, and only then given by others than its author.
+
+use super::script::*;
+use super::world::*;
+use crate::ids::{Millis, Seq};
+use crate::parcel::{Letter, Receipt, Want};
+use crate::step::Output;
+
+/// What device `n` asked of whom, in order, for the source of device `of`.
+fn asked(world: &mut World, n: u8, of: u8) -> Vec<u8> {
+    let wants = |letter: &Letter| letter.wants.iter().any(|want| want.source == source(of));
+    let sends = world.node(n).outputs.iter().filter_map(|output| match output {
+        Output::Send(send) if wants(&send.letter) => Some(send.to.0[0]),
+        Output::Send(_) | Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
+    });
+    sends.collect()
+}
+
+/// Device 1 misses what devices 2 and 3 hold of device 2's source.
+fn with_a_hole() -> World {
+    let mut world = World::of(3);
+    world.write(2, 2);
+    world.intercept(2, 1);
+    world.deliver_all();
+    world
+}
+
+/// A letter in which device `from` shows what it holds.
+fn shown(world: &World, from: u8) -> Mail {
+    let receipt = Receipt { generation: 1, vector: world.status(from).vector };
+    let letter = Letter { receipt, ..Letter::bare(id(from), Millis(EPOCH)) };
+    Mail { from, to: 1, relay: RELAY, parcel: verified(&letter, &[]) }
+}
+
+#[test]
+fn what_a_sibling_shows_and_its_author_does_not_is_asked_of_the_sibling() {
+    let mut world = with_a_hole();
+    let letter = shown(&world, 3);
+    world.deliver(&letter);
+    world.drive(3_000);
+    assert_eq!(asked(&mut world, 1, 2), [3]);
+    assert_eq!(world.held(1, 2), 2);
+}
+
+#[test]
+fn the_author_is_given_time_and_asked_first_then_the_others() {
+    let mut world = World::of(3);
+    world.write(2, 1);
+    world.drive(10_000);
+    world.write(2, 2);
+    world.intercept(2, 1);
+    world.deliver_all();
+    for from in [2, 3] {
+        let letter = shown(&world, from);
+        world.deliver(&letter);
+    }
+    world.pass(25_000);
+    assert!(asked(&mut world, 1, 2).is_empty());
+    world.pass(60_000);
+    assert_eq!(asked(&mut world, 1, 2)[..3], [2, 3, 2]);
+}
+
+#[test]
+fn unanswered_questions_come_with_growing_pauses() {
+    let mut world = with_a_hole();
+    let letter = shown(&world, 3);
+    world.deliver(&letter);
+    world.pass(3_600_000);
+    let count = asked(&mut world, 1, 2).len();
+    assert!((5..=15).contains(&count), "{count}");
+}
+
+#[test]
+fn a_question_is_answered_with_all_that_is_held_even_beyond_what_was_asked() {
+    let mut world = World::of(3);
+    let bundles = chain(2, vec![body(0), body(1), body(2)]);
+    world.deliver(&mail_of(2, &[run_of(2, &bundles)]));
+    world.mail.clear();
+    let want = Want { source: source(2), after: Seq(0), upto: Seq(1) };
+    let letter = Letter { wants: vec![want], ..Letter::bare(id(3), Millis(EPOCH)) };
+    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, parcel: verified(&letter, &[]) });
+    assert_eq!(world.intercept(1, 3)[0].seqs(2), [1, 2, 3]);
+}
+
+#[test]
+fn a_question_that_its_own_receipt_answers_brings_nothing() {
+    let mut world = World::of(3);
+    let bundles = chain(2, vec![body(0), body(1)]);
+    world.deliver(&mail_of(2, &[run_of(2, &bundles)]));
+    world.mail.clear();
+    let want = Want { source: source(2), after: Seq(0), upto: Seq(2) };
+    let vector = world.status(1).vector;
+    let letter =
+        Letter { wants: vec![want], receipt: Receipt { generation: 1, vector }, ..Letter::bare(id(3), Millis(EPOCH)) };
+    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, parcel: verified(&letter, &[]) });
+    assert!(world.intercept(1, 3).is_empty());
+}
+
+#[test]
+fn a_question_for_what_is_not_here_brings_nothing() {
+    let mut world = World::of(3);
+    let want = Want { source: source(2), after: Seq(0), upto: Seq(4) };
+    let letter = Letter { wants: vec![want], ..Letter::bare(id(3), Millis(EPOCH)) };
+    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, parcel: verified(&letter, &[]) });
+    assert!(world.intercept(1, 3).iter().all(|mail| mail.parcel.runs.is_empty()));
+}
+
+#[test]
+fn a_forwarded_bundle_reaches_a_third_device_when_its_author_is_gone() {
+    let mut world = World::of(3);
+    world.write(2, 2);
+    world.intercept(2, 3);
+    world.deliver_all();
+    world.devices.remove(&2);
+    world.drive(50_000);
+    assert_eq!(world.held(3, 2), 0);
+    world.drive(60_000);
+    assert_eq!(world.held(3, 2), 2);
+}
+
+#[test]
+fn who_speaks_and_still_lags_after_a_minute_gets_the_bundles_unasked() {
+    let mut world = World::of(3);
+    world.deliver(&mail_of(2, &[run_of(2, &chain(2, vec![body(0)]))]));
+    world.mail.clear();
+    let mute = Mail { to: 1, ..shown(&world, 3) };
+    for _ in 0..5 {
+        world.deliver(&mute);
+        world.pass(10_000);
+    }
+    let foreign = |world: &mut World| -> usize { world.intercept(1, 3).iter().map(|mail| mail.seqs(2).len()).sum() };
+    world.mail.retain(|mail| mail.from != 3);
+    assert_eq!(foreign(&mut world), 0);
+    world.deliver(&mute);
+    world.pass(25_000);
+    assert_eq!(foreign(&mut world), 1);
+}
+
+#[test]
+fn a_sibling_that_stays_away_is_not_sent_others_bundles() {
+    let mut world = World::of(3);
+    let before = world.sends(1);
+    world.deliver(&mail_of(2, &[run_of(2, &chain(2, vec![body(0)]))]));
+    for _ in 0..24 * 60 {
+        world.pass(60_000);
+        assert!(world.intercept(1, 3).iter().all(|mail| mail.parcel.runs.is_empty()));
+    }
+    assert!(world.sends(1) - before < 60, "{}", world.sends(1) - before);
+}
+
+#[test]
+fn after_everybody_spoke_nobody_is_asked_again() {
+    let mut world = World::of(4);
+    world.write(2, 1);
+    world.drive(200_000);
+    let total = |world: &World| (1..=4).map(|n| world.sends(n)).sum::<usize>();
+    let before = total(&world);
+    world.drive(10_000_000);
+    assert_eq!(total(&world), before);
+    assert!((1..=4).all(|n| world.status(n).siblings.iter().all(|sibling| sibling.lag == 0)));
+}
+
+#[test]
+fn an_own_source_of_before_is_not_repaired_as_the_one_in_use() {
+    let mut world = World::of(2);
+    let mut letter = Letter::bare(id(2), Millis(EPOCH));
+    letter.receipt = Receipt { generation: 1, vector: vector(&[(1, 3)]) };
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, parcel: verified(&letter, &[]) });
+    world.pass(100_000);
+    assert!(asked(&mut world, 1, 1).is_empty());
+}

@@ -1,0 +1,94 @@
+//! Memory is a cache of disk.
+
+use super::script::*;
+use super::world::*;
+use crate::ids::Seq;
+use crate::step::{CallId, Input, Output, Push};
+
+#[test]
+fn a_restart_sends_what_was_not_receipted() {
+    let mut world = World::of(2);
+    world.write(1, 2);
+    world.drive(20_000);
+    world.write(1, 3);
+    world.mail.clear();
+    world.restart(1);
+    assert_eq!(world.intercept(1, 2)[0].seqs(1), [3, 4, 5]);
+}
+
+#[test]
+fn a_restart_with_nothing_to_say_sends_no_bundles() {
+    let mut world = World::of(2);
+    world.write(1, 2);
+    world.drive(20_000);
+    world.restart(1);
+    world.drive(20_000);
+    let brought: usize =
+        world.node(1).outputs.iter().filter(|o| matches!(o, Output::Send(s) if !s.runs.is_empty())).count();
+    assert_eq!(brought, 0);
+    assert!(world.status(1).synced);
+}
+
+#[test]
+fn a_restored_engine_says_of_itself_what_the_old_one_said() {
+    let mut world = World::of(3);
+    world.write(1, 3);
+    world.write(2, 2);
+    world.drive(30_000);
+    world.write(2, 1);
+    world.deliver_all();
+    let before = world.status(1);
+    world.restart(1);
+    let after = world.status(1);
+    assert_eq!((before.vector, before.bundle_seq, before.early), (after.vector, after.bundle_seq, after.early));
+    assert_eq!(
+        (before.pending_up, before.pending_down, before.synced),
+        (after.pending_up, after.pending_down, after.synced)
+    );
+    for (before, after) in before.siblings.iter().zip(&after.siblings) {
+        assert_eq!((&before.vector, before.lag, before.heard), (&after.vector, after.lag, after.heard));
+    }
+}
+
+#[test]
+fn what_a_failed_commit_took_along_is_as_if_it_never_was() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    let disk = world.node(1).disk.clone();
+    world.node(1).puts = Puts::Open;
+    world.write(1, 1);
+    // The disk refused the second bundle: the engine is dropped and restored.
+    world.node(1).disk = disk;
+    world.restart(1);
+    world.node(1).puts = Puts::Answered;
+    world.write(1, 1);
+    world.drive(20_000);
+    assert_eq!((world.held(1, 1), world.held(2, 1)), (2, 2));
+    let log = |world: &mut World, n| world.node(n).disk.log.iter().map(|a| a.bundle.hash).collect::<Vec<_>>();
+    assert_eq!(log(&mut world, 1), log(&mut world, 2));
+}
+
+#[test]
+fn a_siblings_word_is_on_disk_after_five_seconds_even_when_nothing_else_is_written() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    world.drive(5_000);
+    assert!(world.status(1).synced);
+    world.drive(5_000);
+    let receipts = world.node(1).disk.saved().siblings;
+    assert_eq!(receipts[0].receipt.vector.seq(source(1)), Seq(1));
+}
+
+#[test]
+fn a_group_that_fails_is_refused_whole_and_can_be_pushed_again() {
+    let mut world = World::of(1);
+    let disk = world.node(1).disk.clone();
+    let push =
+        |n: u64| Input::Push(Push { call: CallId(n), ops: vec![note("a")], app: None, facts: vec![], app_fact: None });
+    world.inputs(1, vec![push(1), push(2)]);
+    world.node(1).disk = disk;
+    world.restart(1);
+    world.inputs(1, vec![push(1), push(2)]);
+    assert_eq!(world.held(1, 1), 2);
+    assert_eq!(world.node(1).disk.log.len(), 2);
+}

@@ -1,0 +1,129 @@
+//! What tests put in: ops, bundles, parcels, roster records.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::world::{EPOCH, Mail, RELAY};
+use crate::bundle::{Birth, Body, Bundle};
+use crate::clock::Stamp;
+use crate::ids::{DeviceId, Dot, Hash, IdentityKey, Millis, Seq, SourceId};
+use crate::op::{MessageBody, Op};
+use crate::parcel::{Letter, Parcel, Receipt, RunBodies, VerifiedParcel, encode};
+use crate::roster::{Addition, Device, PREKEY_BYTES, Prekey, Record, RosterChange, SignedRecord, Verified};
+use crate::value::Value;
+use crate::vector::{Head, VersionVector};
+
+pub(super) fn id(n: u8) -> DeviceId {
+    DeviceId([n; 16])
+}
+
+/// The source device `n` writes.
+pub(super) fn source(n: u8) -> SourceId {
+    SourceId([0x50 + n; 16])
+}
+
+pub(super) fn dot(n: u8, seq: u64) -> Dot {
+    Dot { source: source(n), seq: Seq(seq) }
+}
+
+/// A put of a note.
+pub(super) fn note(key: &str) -> Op {
+    Op::record_put("notes", key, vec![("title".into(), Some(Value::text("x")))])
+}
+
+/// A post.
+pub(super) fn post(message: &str) -> Op {
+    let text = "hello".into();
+    Op::message_post(message, &MessageBody { conversation: "c".into(), text, ..MessageBody::default() })
+}
+
+/// A parcel after its way over the wire and the check of its signatures.
+pub(super) fn verified(letter: &Letter, runs: &[RunBodies]) -> VerifiedParcel {
+    let parcel = Parcel::decode(&encode(letter, runs).unwrap()).unwrap();
+    let records = parcel.letter.records.iter().cloned().map(Verified::vouch).collect();
+    let runs = parcel.runs.into_iter().map(Verified::vouch).collect();
+    VerifiedParcel { letter: parcel.letter, records, runs, rejected: 0 }
+}
+
+/// A run of `bundles` by device `n`.
+pub(super) fn run_of(n: u8, bundles: &[Bundle]) -> RunBodies {
+    RunBodies {
+        device: id(n),
+        source: bundles[0].dot.source,
+        first: bundles[0].dot.seq,
+        prev: bundles[0].prev,
+        bodies: bundles.iter().map(|bundle| bundle.bytes.clone()).collect(),
+        signature: Bytes::from_static(&[9; 64]),
+    }
+}
+
+/// A parcel from device `from` to device 1 that brings `runs` and says nothing of what its sender holds.
+pub(super) fn mail_of(from: u8, runs: &[RunBodies]) -> Mail {
+    let receipt = Receipt { generation: 1, vector: VersionVector::default() };
+    let letter = Letter { receipt, ..Letter::bare(id(from), Millis(EPOCH)) };
+    Mail { from, to: 1, relay: RELAY, parcel: verified(&letter, runs) }
+}
+
+/// Writes bundles as some other program might: device `n`'s source, one bundle a body.
+pub(super) fn chain(n: u8, bodies: Vec<Body>) -> Vec<Bundle> {
+    let mut bundles: Vec<Bundle> = Vec::new();
+    for (index, mut body) in bodies.into_iter().enumerate() {
+        body.birth = (index == 0).then_some(Birth { device: id(n), generation: 1 });
+        let prev = bundles.last().map_or(Hash::default(), |bundle| bundle.hash);
+        bundles.push(Bundle::write(dot(n, index as u64 + 1), prev, body).unwrap());
+    }
+    bundles
+}
+
+/// A body with one note, stamped `millis` after the epoch.
+pub(super) fn body(millis: u64) -> Body {
+    Body { stamp: Stamp((EPOCH + millis) << 16), ops: vec![note("foreign")], ..Body::default() }
+}
+
+/// A vector that names what is given: (device, seq, bundle hash).
+pub(super) fn vector(heads: &[(u8, u64)]) -> VersionVector {
+    heads.iter().map(|(n, seq)| (source(*n), Head { seq: Seq(*seq), hash: Hash::default() })).collect()
+}
+
+pub(super) fn member(n: u8) -> Device {
+    Device {
+        id: id(n),
+        key: IdentityKey([n; 32]),
+        name: format!("device {n}"),
+        platform: "linux".into(),
+        prekey: Prekey { slot: 1, public: Bytes::from(vec![n; PREKEY_BYTES]) },
+    }
+}
+
+pub(super) fn genesis() -> SignedRecord {
+    signed(&Record {
+        roster: None,
+        author: id(1),
+        author_key: IdentityKey([1; 32]),
+        parents: BTreeSet::new(),
+        stamp: Stamp(EPOCH << 16),
+        change: RosterChange::Genesis(member(1)),
+    })
+}
+
+/// The record by which device `by` adds device `n`.
+pub(super) fn addition(by: u8, n: u8, parent: Hash, millis: u64) -> SignedRecord {
+    signed(&Record {
+        roster: Some(genesis().id()),
+        author: id(by),
+        author_key: IdentityKey([by; 32]),
+        parents: BTreeSet::from([parent]),
+        stamp: Stamp((EPOCH + millis) << 16),
+        change: RosterChange::Add(Addition {
+            device_bytes: member(n).encode(),
+            device: member(n),
+            join_signature: Bytes::from_static(&[0; 64]),
+            card_hash: Hash::default(),
+        }),
+    })
+}
+
+fn signed(record: &Record) -> SignedRecord {
+    SignedRecord { bytes: record.encode(), signature: Bytes::from_static(&[0; 64]) }
+}

@@ -1,0 +1,267 @@
+//! A few engines, their disks and the mail between them, in virtual time. Nothing is lost or delayed unless a test says so.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::disk::Disk;
+use super::script::{addition, genesis, id, note, source, verified};
+use crate::engine::{Config, Engine};
+use crate::ids::{Hash, Millis, Now, RelayId, Seq};
+use crate::op::Op;
+use crate::parcel::{RunBodies, VerifiedParcel};
+use crate::roster::SignedRecord;
+use crate::step::{CallId, Delivery, Input, Output, Push, Pushed, Refusal, Reply, Send, Status};
+
+/// The relay every world starts with.
+pub(super) const RELAY: RelayId = RelayId([0xA0; 16]);
+/// A second one.
+pub(super) const OTHER: RelayId = RelayId([0xB0; 16]);
+/// Wall-clock time at monotonic zero.
+pub(super) const EPOCH: u64 = 1_700_000_000_000;
+
+/// The devices, numbered from 1; number 1 made the roster.
+pub(super) struct World {
+    pub(super) devices: BTreeMap<u8, Node>,
+    pub(super) now: Millis,
+    /// What lies on relays.
+    pub(super) mail: VecDeque<Mail>,
+    tickets: u64,
+}
+
+/// One device: an engine and what it wrote down.
+pub(super) struct Node {
+    pub(super) engine: Engine,
+    pub(super) disk: Disk,
+    pub(super) config: Config,
+    pub(super) relays: Vec<RelayId>,
+    /// All outputs ever, in order.
+    pub(super) outputs: Vec<Output>,
+    /// Whether puts are answered at once, refused, or left open.
+    pub(super) puts: Puts,
+    /// Parcels whose put is not answered.
+    pub(super) open: Vec<Send>,
+    wake_at: Option<Millis>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Puts {
+    Answered,
+    Refused,
+    Open,
+}
+
+/// A parcel on a relay.
+#[derive(Clone, Debug)]
+pub(super) struct Mail {
+    pub(super) from: u8,
+    pub(super) to: u8,
+    pub(super) relay: RelayId,
+    pub(super) parcel: VerifiedParcel,
+}
+
+impl Mail {
+    /// Positions of the bundles it brings of device `n`'s source.
+    pub(super) fn seqs(&self, n: u8) -> Vec<u64> {
+        let runs = self.parcel.runs.iter().flat_map(|run| &run.get().bundles);
+        runs.filter(|bundle| bundle.dot.source == source(n)).map(|bundle| bundle.dot.seq.0).collect()
+    }
+}
+
+impl World {
+    /// `count` devices that know each other.
+    pub(super) fn of(count: u8) -> Self {
+        let mut world = Self { devices: BTreeMap::new(), now: Millis(0), mail: VecDeque::new(), tickets: 0 };
+        let mut records = vec![genesis()];
+        for n in 2..=count {
+            let parent = records.last().map(SignedRecord::id).unwrap();
+            records.push(addition(1, n, parent, u64::from(n)));
+        }
+        for n in 1..=count {
+            world.start(n, &records);
+        }
+        world.drive(1_000);
+        world
+    }
+
+    /// Starts device `n` with the records it got when it was paired.
+    pub(super) fn start(&mut self, n: u8, records: &[SignedRecord]) {
+        let disk = Disk::of(id(n), source(n), records.to_vec());
+        self.boot(n, disk, Config { seed: u64::from(n), ..Config::default() }, vec![RELAY]);
+    }
+
+    fn boot(&mut self, n: u8, disk: Disk, config: Config, relays: Vec<RelayId>) {
+        let engine = Engine::restore(disk.saved(), config);
+        let (outputs, open) = (Vec::new(), Vec::new());
+        let node = Node { engine, disk, config, relays, outputs, puts: Puts::Answered, open, wake_at: None };
+        self.devices.insert(n, node);
+        for relay in self.devices[&n].relays.clone() {
+            self.input(n, Input::RelayAdded(relay));
+        }
+    }
+
+    /// Device `n` loses its memory and goes on from its disk.
+    pub(super) fn restart(&mut self, n: u8) {
+        let node = self.devices.remove(&n).unwrap();
+        let config = Config { seed: node.config.seed + 1_000, ..node.config };
+        self.boot(n, node.disk, config, node.relays);
+    }
+
+    pub(super) fn at(&self) -> Now {
+        Now { mono: self.now, wall: Millis(EPOCH + self.now.0) }
+    }
+
+    pub(super) fn node(&mut self, n: u8) -> &mut Node {
+        self.devices.get_mut(&n).unwrap()
+    }
+
+    pub(super) fn status(&self, n: u8) -> Status {
+        self.devices[&n].engine.status(self.at())
+    }
+
+    /// What device `n` holds of device `of`'s source.
+    pub(super) fn held(&self, n: u8, of: u8) -> u64 {
+        self.status(n).vector.seq(source(of)).0
+    }
+
+    /// Gives a device an input and performs what follows.
+    pub(super) fn input(&mut self, n: u8, input: Input) -> Vec<Output> {
+        self.inputs(n, vec![input])
+    }
+
+    /// The same for a group that is committed together.
+    pub(super) fn inputs(&mut self, n: u8, inputs: Vec<Input>) -> Vec<Output> {
+        let (now, count) = (self.at(), inputs.len());
+        let node = self.devices.get_mut(&n).unwrap();
+        for input in inputs {
+            node.engine.handle(input, now);
+        }
+        assert!(count > 0);
+        node.wake_at = node.engine.settle(now);
+        let outputs: Vec<Output> = std::iter::from_fn(|| node.engine.poll_output()).collect();
+        outputs.iter().for_each(|output| {
+            if let Output::Commit(change) = output {
+                node.disk.write(change);
+            }
+        });
+        node.outputs.extend(outputs.iter().cloned());
+        for output in &outputs {
+            if let Output::Send(send) = output {
+                self.put(n, send);
+            }
+        }
+        outputs
+    }
+
+    fn put(&mut self, n: u8, send: &Send) {
+        match self.devices[&n].puts {
+            Puts::Open => self.node(n).open.push(send.clone()),
+            Puts::Answered => self.answer(n, send),
+            Puts::Refused => {
+                self.input(n, Input::Sent { ticket: send.ticket, reached: None, took: Millis(5) });
+            }
+        }
+    }
+
+    /// Puts a parcel on its relay and says so.
+    pub(super) fn answer(&mut self, n: u8, send: &Send) {
+        let disk = &self.devices[&n].disk;
+        let runs: Vec<RunBodies> = send.runs.iter().filter_map(|request| disk.run(request)).collect();
+        let reached = runs.iter().map(|run| (run.source, Seq(run.first.0 + run.bodies.len() as u64 - 1))).collect();
+        let parcel = verified(&send.letter, &runs);
+        self.mail.push_back(Mail { from: n, to: send.to.0[0], relay: send.relay, parcel });
+        self.input(n, Input::Sent { ticket: send.ticket, reached: Some(reached), took: Millis(5) });
+    }
+
+    /// Takes the mail from one device to another off the relays: lost, unless the test delivers it.
+    pub(super) fn intercept(&mut self, from: u8, to: u8) -> Vec<Mail> {
+        let (taken, left) = self.mail.drain(..).partition(|mail| mail.from == from && mail.to == to);
+        self.mail = left;
+        Vec::from(taken as VecDeque<Mail>)
+    }
+
+    /// Hands a parcel over. One that says nothing of the roster agrees about it.
+    pub(super) fn deliver(&mut self, mail: &Mail) -> Vec<Output> {
+        self.tickets += 1;
+        let delivery = Delivery { relay: mail.relay, ticket: self.tickets };
+        let mut parcel = Box::new(mail.parcel.clone());
+        if parcel.letter.roster_hash == Hash::default() {
+            parcel.letter.roster_hash = self.devices[&mail.to].engine.roster().hash();
+        }
+        self.input(mail.to, Input::Received { delivery, parcel })
+    }
+
+    /// Delivers everything that lies on relays until nothing does. Mail for a device that is not there stays.
+    pub(super) fn deliver_all(&mut self) {
+        for _ in 0..10_000 {
+            let next = self.mail.iter().position(|mail| self.devices.contains_key(&mail.to));
+            let Some(mail) = next.and_then(|at| self.mail.remove(at)) else { return };
+            self.deliver(&mail);
+        }
+        panic!("the mail never ends");
+    }
+
+    /// Lets `millis` pass with perfect relays.
+    pub(super) fn drive(&mut self, millis: u64) {
+        let until = self.now.plus(Millis(millis));
+        self.deliver_all();
+        while let Some(at) = self.next_wake().filter(|at| *at <= until) {
+            self.wake(at);
+            self.deliver_all();
+        }
+        self.now = until;
+    }
+
+    /// Lets `millis` pass without any mail arriving.
+    pub(super) fn pass(&mut self, millis: u64) {
+        let until = self.now.plus(Millis(millis));
+        while let Some(at) = self.next_wake().filter(|at| *at <= until) {
+            self.wake(at);
+        }
+        self.now = until;
+    }
+
+    fn next_wake(&self) -> Option<Millis> {
+        self.devices.values().filter_map(|node| node.wake_at).min()
+    }
+
+    fn wake(&mut self, at: Millis) {
+        self.now = self.now.max(at);
+        let due: Vec<u8> = self
+            .devices
+            .iter()
+            .filter(|(_, node)| node.wake_at.is_some_and(|due| due <= at))
+            .map(|(n, _)| *n)
+            .collect();
+        for n in due {
+            self.input(n, Input::Tick);
+            let next = self.devices[&n].wake_at;
+            assert!(next.is_none_or(|next| next > self.now), "device {n} wants to be woken at {next:?}, it is {at:?}");
+        }
+    }
+
+    /// Pushes ops of which the store knows nothing yet.
+    pub(super) fn push(&mut self, n: u8, ops: Vec<Op>) -> Result<Pushed, Refusal> {
+        self.push_with(n, Push { call: CallId(7), ops, app: None, facts: Vec::new(), app_fact: None })
+    }
+
+    pub(super) fn push_with(&mut self, n: u8, push: Push) -> Result<Pushed, Refusal> {
+        let outputs = self.input(n, Input::Push(push));
+        let mut replies = outputs.into_iter().filter_map(|output| match output {
+            Output::Reply(CallId(7), Reply::Pushed(pushed)) => Some(Ok(pushed)),
+            Output::Reply(CallId(7), Reply::Refused(refusal)) => Some(Err(refusal)),
+            Output::Reply(..) | Output::Commit(_) | Output::Send(_) | Output::Acknowledge(_) => None,
+        });
+        replies.next().unwrap()
+    }
+
+    /// Pushes `count` bundles of one note each.
+    pub(super) fn write(&mut self, n: u8, count: u64) {
+        for _ in 0..count {
+            self.push(n, vec![note("n")]).unwrap();
+        }
+    }
+
+    /// How many parcels device `n` sent so far.
+    pub(super) fn sends(&self, n: u8) -> usize {
+        self.devices[&n].outputs.iter().filter(|output| matches!(output, Output::Send(_))).count()
+    }
+}
