@@ -14,6 +14,7 @@ use std::time::Duration;
 use prost::Message;
 use tonic::{Code, Status};
 
+use crate::MAX_REQUEST_BYTES;
 use crate::v1::{ErrorCode, ErrorDetail, VersionRange, error_detail::Payload};
 
 /// Why a call to the daemon did not succeed.
@@ -188,8 +189,13 @@ impl ErrorDetail {
         Status::with_details(code, self.message, details.encode_to_vec().into())
     }
 
-    /// Reads what [`Self::into_status`] wrote; `None` when the status carries none.
+    /// Reads what [`Self::into_status`] wrote; `None` when the status carries none. A request or reply too large for the
+    /// transport was refused before anybody could add a detail: that one is made here.
     pub fn from_status(status: &Status) -> Option<Self> {
+        if status.code() == Code::OutOfRange && status.details().is_empty() {
+            let message = format!("a message of the local API has at most {MAX_REQUEST_BYTES} bytes");
+            return Some(Self::new(ErrorCode::TooLarge, message).hint("send it in smaller parts"));
+        }
         let details = RpcStatus::decode(status.details()).ok()?;
         let any = details.details.iter().find(|any| any.type_url == DETAIL_TYPE)?;
         Self::decode(any.value.as_slice()).ok()
@@ -285,13 +291,13 @@ impl ErrorCode {
             Self::NotFound => 8,
             Self::VersionMismatch => 10,
             Self::MessageDiffers | Self::BundleDiffers => 11,
+            Self::RelayConfig => 78,
             Self::Unspecified
             | Self::Internal
             | Self::InvalidArgument
             | Self::AlreadySetUp
             | Self::OutOfOrder
             | Self::TooLarge
-            | Self::RelayConfig
             | Self::BadCard
             | Self::CardExpired
             | Self::CardUsed
@@ -357,6 +363,12 @@ mod tests {
         let old = Error::from(Status::unimplemented("no such method"));
         assert_eq!((old.code(), old.exit_code(), old.retryable()), ("version_mismatch", 10, false));
         assert_eq!(Error::from(Status::deadline_exceeded("late")).exit_code(), 6);
+    }
+
+    #[test]
+    fn what_the_transport_finds_too_large_is_called_so() {
+        let error = Error::from(Status::out_of_range("decoded message length too large"));
+        assert_eq!((error.code(), error.exit_code()), ("too_large", 1));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(super) fn changes_converge(programs: &Programs) -> Result<(), Failed> {
     a.ok_with(&["import", "-"], &history(50, 8))?;
     a.ok(&["msg", "post", "family", "keep", "--id", "keep"])?;
     a.ok(&["msg", "post", "family", "gone", "--id", "gone"])?;
-    a.ok(&["put", "notes", "shopping", "title=milk", "count=3"])?;
+    a.ok(&["put", "notes", "shopping", "title=milk", "count:int=3"])?;
     a.synced()?;
     b.synced()?;
     b.ok(&["msg", "read", "keep"])?;

@@ -119,7 +119,7 @@ fn main() -> ExitCode {
     };
     let json = cli.json || std::env::var_os("KINFOLK_OUTPUT").is_some_and(|format| format == "json");
     if let Command::DaemonRun(run) = cli.command {
-        return run.execute(cli.socket.as_deref());
+        return run.execute(cli.socket);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
