@@ -7,8 +7,8 @@
 //!
 //! # Blocking
 //! Disk calls block, and on a network share that has gone away they block for minutes. They run on Tokio's blocking
-//! threads, at most four at once for one handle, under a deadline; a call that hangs keeps its place, so a dead
-//! share costs a few threads and no more. A put that misses the deadline may still happen: that is ambiguous.
+//! threads, at most two at once for one folder, under a deadline; a call that hangs keeps its place, so a dead
+//! share costs a few threads and no more, however often it is opened again. A put that misses the deadline may still happen: that is ambiguous.
 
 mod collect;
 mod copy;
@@ -23,8 +23,9 @@ mod sweep;
 mod tests;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
@@ -47,8 +48,8 @@ pub(in crate::relay) const DEADLINE: Duration = Duration::from_secs(30);
 /// Deadline of a sweep, which looks at every file.
 const SWEEP_DEADLINE: Duration = Duration::from_secs(10 * 60);
 
-/// Calls of one handle that may block at once.
-const MAX_CALLS: usize = 4;
+/// Calls to one folder that may block at once: one that puts and one that collects.
+const MAX_CALLS: usize = 2;
 
 /// A shared folder.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl FolderRelay {
         open: impl FnOnce(&Path) -> Result<Root, RelayError> + Send + 'static,
     ) -> Result<Self, RelayError> {
         let place = path.display().to_string();
-        let calls = Arc::new(Semaphore::new(MAX_CALLS));
+        let calls = calls_to(&path);
         let root = blocking(&calls, DEADLINE, Effect::Repeatable, &place, move || open(&path)).await?;
         Ok(Self {
             capabilities: Capabilities {
@@ -187,6 +188,20 @@ impl Inner {
         let place = self.root.path().display().to_string();
         blocking(&self.calls, deadline, effect, &place, move || work(&inner)).await
     }
+}
+
+/// The permits for calls to a folder, shared by all handles of this process: whoever waits for a dead share opens it again
+/// and again, and every attempt hangs a thread. The path is taken as given, since looking into it could hang as well.
+fn calls_to(path: &Path) -> Arc<Semaphore> {
+    static CALLS: Mutex<BTreeMap<PathBuf, Weak<Semaphore>>> = Mutex::new(BTreeMap::new());
+    let mut folders = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
+    folders.retain(|_, calls| calls.strong_count() > 0);
+    if let Some(calls) = folders.get(path).and_then(Weak::upgrade) {
+        return calls;
+    }
+    let calls = Arc::new(Semaphore::new(MAX_CALLS));
+    folders.insert(path.to_owned(), Arc::downgrade(&calls));
+    calls
 }
 
 /// What a call may have done when it is given up half-way.

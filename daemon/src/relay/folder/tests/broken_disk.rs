@@ -200,6 +200,10 @@ async fn a_disk_that_never_answers_costs_a_few_threads_and_no_more() {
         let missed = matches!(&error, RelayError::Transient { reason: Reason::TimedOut(_), .. });
         assert!(missed, "it has not begun: {error:?}");
     }
+    let folder = bed.path();
+    let opening = FolderRelay::prepare_with(&folder, Arc::new(LocalDisk), bed.limits);
+    let opened = timeout(bed.limits.deadline, opening).await;
+    assert!(opened.is_err(), "opening it again takes no thread of its own");
     assert_eq!(disk.held.load(Ordering::SeqCst) - before, MAX_CALLS);
     disk.hold.store(false, Ordering::SeqCst);
     bed.limits.deadline = DEADLINE;
