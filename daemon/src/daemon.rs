@@ -131,7 +131,7 @@ fn try_run(args: &Args) -> Result<(), DaemonError> {
 async fn serve(paths: Paths) -> Result<(), DaemonError> {
     let shutdown = Shutdown::listen().map_err(|source| io_error("cannot listen for signals".into(), source))?;
     let daemon = Daemon::open(&paths, shutdown.clone()).await?;
-    let listener = ipc::listener::bind(&paths)?;
+    let listener = ipc::listener::Listener::bind(&paths.socket).map_err(ipc::IpcError::from)?;
     announce(&paths, daemon.instance())?;
     info!(socket = %paths.socket.display(), "kinfolkd is ready");
     let outcome = ipc::serve(listener, Arc::clone(&daemon), shutdown.clone()).await;
@@ -196,8 +196,10 @@ impl Daemon {
             let url = crate::relay::RelayUrl::parse(url).map_err(crate::relay::RelayError::from)?;
             crate::relay::prepare(&url).await?.probe().await?;
         }
-        let mut rng = rand::rng();
-        let opened = self.places.found(Fresh::generate(name, &mut rng)?, &mut rng)?;
+        let opened = {
+            let mut rng = rand::rng();
+            self.places.found(Fresh::generate(name, &mut rng)?, &mut rng)?
+        };
         let node = Node::start(opened).await?;
         for url in relays {
             node.add_relay(url).await?;

@@ -1,0 +1,117 @@
+//! The owner's calls: set-up, devices, relays, status, the store. One file for each group.
+
+mod devices;
+mod host_name;
+mod pairing;
+mod relays;
+mod status;
+mod store;
+
+use ipc_proto::v1::admin_server::Admin;
+use ipc_proto::v1::{
+    AddRelayRequest, AddRelayResponse, ExportRequest, ExportResponse, GetStatusRequest, InitRequest, InitResponse,
+    JoinEvent, JoinRequest, ListDevicesRequest, ListDevicesResponse, ListRelaysRequest, ListRelaysResponse,
+    PairConfirmRequest, PairConfirmResponse, PairEvent, PairShowRequest, RemoveRelayRequest, RemoveRelayResponse,
+    RenameDeviceRequest, RenameDeviceResponse, ShutdownRequest, ShutdownResponse, Status as DeviceStatus,
+    StoreCompareRequest, StoreCompareResponse, StoreVerifyRequest, StoreVerifyResponse, SyncNowRequest,
+    SyncNowResponse, TestRelayRequest, TestRelayResponse, WatchStatusRequest,
+};
+use tonic::{Request, Response, Status};
+
+use super::Api;
+use super::pipe::Events;
+
+#[tonic::async_trait]
+impl Admin for Api {
+    type WatchStatusStream = Events<DeviceStatus>;
+    type PairShowStream = Events<PairEvent>;
+    type JoinStream = Events<JoinEvent>;
+    type ExportStream = Events<ExportResponse>;
+
+    async fn init(&self, request: Request<InitRequest>) -> Result<Response<InitResponse>, Status> {
+        Ok(Response::new(devices::init(self, request.into_inner()).await?))
+    }
+
+    async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<DeviceStatus>, Status> {
+        Ok(Response::new(status::read(&self.daemon, &*self.node()?).await?))
+    }
+
+    async fn watch_status(
+        &self,
+        request: Request<WatchStatusRequest>,
+    ) -> Result<Response<Self::WatchStatusStream>, Status> {
+        let (daemon, node) = (self.daemon.clone(), self.node()?);
+        self.pipes.open(&request, |pipe| status::watch(daemon, node, pipe))
+    }
+
+    async fn sync_now(&self, _: Request<SyncNowRequest>) -> Result<Response<SyncNowResponse>, Status> {
+        Ok(Response::new(relays::sync_now(self).await?))
+    }
+
+    async fn list_devices(&self, _: Request<ListDevicesRequest>) -> Result<Response<ListDevicesResponse>, Status> {
+        Ok(Response::new(devices::list(&*self.node()?)))
+    }
+
+    async fn rename_device(
+        &self,
+        request: Request<RenameDeviceRequest>,
+    ) -> Result<Response<RenameDeviceResponse>, Status> {
+        Ok(Response::new(devices::rename(&*self.node()?, request.into_inner()).await?))
+    }
+
+    async fn pair_show(&self, request: Request<PairShowRequest>) -> Result<Response<Self::PairShowStream>, Status> {
+        pairing::show(self, &request).await
+    }
+
+    async fn pair_confirm(
+        &self,
+        request: Request<PairConfirmRequest>,
+    ) -> Result<Response<PairConfirmResponse>, Status> {
+        Ok(Response::new(pairing::confirm(self, &request.into_inner().code).await?))
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<Self::JoinStream>, Status> {
+        pairing::join(self, &request)
+    }
+
+    async fn add_relay(&self, request: Request<AddRelayRequest>) -> Result<Response<AddRelayResponse>, Status> {
+        Ok(Response::new(relays::add(&*self.node()?, &request.into_inner().url).await?))
+    }
+
+    async fn list_relays(&self, _: Request<ListRelaysRequest>) -> Result<Response<ListRelaysResponse>, Status> {
+        Ok(Response::new(relays::list(&*self.node()?).await))
+    }
+
+    async fn test_relay(&self, request: Request<TestRelayRequest>) -> Result<Response<TestRelayResponse>, Status> {
+        Ok(Response::new(relays::test(&request.into_inner().url).await?))
+    }
+
+    async fn remove_relay(
+        &self,
+        request: Request<RemoveRelayRequest>,
+    ) -> Result<Response<RemoveRelayResponse>, Status> {
+        Ok(Response::new(relays::remove(&*self.node()?, &request.into_inner().url).await?))
+    }
+
+    async fn store_verify(&self, _: Request<StoreVerifyRequest>) -> Result<Response<StoreVerifyResponse>, Status> {
+        Ok(Response::new(store::verify(&*self.node()?).await?))
+    }
+
+    async fn store_compare(
+        &self,
+        request: Request<StoreCompareRequest>,
+    ) -> Result<Response<StoreCompareResponse>, Status> {
+        Ok(Response::new(store::compare(&*self.node()?, &request.into_inner().device)?))
+    }
+
+    async fn export(&self, request: Request<ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
+        let node = self.node()?;
+        self.pipes.open(&request, |pipe| store::export(node, pipe))
+    }
+
+    async fn shutdown(&self, _: Request<ShutdownRequest>) -> Result<Response<ShutdownResponse>, Status> {
+        tracing::info!("asked to stop");
+        self.daemon.shutdown();
+        Ok(Response::new(ShutdownResponse {}))
+    }
+}

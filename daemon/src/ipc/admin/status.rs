@@ -1,0 +1,171 @@
+//! How everything stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipc_proto::v1::{ErrorCode, ErrorDetail, RecoveryState, Relay, Sibling, Status, SyncMode};
+use kinfolk_core::ids::Millis;
+use kinfolk_core::step::SiblingStatus;
+use tokio::time::{sleep, timeout};
+
+use super::devices;
+use crate::daemon::Daemon;
+use crate::driver::Picture;
+use crate::ipc::convert::{device, relay};
+use crate::ipc::pipe::{End, Pipe};
+use crate::node::Node;
+use crate::store::Counts;
+
+/// The shortest time between two replies of a status watch.
+const PACE: Duration = Duration::from_millis(100);
+/// How often a status watch looks at what does not ring: relays.
+const LOOK: Duration = Duration::from_secs(1);
+/// By how much a sibling's clock may be ahead before a person should know.
+const CLOCK_AHEAD_MS: i64 = 5 * 60 * 1000;
+
+/// The status now.
+pub(super) async fn read(daemon: &Daemon, node: &Node) -> Result<Status, tonic::Status> {
+    let counts = crate::ipc::read(&node.reader, |reader| reader.counts()).await?;
+    let relays: Vec<Relay> = node.relays().await.into_iter().map(relay::show).collect();
+    let picture = Arc::clone(&node.driver.picture().borrow());
+    let roster = node.driver.roster();
+    let mut siblings: Vec<_> = picture.status.siblings.iter().map(show_sibling).collect();
+    siblings.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    Ok(Status {
+        device: device::show_one(&roster.borrow(), &picture.status, node.me),
+        mode: SyncMode::Realtime.into(),
+        siblings,
+        attention: attention(&picture, &relays, &counts),
+        relays,
+        pending_up: picture.status.pending_up,
+        pending_down: picture.status.pending_down,
+        last_up_ms: picture.last_up.map(|Millis(at)| at),
+        last_down_ms: picture.last_down.map(|Millis(at)| at),
+        conflicts: counts.conflicts,
+        quarantine: counts.quarantine,
+        digest: picture.digest.to_string(),
+        keys: Some(devices::protection(daemon)),
+        recovery: RecoveryState::None.into(),
+        synced: picture.status.synced,
+        bundle_seq: picture.status.bundle_seq.0,
+    })
+}
+
+/// Sends the status now and after every change.
+pub(super) async fn watch(daemon: Arc<Daemon>, node: Arc<Node>, pipe: Pipe<Status>) -> Result<(), End> {
+    let mut pictures = node.driver.picture();
+    let mut sent = None;
+    loop {
+        pictures.mark_unchanged();
+        let status = pipe.wait(read(&daemon, &node)).await??;
+        if sent.as_ref() != Some(&status) {
+            pipe.send(status.clone()).await?;
+            sent = Some(status);
+        }
+        pipe.wait(sleep(PACE)).await?;
+        match pipe.wait(timeout(LOOK, pictures.changed())).await? {
+            Ok(Ok(())) | Err(_) => {}
+            Ok(Err(_)) => return Err(ErrorDetail::new(ErrorCode::ShuttingDown, "the daemon is stopping").into()),
+        }
+    }
+}
+
+fn show_sibling(sibling: &SiblingStatus) -> Sibling {
+    Sibling {
+        id: sibling.device.to_string(),
+        name: sibling.name.clone(),
+        last_seen_ms: sibling.heard.map(|Millis(at)| at),
+        lag: sibling.lag,
+        epoch_seen: sibling.epoch,
+        live: sibling.live,
+    }
+}
+
+/// What asks for a person, one sentence each.
+fn attention(picture: &Picture, relays: &[Relay], counts: &Counts) -> Vec<String> {
+    let mut sentences = Vec::new();
+    let siblings = &picture.status.siblings;
+    sentences.extend(picture.fault.as_ref().map(|fault| format!("nothing can be written: {fault}")));
+    if relays.is_empty() && !siblings.is_empty() {
+        sentences.push("there is no relay: nothing reaches the other devices; add one with `kin relay add URL`".into());
+    }
+    let broken = relays.iter().filter(|relay| !relay.ok);
+    sentences.extend(broken.map(|relay| format!("relay {} does not work: {}", relay.url, relay.reason)));
+    if counts.conflicts > 0 {
+        let fields = counted(counts.conflicts, "field was", "fields were");
+        sentences.push(format!("{fields} written differently on two devices at the same time; the latest is shown"));
+    }
+    if counts.quarantine > 0 {
+        let envelopes = counted(counts.quarantine, "envelope", "envelopes");
+        sentences.push(format!("{envelopes} on the relays could not be used and were set aside"));
+    }
+    for sibling in siblings {
+        if !sibling.live {
+            sentences.push(format!("{} has not been heard of for long and is not waited for", sibling.name));
+        }
+        if sibling.clock_ahead > CLOCK_AHEAD_MS {
+            let minutes = sibling.clock_ahead / 60_000;
+            sentences
+                .push(format!("the clock of {} is {minutes} minutes ahead of this one: set it right", sibling.name));
+        }
+    }
+    sentences
+}
+
+fn counted(count: u64, one: &str, several: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {several}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use kinfolk_core::ids::DeviceId;
+
+    use super::*;
+
+    #[test]
+    fn nothing_asks_for_a_person_when_all_is_well() {
+        assert_eq!(attention(&family(true, 0), &[relay(true)], &Counts::default()), Vec::<String>::new());
+        assert_eq!(attention(&Picture::default(), &[], &Counts::default()), Vec::<String>::new(), "a first device");
+    }
+
+    #[test]
+    fn each_trouble_is_one_sentence() {
+        let troubled = Picture { fault: Some("the disk is full".into()), ..family(false, CLOCK_AHEAD_MS * 2) };
+        let counts = Counts { conflicts: 1, quarantine: 2, ..Counts::default() };
+        assert_eq!(
+            attention(&troubled, &[relay(false)], &counts),
+            [
+                "nothing can be written: the disk is full",
+                "relay file:///x does not work: nothing is there",
+                "1 field was written differently on two devices at the same time; the latest is shown",
+                "2 envelopes on the relays could not be used and were set aside",
+                "tablet has not been heard of for long and is not waited for",
+                "the clock of tablet is 10 minutes ahead of this one: set it right",
+            ]
+        );
+        assert_eq!(attention(&family(true, 0), &[], &Counts::default()).len(), 1, "no relay");
+    }
+
+    fn relay(ok: bool) -> Relay {
+        let reason = if ok { String::new() } else { "nothing is there".into() };
+        Relay { url: "file:///x".into(), ok, reason, ..Relay::default() }
+    }
+
+    fn family(live: bool, clock_ahead: i64) -> Picture {
+        let sibling = SiblingStatus {
+            device: DeviceId([1; 16]),
+            name: "tablet".into(),
+            live,
+            heard: Some(Millis(1)),
+            lag: 0,
+            ahead: 0,
+            vector: Default::default(),
+            digest: None,
+            epoch: 1,
+            clock_ahead,
+        };
+        let mut picture = Picture::default();
+        picture.status.siblings.push(sibling);
+        picture
+    }
+}

@@ -1,0 +1,182 @@
+//! The store: its proof, its comparison with siblings, everything in it.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use ipc_proto::v1::{
+    Comparison, DeviceComparison, ErrorCode, ErrorDetail, ExportItem, ExportResponse, StoreCompareResponse,
+    StoreVerifyResponse, export_item::Item,
+};
+use kinfolk_core::ids::{Hash, Millis};
+use kinfolk_core::step::SiblingStatus;
+use prost::Message;
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use crate::ipc::convert::{device, invalid, message, record};
+use crate::ipc::pipe::{End, Pipe};
+use crate::ipc::{error, read};
+use crate::node::Node;
+use crate::store::Exported;
+
+/// Most bytes of one reply of an export, unless one item alone is larger.
+const MAX_CHUNK: usize = 1 << 20;
+/// Chunks between the thread that reads and the stream: 2 MiB.
+const CHUNKS: usize = 2;
+
+/// Rebuilds the state from the log and compares.
+pub(super) async fn verify(node: &Node) -> Result<StoreVerifyResponse, Status> {
+    let report = read(&node.reader, |reader| reader.verify()).await?;
+    Ok(StoreVerifyResponse {
+        ok: report.problems.is_empty(),
+        bundles: report.bundles,
+        ops: report.ops,
+        digest: report.digest.to_string(),
+        rebuilt_digest: report.rebuilt.map(|digest| digest.to_string()).unwrap_or_default(),
+        problems: report.problems.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// Holds this device's digest against those that siblings reported.
+pub(super) fn compare(node: &Node, called: &str) -> Result<StoreCompareResponse, Status> {
+    let wanted = match called {
+        "" => None,
+        called => Some(device::find(&node.driver.roster().borrow(), called)?),
+    };
+    if wanted == Some(node.me) {
+        return Err(invalid("this device equals itself: name another one").into());
+    }
+    let picture = Arc::clone(&node.driver.picture().borrow());
+    let siblings = picture.status.siblings.iter().filter(|sibling| wanted.is_none_or(|id| id == sibling.device));
+    let mut devices: Vec<_> = siblings.map(|sibling| compared(sibling, picture.digest)).collect();
+    devices.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    Ok(StoreCompareResponse { digest: picture.digest.to_string(), devices })
+}
+
+/// Sends everything apps see, from one moment. Ends early when the stream does.
+pub(super) async fn export(node: Arc<Node>, pipe: Pipe<ExportResponse>) -> Result<(), End> {
+    let (chunks, mut read_chunks) = mpsc::channel(CHUNKS);
+    let reader = node.reader.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut chunk = Chunk::default();
+        reader.export(|item| match chunk.add(show(item)).map(|full| chunks.blocking_send(full)) {
+            None | Some(Ok(())) => ControlFlow::Continue(()),
+            // No receiver: the stream has ended.
+            Some(Err(_)) => ControlFlow::Break(()),
+        })?;
+        if !chunk.items.is_empty() {
+            chunks.blocking_send(chunk.items).ok();
+        }
+        Ok(())
+    });
+    while let Some(items) = pipe.wait(read_chunks.recv()).await? {
+        pipe.send(ExportResponse { items }).await?;
+    }
+    match reading.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(fault)) => Err(error::store(&fault).into()),
+        Err(_) => Err(ErrorDetail::new(ErrorCode::Internal, "reading the store broke down").into()),
+    }
+}
+
+fn compared(sibling: &SiblingStatus, ours: Hash) -> DeviceComparison {
+    let result = match sibling.digest {
+        _ if sibling.lag > 0 || sibling.ahead > 0 => Comparison::Behind,
+        None => Comparison::Unspecified,
+        Some(theirs) if theirs == ours => Comparison::Equal,
+        Some(_) => Comparison::Different,
+    };
+    DeviceComparison {
+        id: sibling.device.to_string(),
+        name: sibling.name.clone(),
+        result: result.into(),
+        digest: sibling.digest.map(|digest| digest.to_string()).unwrap_or_default(),
+        reported_at_ms: sibling.heard.map(|Millis(at)| at),
+        lacks: sibling.lag,
+        ahead: sibling.ahead,
+    }
+}
+
+fn show(item: Exported) -> ExportItem {
+    let item = match item {
+        Exported::Message(view) => Item::Message(message::show(*view)),
+        Exported::Record(view) => Item::Record(record::show(*view)),
+    };
+    ExportItem { item: Some(item) }
+}
+
+/// Items that go out together.
+#[derive(Default)]
+struct Chunk {
+    items: Vec<ExportItem>,
+    bytes: usize,
+}
+
+impl Chunk {
+    /// Takes an item; gives back the items before it when they would not fit together.
+    fn add(&mut self, item: ExportItem) -> Option<Vec<ExportItem>> {
+        // A tag and a length beside each item.
+        let bytes = item.encoded_len() + 6;
+        let full = self.bytes + bytes > MAX_CHUNK && !self.items.is_empty();
+        let before = full.then(|| std::mem::take(&mut self.items));
+        self.bytes = if full { bytes } else { self.bytes + bytes };
+        self.items.push(item);
+        before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ipc_proto::v1;
+    use kinfolk_core::ids::DeviceId;
+
+    use super::*;
+
+    #[test]
+    fn a_comparison_is_only_made_between_equal_logs() {
+        let ours = Hash([7; 32]);
+        let sibling = |lag, ahead, digest| SiblingStatus { lag, ahead, digest, ..quiet() };
+        let result = |sibling: SiblingStatus| compared(&sibling, ours).result();
+        assert_eq!(result(sibling(0, 0, Some(ours))), Comparison::Equal);
+        assert_eq!(result(sibling(0, 0, Some(Hash([8; 32])))), Comparison::Different);
+        assert_eq!(result(sibling(1, 0, Some(Hash([8; 32])))), Comparison::Behind);
+        assert_eq!(result(sibling(0, 1, None)), Comparison::Behind);
+        assert_eq!(result(sibling(0, 0, None)), Comparison::Unspecified);
+    }
+
+    #[test]
+    fn chunks_hold_all_items_in_order_and_fit_into_a_reply() {
+        let sizes = [10, MAX_CHUNK / 2, MAX_CHUNK / 2, 1, MAX_CHUNK * 2, 5];
+        let mut chunk = Chunk::default();
+        let mut chunks: Vec<Vec<ExportItem>> = sizes.iter().filter_map(|size| chunk.add(item(*size))).collect();
+        chunks.push(chunk.items);
+        let counts: Vec<usize> = chunks.iter().map(Vec::len).collect();
+        assert_eq!(counts, [2, 2, 1, 1]);
+        for items in &chunks {
+            let reply = ExportResponse { items: items.clone() };
+            assert!(reply.encoded_len() <= MAX_CHUNK || items.len() == 1);
+        }
+        let order: Vec<usize> = chunks.iter().flatten().map(|item| item.encoded_len()).collect();
+        assert_eq!(order, sizes.map(|size| item(size).encoded_len()));
+    }
+
+    fn item(size: usize) -> ExportItem {
+        let body = v1::message::Body::Text("x".repeat(size));
+        ExportItem { item: Some(Item::Message(v1::Message { body: Some(body), ..Default::default() })) }
+    }
+
+    fn quiet() -> SiblingStatus {
+        SiblingStatus {
+            device: DeviceId::default(),
+            name: "tablet".into(),
+            live: true,
+            heard: None,
+            lag: 0,
+            ahead: 0,
+            vector: Default::default(),
+            digest: None,
+            epoch: 1,
+            clock_ahead: 0,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What the parts of the daemon refuse, as errors of the API: a code, a sentence, what to do about it.
+
+use ipc_proto::v1::error_detail::Payload;
+use ipc_proto::v1::{AttemptsLeft, ErrorCode, ErrorDetail, SequenceExpected};
+use kinfolk_core::bundle::MAX_BODY;
+use kinfolk_core::step::{AppBundle, MAX_OPS, Refusal};
+
+use super::admission::limit;
+use crate::daemon::InitError;
+use crate::driver::{DriverError, PushError};
+use crate::node::RelayChangeError;
+use crate::pairing::{InviteError, JoinError};
+use crate::relay::RelayError;
+use crate::seal::pairing::PairingError;
+use crate::setup::SetupError;
+use crate::store::StoreError;
+
+/// A device without an identity.
+pub(super) fn not_set_up() -> ErrorDetail {
+    ErrorDetail::new(ErrorCode::NotSetUp, "this device is not set up")
+        .hint("make it the first device with `kin init`, or a sibling of another one with `kin join -`")
+}
+
+/// A device whose keys cannot be opened.
+pub(super) fn locked(reason: &str) -> ErrorDetail {
+    ErrorDetail::new(ErrorCode::Locked, reason).hint("nothing is lost; the daemon tries again by itself")
+}
+
+/// A push that did not happen. `app` is what it was called.
+pub(super) fn push(error: &PushError, app: Option<&AppBundle>) -> ErrorDetail {
+    match error {
+        PushError::Refused(refused) => refusal(refused, app),
+        PushError::Driver(error) => driver(error),
+    }
+}
+
+/// A push that the engine refused.
+fn refusal(refusal: &Refusal, app: Option<&AppBundle>) -> ErrorDetail {
+    let detail = |code| ErrorDetail::new(code, refusal.to_string());
+    let at = |detail: ErrorDetail, index: usize| detail.at_op(u32::try_from(index).unwrap_or(u32::MAX));
+    match refusal {
+        Refusal::Empty => detail(ErrorCode::InvalidArgument),
+        Refusal::TooManyOps(count) => detail(ErrorCode::TooLarge).payload(limit("ops of a push", MAX_OPS, *count)),
+        Refusal::TooLarge(bytes) => detail(ErrorCode::TooLarge).payload(limit("bytes of a push", MAX_BODY, *bytes)),
+        Refusal::InvalidOp { index, .. } | Refusal::NamedTwice { index } => {
+            at(detail(ErrorCode::InvalidArgument), *index)
+        }
+        Refusal::MessageDiffers { index } => at(detail(ErrorCode::MessageDiffers), *index),
+        Refusal::NotFound { index } => at(detail(ErrorCode::NotFound), *index),
+        Refusal::OutOfOrder { expected } => {
+            let (source_id, actual) = app.map_or_else(Default::default, |app| (app.source.clone(), app.id));
+            detail(ErrorCode::OutOfOrder)
+                .hint("push the expected bundle id next; a source that has lost count takes a new source_id")
+                .payload(Payload::Sequence(SequenceExpected { source_id, expected: *expected, actual }))
+        }
+        Refusal::AppBundleDiffers { .. } => detail(ErrorCode::BundleDiffers),
+        Refusal::ClockExhausted => detail(ErrorCode::Internal).hint("set the clock of this device right"),
+        Refusal::RosterRecord => detail(ErrorCode::InvalidArgument),
+    }
+}
+
+/// The error of a call that pushes a single op: nobody asked for an op number.
+pub(super) fn alone(mut detail: ErrorDetail) -> ErrorDetail {
+    detail.op_index = None;
+    if let Some(rest) = detail.message.strip_prefix("op 0: ") {
+        detail.message = rest.to_owned();
+    }
+    detail
+}
+
+/// The driver could not do it.
+pub(super) fn driver(error: &DriverError) -> ErrorDetail {
+    let detail = |code| ErrorDetail::new(code, error.to_string());
+    match error {
+        DriverError::Stopping => detail(ErrorCode::ShuttingDown),
+        DriverError::StoreFull(_) => detail(ErrorCode::StoreFull).hint("free some space and try again"),
+        DriverError::Store(_) => {
+            detail(ErrorCode::StoreBroken).hint("look into the log; `kin store verify` checks the store")
+        }
+        DriverError::Roster(_) => detail(ErrorCode::InvalidArgument),
+    }
+}
+
+/// The store could not be read.
+pub(super) fn store(error: &StoreError) -> ErrorDetail {
+    let code = if matches!(error, StoreError::Full) { ErrorCode::StoreFull } else { ErrorCode::StoreBroken };
+    ErrorDetail::new(code, error.to_string())
+}
+
+/// A relay failed.
+pub(super) fn relay(error: &RelayError) -> ErrorDetail {
+    let code = match error {
+        RelayError::Transient { .. } | RelayError::Ambiguous { .. } | RelayError::Denied { .. } => {
+            ErrorCode::RelayUnreachable
+        }
+        RelayError::Config(_) => ErrorCode::RelayConfig,
+    };
+    ErrorDetail::new(code, error.to_string())
+}
+
+/// A relay was not added or removed.
+pub(super) fn relay_change(error: &RelayChangeError) -> ErrorDetail {
+    match error {
+        RelayChangeError::Relay(error) => relay(error),
+        RelayChangeError::NotFound(_) => {
+            ErrorDetail::new(ErrorCode::NotFound, error.to_string()).hint("`kin relay list` shows URLs and ids")
+        }
+        RelayChangeError::Driver(error) => driver(error),
+        RelayChangeError::Wrap(_) => ErrorDetail::new(ErrorCode::Internal, error.to_string()),
+    }
+}
+
+/// A device was not made.
+pub(super) fn setup(error: &SetupError) -> ErrorDetail {
+    let detail = |code| ErrorDetail::new(code, error.to_string());
+    match error {
+        SetupError::AlreadySetUp => detail(ErrorCode::AlreadySetUp).hint("`kin status` shows it"),
+        SetupError::Name => detail(ErrorCode::InvalidArgument),
+        SetupError::Store(StoreError::Missing(_) | StoreError::WrongKey(_))
+        | SetupError::StoreGone { .. }
+        | SetupError::Key(_) => detail(ErrorCode::Locked),
+        SetupError::Store(error) => store(error),
+        SetupError::Secret(_) | SetupError::NoSecret(_) | SetupError::Keys(_) | SetupError::Io { .. } => {
+            detail(ErrorCode::Internal).hint("look into the log; `kin paths` says where it is")
+        }
+    }
+}
+
+/// A first device was not made.
+pub(super) fn init(error: &InitError) -> ErrorDetail {
+    match error {
+        InitError::Setup(error) => setup(error),
+        InitError::Relay(error) => relay(error),
+        InitError::Change(error) => relay_change(error),
+    }
+}
+
+/// Nobody was added.
+pub(super) fn invite(error: &InviteError) -> ErrorDetail {
+    let detail = |code| ErrorDetail::new(code, error.to_string());
+    match error {
+        InviteError::NoRelay => detail(ErrorCode::NoRelay),
+        InviteError::Busy => detail(ErrorCode::PairingBusy),
+        InviteError::None => detail(ErrorCode::NoPairing),
+        InviteError::Pairing(error) => pairing(error),
+        InviteError::Relay(error) => relay(error),
+        InviteError::Driver(error) => driver(error),
+    }
+}
+
+/// This device did not become a sibling.
+pub(super) fn join(error: &JoinError) -> ErrorDetail {
+    let detail = |code| ErrorDetail::new(code, error.to_string());
+    match error {
+        JoinError::Pairing(error) => pairing(error),
+        JoinError::Unreachable(_) => detail(ErrorCode::RelayUnreachable),
+        JoinError::NoRelay | JoinError::Welcome(_) => detail(ErrorCode::BadCard),
+        JoinError::Silent => detail(ErrorCode::PairingTimeout).hint("run `kin pair show` again on the other device"),
+        JoinError::Setup(error) => setup(error),
+    }
+}
+
+/// A step of pairing was refused.
+fn pairing(error: &PairingError) -> ErrorDetail {
+    let detail = |code| ErrorDetail::new(code, error.to_string());
+    let attempts = |left| Payload::Attempts(AttemptsLeft { left });
+    match error {
+        PairingError::Expired { .. } => detail(ErrorCode::CardExpired).hint("run `kin pair show` again"),
+        PairingError::CardUsed => detail(ErrorCode::CardUsed),
+        PairingError::CodeFormat => detail(ErrorCode::InvalidArgument),
+        PairingError::WrongCode { left: 0 } => detail(ErrorCode::CardBurnt).payload(attempts(0)),
+        PairingError::WrongCode { left } => {
+            detail(ErrorCode::WrongCode).hint("look at the new device and type its code again").payload(attempts(*left))
+        }
+        PairingError::Burned => detail(ErrorCode::CardBurnt),
+        PairingError::NotAnswered | PairingError::AlreadyConfirmed | PairingError::NotConfirmed => {
+            detail(ErrorCode::NoPairing)
+        }
+        PairingError::Card(_)
+        | PairingError::TooLarge { .. }
+        | PairingError::Version { .. }
+        | PairingError::NotAuthentic { .. }
+        | PairingError::Malformed { .. }
+        | PairingError::Commitment
+        | PairingError::Signature { .. }
+        | PairingError::Record(_) => {
+            detail(ErrorCode::BadCard).hint("copy the card again, or show a new one with `kin pair show`")
+        }
+        PairingError::OwnRecord | PairingError::Seal(_) => detail(ErrorCode::Internal),
+    }
+}
+
+/// The code that a status carries.
+#[cfg(test)]
+pub(super) fn code(status: &tonic::Status) -> String {
+    ErrorDetail::from_status(status).map(|detail| detail.code).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

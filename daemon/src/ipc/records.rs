@@ -1,0 +1,99 @@
+//! Records, and the one way to write them and messages together.
+
+use ipc_proto::v1::error_detail::Payload;
+use ipc_proto::v1::records_server::Records;
+use ipc_proto::v1::{
+    ErrorCode, ErrorDetail, GetRequest, GetResponse, ListRequest, ListResponse, MessageDiffers, PushRequest,
+    PushResponse, WatchRequest, WatchResponse,
+};
+use kinfolk_core::op::{Meaning, Op};
+use kinfolk_core::step::{Pushed, Refusal};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::convert::push::Asked;
+use super::convert::{message, record};
+use super::pipe::Events;
+use super::watch::{Filter, Watching};
+use super::{Api, error, page, read};
+use crate::driver::PushError;
+use crate::node::Node;
+
+/// Items of a page when no size was asked for.
+const USUAL_PAGE: usize = 100;
+
+#[tonic::async_trait]
+impl Records for Api {
+    type WatchStream = Events<WatchResponse>;
+
+    async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
+        let node = self.node()?;
+        let asked = Asked::read(request.into_inner())?;
+        let pushed = push(&node, &asked).await?;
+        let (source_id, seq, bundle_seq) = place(&node, &pushed);
+        let already_committed = pushed.repeated;
+        let results = asked.results(&pushed);
+        Ok(Response::new(PushResponse { source_id, seq, bundle_seq, results, already_committed }))
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        let node = self.node()?;
+        let GetRequest { collection, key } = request.into_inner();
+        let found = read(&node.reader, move |reader| reader.record(&collection, &key)).await?;
+        let found = found.ok_or_else(|| ErrorDetail::new(ErrorCode::NotFound, "there is no such record"))?;
+        Ok(Response::new(GetResponse { record: Some(record::show(found)) }))
+    }
+
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        let node = self.node()?;
+        let ListRequest { collection, prefix, page_size, page_token } = request.into_inner();
+        let after: Option<String> = page::place(&page_token)?;
+        let size = page::size(page_size, USUAL_PAGE);
+        let page = read(&node.reader, move |reader| {
+            let read =
+                |after: Option<&String>, most| reader.records(&collection, &prefix, after.map(String::as_str), most);
+            page::fill(after, size, read, |record| record.key.clone(), record::show)
+        });
+        let page = page.await?;
+        Ok(Response::new(ListResponse { records: page.items, next_page_token: page.next }))
+    }
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let node = self.node()?;
+        let WatchRequest { after_bundle_seq, collections } = request.get_ref();
+        let filter = Filter::records(collections)?;
+        let watching = Watching::begin(&node.reader, node.driver.bell(), *after_bundle_seq, filter).await?;
+        self.pipes.open(&request, |pipe| watching.feed(pipe))
+    }
+}
+
+/// Pushes what was asked. A refusal because an id is taken says in what the contents differ.
+pub(super) async fn push(node: &Node, asked: &Asked) -> Result<Pushed, ErrorDetail> {
+    let pushed = node.driver.push(asked.ops.clone(), asked.app.clone()).await;
+    let refused = match pushed {
+        Ok(pushed) => return Ok(pushed),
+        Err(refused) => refused,
+    };
+    let detail = error::push(&refused, asked.app.as_ref());
+    let PushError::Refused(Refusal::MessageDiffers { index }) = refused else { return Err(detail) };
+    let Some(op) = asked.ops.get(index) else { return Err(detail) };
+    let fields = differing(node, op).await;
+    Err(detail.payload(Payload::MessageDiffers(MessageDiffers { id: op.key.clone(), fields })))
+}
+
+/// Where a push was committed: the source, and zeroes when it changed nothing.
+pub(super) fn place(node: &Node, pushed: &Pushed) -> (String, u64, u64) {
+    let source = pushed.dot.map_or(node.source, |dot| dot.source);
+    let source = Uuid::from_bytes(source.0).to_string();
+    pushed.dot.map_or((source.clone(), 0, 0), |dot| (source, dot.seq.0, pushed.bundle_seq.0))
+}
+
+/// The fields in which a refused post differs from the message that is here. It may be gone by now: then nothing is said.
+async fn differing(node: &Node, op: &Op) -> Vec<String> {
+    let Meaning::MessagePost(asked) = op.meaning() else { return Vec::new() };
+    let id = op.key.clone();
+    match read(&node.reader, move |reader| reader.message(&id)).await {
+        Ok(Some(here)) => message::differing(&here.body, &asked),
+        Ok(None) | Err(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,221 @@
+//! Watches: complete bundles in this device's order, after a cursor, for ever.
+//!
+//! ```text
+//! look at the bell ─▶ read the log after the cursor ─▶ send what matches ─▶ caught up? ─no─▶ read on
+//!        ▲                                                                     │yes
+//!        └────── bell, or HEARTBEAT ◀── send the position ◀────────────────────┘
+//! ```
+//!
+//! The bell is looked at *before* the log is read: what is committed in between rings again. It carries no data, so nothing can be
+//! lost with it: whoever missed ten rings reads ten bundles. A bundle is sent with what it touched as that stands *now*; a client that
+//! stores what it is told, in order, comes to hold what this device shows.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ipc_proto::MAX_REPLY_BYTES;
+use ipc_proto::v1::{Bundle, Change, ErrorCode, ErrorDetail, WatchPosition, WatchResponse, watch_response::Event};
+use kinfolk_core::ids::BundleSeq;
+use kinfolk_core::op::Op;
+use prost::Message;
+use tokio::sync::watch::Receiver;
+use tokio::time::timeout;
+use tonic::Status;
+
+use super::admission::limit;
+use super::convert::bundle::{self, Touched};
+use super::convert::invalid;
+use super::pipe::{End, Pipe};
+use super::read;
+use crate::store::{LoggedBundle, Reader, StoreError};
+
+/// The longest silence of a watch: after it, the position is sent as a sign of life.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
+/// Most names in a filter.
+pub(super) const MAX_FILTER: usize = 256;
+/// Bundles read at a time.
+const BATCH: usize = 64;
+/// Bytes of bundles read at a time, unless the first alone is larger.
+const BATCH_BYTES: usize = 1 << 20;
+/// Most bytes of one event: a reply with room for its framing.
+const MAX_EVENT: usize = MAX_REPLY_BYTES - 1024;
+
+/// What a watch is about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Filter {
+    /// All records, all messages, and what is not understood.
+    Everything,
+    /// The records of these collections.
+    Records(BTreeSet<String>),
+    /// The messages of these conversations; of all when there is none.
+    Messages(BTreeSet<String>),
+}
+
+impl Filter {
+    /// `Records.Watch`.
+    pub(super) fn records(collections: &[String]) -> Result<Self, Status> {
+        let names = names(collections)?;
+        Ok(if names.is_empty() { Self::Everything } else { Self::Records(names) })
+    }
+
+    /// `Conversations.Watch`.
+    pub(super) fn messages(conversations: &[String]) -> Result<Self, Status> {
+        names(conversations).map(Self::Messages)
+    }
+}
+
+/// A watch at its cursor.
+#[derive(Debug)]
+pub(super) struct Watching {
+    reader: Reader,
+    bell: Receiver<BundleSeq>,
+    cursor: BundleSeq,
+    filter: Filter,
+    heartbeat: Duration,
+}
+
+impl Watching {
+    /// A watch after `after`; without it, of what is applied from now on.
+    pub(super) async fn begin(
+        reader: &Reader,
+        bell: Receiver<BundleSeq>,
+        after: Option<u64>,
+        filter: Filter,
+    ) -> Result<Self, Status> {
+        let last = read(reader, |reader| Ok(reader.counts()?.bundle_seq)).await?;
+        let cursor = after.map_or(last, BundleSeq);
+        if cursor > last {
+            return Err(invalid(format!("the cursor {} lies beyond the last bundle, {}", cursor.0, last.0)).into());
+        }
+        Ok(Self { reader: reader.clone(), bell, cursor, filter, heartbeat: HEARTBEAT })
+    }
+
+    /// Sends everything to come.
+    pub(super) async fn feed(mut self, pipe: Pipe<WatchResponse>) -> Result<(), End> {
+        loop {
+            self.bell.mark_unchanged();
+            let caught_up = self.catch_up(&pipe).await?;
+            if caught_up {
+                self.tell_position(&pipe).await?;
+                // Silence is as good as a ring: there the log is read once more, and the position sent.
+                match pipe.wait(timeout(self.heartbeat, self.bell.changed())).await? {
+                    Ok(Ok(())) | Err(_) => {}
+                    Ok(Err(_)) => {
+                        return Err(ErrorDetail::new(ErrorCode::ShuttingDown, "the daemon is stopping").into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads on from the cursor and sends what matches. Says whether that was all.
+    async fn catch_up(&mut self, pipe: &Pipe<WatchResponse>) -> Result<bool, End> {
+        let (cursor, filter) = (self.cursor, self.filter.clone());
+        let batch = read(&self.reader, move |reader| Batch::read(reader, cursor, &filter));
+        let batch = pipe.wait(batch).await??;
+        let silent = batch.bundles.is_empty();
+        for shown in batch.bundles {
+            let bundle_seq = shown.bundle_seq;
+            if shown.encoded_len() > MAX_EVENT {
+                return Err(too_large(&shown).into());
+            }
+            pipe.send(WatchResponse { event: Some(Event::Bundle(shown)) }).await?;
+            self.cursor = BundleSeq(bundle_seq);
+        }
+        self.cursor = batch.upto;
+        if silent && !batch.last {
+            // A long stretch without a match is progress, too.
+            self.tell_position(pipe).await?;
+        }
+        Ok(batch.last)
+    }
+
+    async fn tell_position(&self, pipe: &Pipe<WatchResponse>) -> Result<(), End> {
+        pipe.send(WatchResponse { event: Some(Event::Position(WatchPosition { bundle_seq: self.cursor.0 })) }).await
+    }
+}
+
+/// What one look into the log gave.
+struct Batch {
+    bundles: Vec<Bundle>,
+    /// Everything up to here is in `bundles` or does not match.
+    upto: BundleSeq,
+    /// Whether there was no more.
+    last: bool,
+}
+
+impl Batch {
+    fn read(reader: &Reader, after: BundleSeq, filter: &Filter) -> Result<Self, StoreError> {
+        let logged = reader.bundles_after(after, BATCH, BATCH_BYTES)?;
+        let mut batch = Self { bundles: Vec::new(), upto: after, last: logged.is_empty() };
+        for bundle in logged {
+            batch.upto = bundle.bundle_seq;
+            let changes = changes(reader, &bundle, filter)?;
+            if !changes.is_empty() {
+                batch.bundles.push(bundle::show(&bundle, changes));
+            }
+        }
+        Ok(batch)
+    }
+}
+
+/// What a bundle touched of what the filter asks for.
+fn changes(reader: &Reader, bundle: &LoggedBundle, filter: &Filter) -> Result<Vec<Change>, StoreError> {
+    let mut changes = Vec::new();
+    let mut bytes = 0_usize;
+    for op in &bundle.ops {
+        let Some(change) = change(reader, op, filter)? else { continue };
+        bytes = bytes.saturating_add(change.encoded_len());
+        changes.push(change);
+        if bytes > MAX_EVENT {
+            // Already too large to be sent: reading on would only fill the memory.
+            break;
+        }
+    }
+    Ok(changes)
+}
+
+fn change(reader: &Reader, op: &Op, filter: &Filter) -> Result<Option<Change>, StoreError> {
+    let (collection, key) = (op.collection.clone(), op.key.clone());
+    Ok(match (bundle::touched(&op.meaning()), filter) {
+        (Touched::Record(kind), Filter::Everything) => {
+            let now = reader.record(&collection, &key)?;
+            Some(bundle::record_change(kind, collection, key, now))
+        }
+        (Touched::Record(kind), Filter::Records(names)) if names.contains(&collection) => {
+            let now = reader.record(&collection, &key)?;
+            Some(bundle::record_change(kind, collection, key, now))
+        }
+        (Touched::Message(kind), Filter::Everything) => {
+            let now = reader.message(&key)?;
+            Some(bundle::message_change(kind, key, now))
+        }
+        (Touched::Message(kind), Filter::Messages(names)) => {
+            let now = reader.message(&key)?;
+            // A deleted message has forgotten its conversation; who shows it must learn that it is gone.
+            let matches =
+                now.as_ref().is_none_or(|message| names.is_empty() || names.contains(&message.body.conversation));
+            matches.then(|| bundle::message_change(kind, key, now))
+        }
+        (Touched::Unknown, Filter::Everything) => Some(Change::default()),
+        (Touched::Record(_), Filter::Records(_) | Filter::Messages(_))
+        | (Touched::Message(_), Filter::Records(_))
+        | (Touched::Unknown, Filter::Records(_) | Filter::Messages(_))
+        | (Touched::Nothing, _) => None,
+    })
+}
+
+fn names(names: &[String]) -> Result<BTreeSet<String>, Status> {
+    if names.len() > MAX_FILTER {
+        return Err(invalid(format!("a filter has at most {MAX_FILTER} names, this one has {}", names.len())).into());
+    }
+    Ok(names.iter().cloned().collect())
+}
+
+/// Records grow by many writes; a bundle that touches many large ones can be more than a reply may be.
+fn too_large(bundle: &Bundle) -> ErrorDetail {
+    let message = format!("bundle {} touches more than {MAX_EVENT} bytes of records", bundle.bundle_seq);
+    ErrorDetail::new(ErrorCode::TooLarge, message)
+        .hint("read its collections with List, then watch after this bundle")
+        .payload(limit("bytes of a bundle with what it touches", MAX_EVENT, bundle.encoded_len()))
+}
