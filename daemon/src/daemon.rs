@@ -369,8 +369,9 @@ fn io_error(what: String, source: io::Error) -> DaemonError {
     DaemonError::Io { what, source }
 }
 
-/// Threads for reads and large seals, beside the event loop and the driver.
-const BLOCKING_THREADS: usize = 4;
+/// Threads for reads, large seals and files, made on demand beside the event loop and the driver. A shared folder that hangs keeps two of
+/// them; eight such folders stop nothing else.
+const BLOCKING_THREADS: usize = 20;
 /// How long stopping may take: 5 s.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often a locked device is tried again: 5 s.

@@ -122,3 +122,27 @@ async fn without_its_relay_a_device_keeps_working_and_catches_up_later() {
     std::fs::rename(&gone, &relay).unwrap();
     until(&b, "delivered after all", |status| status.bundle_seq.0 == 1).await;
 }
+
+#[tokio::test]
+async fn a_mailbox_full_of_litter_is_emptied_and_holds_nothing_up() {
+    let home = tempfile::tempdir().unwrap();
+    let relay = home.path().join("relay");
+    let a = first(&home.path().join("a"), &relay).await;
+    let b = paired(&a, &home.path().join("b"), "second").await;
+    let mailbox = relay::Mailbox(b.credentials.keyring.mailboxes()[0]);
+    // More than may be open at once, three times over.
+    let litter = (0..400_u16).map(|n| {
+        let sealed = [n.to_be_bytes().as_slice(), &[0xA5; 2300]].concat();
+        (mailbox, relay::Envelope { id: relay::worker::envelope_id(&mut rand::rng()), sealed: sealed.into() })
+    });
+    let way = a.reached().await;
+    way[0].put(&litter.collect::<Vec<_>>()).await.unwrap();
+    a.driver.push(vec![put("behind", "litter")], None).await.unwrap();
+    until(&b, "what lies behind the litter", |status| status.bundle_seq.0 == 1).await;
+    let all_set_aside = async {
+        while b.reader.counts().unwrap().quarantine_ever < 400 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_set_aside).await.unwrap();
+}

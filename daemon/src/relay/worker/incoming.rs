@@ -1,9 +1,11 @@
 //! Parcels in: watch, collect, open, verify, hand over; acknowledge what became durable.
 //!
 //! A delivery stays *open* from the moment it is handed to the driver until the driver says what became of it; while it is open, a fetch
-//! that returns it again is ignored. At most [`MAX_OPEN`] are open at once, then collecting waits: memory stays bounded whatever lies in the mailbox.
+//! that returns it again is ignored. At most [`MAX_OPEN`] are open at once, then handing
+//! over waits for the driver's word on one of them: memory stays bounded whatever lies in the mailbox, and the driver always finds room for its
+//! word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,14 +29,23 @@ pub(super) const MAX_OPEN: usize = 128;
 pub(super) async fn run(
     shared: Shared,
     roster: watch::Receiver<Arc<Roster>>,
-    mut settlements: mpsc::Receiver<Settled>,
+    settlements: mpsc::Receiver<Settled>,
     mut passes: mpsc::Receiver<Pass>,
 ) {
     let mailboxes: Vec<Mailbox> = shared.credentials.keyring.mailboxes().into_iter().map(Mailbox).collect();
     let mut watch = shared.relay.watch(mailboxes.clone());
     let idle = poll_interval(&shared);
-    let mut intake =
-        Intake { shared, roster, mailboxes, cursors: BTreeMap::new(), open: BTreeMap::new(), tickets: 0, failures: 0 };
+    let mut intake = Intake {
+        shared,
+        roster,
+        mailboxes,
+        cursors: BTreeMap::new(),
+        open: BTreeMap::new(),
+        held: BTreeSet::new(),
+        settlements,
+        tickets: 0,
+        failures: 0,
+    };
     let mut next_look = Instant::now();
     let mut next_rescan = Instant::now() + RESCAN;
     let mut next_sweep = Instant::now() + FIRST_SWEEP;
@@ -49,8 +60,8 @@ pub(super) async fn run(
                 Some(WatchEvent::Down(error)) => intake.down(&error).await,
                 None => watch = intake.shared.relay.watch(intake.mailboxes.clone()),
             },
-            settled = settlements.recv() => match settled {
-                Some(settled) => intake.settle(settled, &mut settlements).await,
+            settled = intake.settlements.recv() => match settled {
+                Some(settled) => intake.settle(settled).await,
                 None => return,
             },
             pass = passes.recv() => {
@@ -86,6 +97,9 @@ struct Intake {
     cursors: BTreeMap<Mailbox, Cursor>,
     /// Deliveries that the driver has, by ticket.
     open: BTreeMap<u64, (Mailbox, Handle)>,
+    /// The same, by what they are.
+    held: BTreeSet<(Mailbox, Handle)>,
+    settlements: mpsc::Receiver<Settled>,
     tickets: u64,
     failures: u32,
 }
@@ -95,9 +109,6 @@ impl Intake {
     async fn collect(&mut self) -> u64 {
         let mut came = 0;
         loop {
-            if self.open.len() >= MAX_OPEN {
-                return came;
-            }
             let want = |mailbox: &Mailbox| Want { mailbox: *mailbox, after: self.cursors.get(mailbox).cloned() };
             let wants: Vec<Want> = self.mailboxes.iter().map(want).collect();
             let fetched = match self.shared.relay.fetch(&wants, FETCH_BYTES).await {
@@ -126,8 +137,12 @@ impl Intake {
     }
 
     async fn hand_over(&mut self, mailbox: Mailbox, handle: Handle, sealed: Bytes) {
-        if self.open.values().any(|(_, open)| *open == handle) {
+        if self.held.contains(&(mailbox, handle.clone())) {
             return;
+        }
+        while self.open.len() >= MAX_OPEN {
+            let Some(settled) = self.settlements.recv().await else { return };
+            self.settle(settled).await;
         }
         self.tickets += 1;
         let delivery = Delivery { relay: self.shared.relay.id(), ticket: self.tickets };
@@ -139,23 +154,25 @@ impl Intake {
                 Input::Unopenable { delivery, reason, bytes: sealed }
             }
         };
+        self.held.insert((mailbox, handle.clone()));
         self.open.insert(delivery.ticket, (mailbox, handle));
         self.shared.driver.tell(input).await.ok();
     }
 
     /// Acknowledges what is durable, together with whatever else was settled meanwhile.
-    async fn settle(&mut self, first: Settled, settlements: &mut mpsc::Receiver<Settled>) {
+    async fn settle(&mut self, first: Settled) {
         let mut durable: BTreeMap<Mailbox, Vec<Handle>> = BTreeMap::new();
         let mut next = Some(first);
         while let Some(settled) = next {
             if let Some((mailbox, handle)) = self.open.remove(&settled.ticket) {
+                self.held.remove(&(mailbox, handle.clone()));
                 if settled.durable {
                     durable.entry(mailbox).or_default().push(handle);
                 } else {
                     self.cursors.remove(&mailbox);
                 }
             }
-            next = settlements.try_recv().ok();
+            next = self.settlements.try_recv().ok();
         }
         for (mailbox, handles) in durable {
             if let Err(error) = self.shared.relay.acknowledge(mailbox, &handles).await {
@@ -186,9 +203,7 @@ impl Intake {
     fn pause(&self, idle: Duration) -> Duration {
         use rand::Rng;
         let entropy = rand::rng().next_u64();
-        if self.open.len() >= MAX_OPEN {
-            CROWDED
-        } else if self.failures > 0 {
+        if self.failures > 0 {
             backoff::delay(self.failures - 1, entropy).min(LONGEST_OUTAGE_PAUSE)
         } else {
             backoff::jittered(idle, entropy)
@@ -238,5 +253,3 @@ const SWEEP: Duration = Duration::from_secs(12 * 3600);
 const PUSHED_LOOK: Duration = Duration::from_secs(60);
 /// The longest pause between two looks at a relay that is out of reach: 1 min.
 const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(60);
-/// The pause while too many deliveries are open: 50 ms.
-const CROWDED: Duration = Duration::from_millis(50);
