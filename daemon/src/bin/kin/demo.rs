@@ -83,19 +83,28 @@ impl Demo {
             words(down)
         ))?;
 
-        let digest = steps::equal(&laptop, &phone).await?;
-        let short = digest.get(..16).unwrap_or(&digest);
-        story.done(&format!("both hold equal state, proven by one digest: {short}…"))?;
-
+        stage.switch_off_phone().await?;
+        let last = from_laptop.post(WHILE_OFF, &canary).await?;
+        story.done(&format!("phone is switched off; laptop posts {WHILE_OFF} messages: they wait in the folder"))?;
         let folder = canary::search(stage.folder(), &canary)?;
         if let Some(place) = folder.found {
             return Err(Failure::Demo { step: "looking for plaintext", reason: format!("it is in {place}") });
         }
+        if folder.bytes < SEALED_MESSAGE {
+            return Err(Failure::Demo { step: "looking for plaintext", reason: "the folder is empty".into() });
+        }
         story.done(&format!(
-            "the folder holds {} files, {} KiB; what was said is in none of them, nor in any name",
+            "the folder now holds {} files, {} KiB; what was said is in none of them, nor in any name",
             folder.files,
             folder.bytes / 1024
         ))?;
+        let phone = stage.switch_on_phone().await?;
+        let back = steps::arrival(&phone, &canary, &last).await?;
+        story.done(&format!("phone is switched on again and has all of it {} later", milliseconds(back)))?;
+
+        let digest = steps::equal(&laptop, &phone).await?;
+        let short = digest.get(..16).unwrap_or(&digest);
+        story.done(&format!("both hold equal state, proven by one digest: {short}…"))?;
 
         let object = json!({
             "ok": true,
@@ -147,6 +156,11 @@ fn interrupted() -> Result<oneshot::Receiver<i32>, Failure> {
     });
     Ok(receiver)
 }
+
+/// Messages that pile up for a device that is off.
+const WHILE_OFF: u32 = 20;
+/// No sealed envelope is smaller, in bytes: padding sees to it.
+const SEALED_MESSAGE: u64 = 1024;
 
 fn words(latency: Latency) -> String {
     format!("median {}, slowest {}", milliseconds(latency.median), milliseconds(latency.slowest))

@@ -198,12 +198,17 @@ fn refused(batch: &Batch, status: tonic::Status) -> Failure {
         Some(line) => Failure::Line {
             line: *line,
             exit_code: ErrorCode::from_name(&detail.code).exit_code(),
-            reason: detail.message,
+            reason: without_op(&detail.message, index).to_owned(),
             hint: detail.hint,
             code: detail.code,
         },
         None => detail.into(),
     }
+}
+
+/// The message of a refused op without the op's number: a line has one of its own.
+fn without_op(message: &str, index: usize) -> &str {
+    message.strip_prefix(&format!("op {index}: ")).unwrap_or(message)
 }
 
 fn is_busy(status: &tonic::Status) -> bool {
@@ -243,7 +248,7 @@ mod tests {
     #[test]
     fn a_refused_op_is_named_by_its_line() {
         let batch = Batches::new(TEXT.as_bytes(), false).next().unwrap().unwrap();
-        let detail = ErrorDetail::new(ErrorCode::MessageDiffers, "message b is here with another body").at_op(2);
+        let detail = ErrorDetail::new(ErrorCode::MessageDiffers, "op 2: message b is here with another body").at_op(2);
         let failure = refused(&batch, detail.into_status());
         assert_eq!(failure.to_string(), "line 3: message b is here with another body");
         assert_eq!(failure.exit_code(), 11);

@@ -38,11 +38,13 @@ pub(crate) struct Line {
     pub(crate) ops: Vec<Op>,
     /// What it touches.
     pub(crate) entity: Entity,
+    /// Whether a bundle takes one such line about one thing: a post, or anything about a record.
+    pub(crate) once: bool,
 }
 
 /// Reads a line.
 pub(crate) fn read(text: &str) -> Result<Line, String> {
-    let json: Value = serde_json::from_str(text).map_err(|error| format!("this is not JSON: {error}"))?;
+    let json: Value = serde_json::from_str(text).map_err(|error| not_json(&error))?;
     let Value::Object(members) = json else { return Err("a line is one JSON object".into()) };
     let mut members = Members(members);
     let operation = members.need("op")?;
@@ -51,12 +53,12 @@ pub(crate) fn read(text: &str) -> Result<Line, String> {
         "status" => {
             let id = members.need("id")?;
             let status = status(&members.need("status")?)?;
-            message_line(id.clone(), vec![set_status(id, status, members.instant("at")?)])
+            message_line(id.clone(), vec![set_status(id, status, members.instant("at")?)], false)
         }
         "delete" => {
             let id = members.need("id")?;
             let at_us = members.instant("at")?;
-            message_line(id.clone(), vec![op::Op::DeleteMessage(DeleteMessage { id, at_us })])
+            message_line(id.clone(), vec![op::Op::DeleteMessage(DeleteMessage { id, at_us })], false)
         }
         "record" => {
             let (collection, key) = (members.need("collection")?, members.need("key")?);
@@ -137,19 +139,19 @@ fn message(members: &mut Members) -> Result<Line, String> {
     for (status, time) in times {
         ops.extend(time.map(|at_us| set_status(id.clone(), status, Some(at_us))));
     }
-    Ok(message_line(id, ops))
+    Ok(message_line(id, ops, true))
 }
 
 fn set_status(id: String, status: MessageStatus, at_us: Option<i64>) -> op::Op {
     op::Op::SetMessageStatus(SetMessageStatus { id, status: status.into(), at_us })
 }
 
-fn message_line(id: String, ops: Vec<op::Op>) -> Line {
-    Line { ops: ops.into_iter().map(|op| Op { op: Some(op) }).collect(), entity: Entity::Message(id) }
+fn message_line(id: String, ops: Vec<op::Op>, once: bool) -> Line {
+    Line { ops: ops.into_iter().map(|op| Op { op: Some(op) }).collect(), entity: Entity::Message(id), once }
 }
 
 fn record_line(collection: String, key: String, op: op::Op) -> Line {
-    Line { ops: vec![Op { op: Some(op) }], entity: Entity::Record(collection, key) }
+    Line { ops: vec![Op { op: Some(op) }], entity: Entity::Record(collection, key), once: true }
 }
 
 /// The members of an object, taken one by one; what is left at the end is unknown.
@@ -244,6 +246,13 @@ impl Members {
             None => Ok(()),
         }
     }
+}
+
+/// Why a text is no JSON. The parser's own "at line 1" would be taken for the line of the file.
+fn not_json(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let reason = text.split(" at line ").next().unwrap_or(&text);
+    format!("this is not JSON: {reason} at column {}", error.column())
 }
 
 fn unhex(text: &str) -> Result<Vec<u8>, String> {

@@ -1,5 +1,6 @@
 //! `kin msg`: messages.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use ipc_proto::Client;
@@ -180,7 +181,7 @@ impl Msg {
                 let client = context.client().await?;
                 let ids = match conversation {
                     Some(conversation) => unread(&client, conversation).await?,
-                    None => ids,
+                    None => ids.into_iter().collect(),
                 };
                 let marked = mark_read(&client, &ids).await?;
                 let object = json!({ "marked": marked, "already_read": ids.len() - marked });
@@ -234,8 +235,8 @@ impl Post {
 }
 
 /// The ids of the unread messages of a conversation.
-async fn unread(client: &Client, conversation: String) -> Result<Vec<String>, Failure> {
-    let mut ids = Vec::new();
+async fn unread(client: &Client, conversation: String) -> Result<BTreeSet<String>, Failure> {
+    let mut ids = BTreeSet::new();
     let mut request = ListMessagesRequest { conversation, page_size: 1000, page_token: String::new() };
     loop {
         let page = client.conversations().list_messages(request.clone()).await?.into_inner();
@@ -249,11 +250,12 @@ async fn unread(client: &Client, conversation: String) -> Result<Vec<String>, Fa
 }
 
 /// Sets `read`, some hundreds a bundle. Answers how many were not read before.
-async fn mark_read(client: &Client, ids: &[String]) -> Result<usize, Failure> {
+async fn mark_read(client: &Client, ids: &BTreeSet<String>) -> Result<usize, Failure> {
     let mut marked = 0;
+    let ids: Vec<&String> = ids.iter().collect();
     for part in ids.chunks(READ_BATCH) {
-        let op = |id: &String| {
-            let status = SetMessageStatus { id: id.clone(), status: MessageStatus::Read.into(), at_us: None };
+        let op = |id: &&String| {
+            let status = SetMessageStatus { id: (*id).clone(), status: MessageStatus::Read.into(), at_us: None };
             Op { op: Some(op::Op::SetMessageStatus(status)) }
         };
         let request = PushRequest { ops: part.iter().map(op).collect(), ..PushRequest::default() };

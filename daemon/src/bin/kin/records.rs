@@ -1,6 +1,8 @@
 //! `kin put`, `get`, `list`, `rm`: records.
 
-use ipc_proto::v1::{DeleteRecord, GetRequest, ListRequest, Op, PushRequest, PushResponse, PutRecord, Record, op};
+use ipc_proto::v1::{
+    DeleteRecord, ErrorDetail, GetRequest, ListRequest, Op, PushRequest, PushResponse, PutRecord, Record, op,
+};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -145,10 +147,19 @@ pub(crate) fn brief(text: &str) -> String {
     if cut.len() < text.len() { format!("{}…", cut.trim_end()) } else { cut }
 }
 
-/// Pushes one op as a bundle.
+/// Pushes one op as a bundle. Nobody who wrote one record wants to read of "op 0".
 async fn push(context: &Context, op: op::Op) -> Result<PushResponse, Failure> {
     let request = PushRequest { ops: vec![Op { op: Some(op) }], ..PushRequest::default() };
-    Ok(context.client().await?.records().push(request).await?.into_inner())
+    match context.client().await?.records().push(request).await {
+        Ok(answer) => Ok(answer.into_inner()),
+        Err(status) => Err(match ErrorDetail::from_status(&status) {
+            Some(mut detail) => {
+                detail.message = detail.message.trim_start_matches("op 0: ").to_owned();
+                detail.into()
+            }
+            None => status.into(),
+        }),
+    }
 }
 
 fn pushed(answer: &PushResponse) -> Value {

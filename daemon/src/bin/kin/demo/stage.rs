@@ -17,6 +17,7 @@ use crate::failure::Failure;
 pub(super) struct Stage {
     directory: PathBuf,
     keep: bool,
+    /// In order of their start: the phone's is the last.
     daemons: Vec<(Client, Child)>,
 }
 
@@ -45,25 +46,36 @@ impl Stage {
 
     /// Starts both daemons.
     pub(super) async fn start(&mut self) -> Result<(Client, Client), Failure> {
-        let starting = NAMES.map(|name| {
-            let home = self.directory.join(name);
-            let paths = Paths::in_home(&home)?;
-            Ok::<_, Failure>((Background::spawn(&paths, Some(&home))?, paths))
-        });
-        for background in starting {
-            let (background, paths) = background?;
-            self.daemons.push(background.ready(&paths).await?);
-        }
-        match self.daemons.as_slice() {
-            [(laptop, _), (phone, _)] => Ok((laptop.clone(), phone.clone())),
-            _other => Err(Failure::Demo { step: "starting", reason: "two daemons were expected".into() }),
-        }
+        Ok((self.start_daemon(LAPTOP).await?, self.start_daemon(PHONE).await?))
+    }
+
+    /// Ends the phone's daemon, as a person would.
+    pub(super) async fn switch_off_phone(&mut self) -> Result<(), Failure> {
+        let Some((client, mut child)) = self.daemons.pop() else { return Ok(()) };
+        client.admin().shutdown(ShutdownRequest {}).await?;
+        ended([&mut child]).await;
+        // Fails only for a process that has ended.
+        let _ended = child.kill();
+        child.wait().map(drop).map_err(Failure::io("wait for a daemon"))
+    }
+
+    /// Starts the phone's daemon again.
+    pub(super) async fn switch_on_phone(&mut self) -> Result<Client, Failure> {
+        self.start_daemon(PHONE).await
+    }
+
+    async fn start_daemon(&mut self, name: &str) -> Result<Client, Failure> {
+        let home = self.directory.join(name);
+        let paths = Paths::in_home(&home)?;
+        let (client, child) = Background::spawn(&paths, Some(&home))?.ready(&paths).await?;
+        self.daemons.push((client.clone(), child));
+        Ok(client)
     }
 
     /// The end of each daemon's log, for whoever wants to know why the demo failed.
     pub(super) fn last_words(&self) -> String {
         let mut out = String::new();
-        for name in NAMES {
+        for name in [LAPTOP, PHONE] {
             let log = Paths::in_home(&self.directory.join(name)).map(|paths| log_file(&paths));
             let text = log.ok().and_then(|log| std::fs::read_to_string(log).ok()).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
@@ -80,12 +92,7 @@ impl Stage {
             // One that does not answer is ended below.
             let _answer = timeout(STOP_LIMIT, client.admin().shutdown(ShutdownRequest {})).await;
         }
-        let begin = Instant::now();
-        while begin.elapsed() < STOP_LIMIT
-            && self.daemons.iter_mut().any(|(_, child)| matches!(child.try_wait(), Ok(None)))
-        {
-            sleep(Duration::from_millis(10)).await;
-        }
+        ended(self.daemons.iter_mut().map(|(_, child)| child)).await;
         self.end_daemons();
         if self.keep {
             return Ok(());
@@ -113,6 +120,17 @@ impl Drop for Stage {
     }
 }
 
-const NAMES: [&str; 2] = ["laptop", "phone"];
+/// Waits until all have ended, or long enough.
+async fn ended<'a>(children: impl IntoIterator<Item = &'a mut Child>) {
+    let begin = Instant::now();
+    for child in children {
+        while matches!(child.try_wait(), Ok(None)) && begin.elapsed() < STOP_LIMIT {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+const LAPTOP: &str = "laptop";
+const PHONE: &str = "phone";
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 const LAST_LINES: usize = 8;

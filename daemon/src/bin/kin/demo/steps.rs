@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use ipc_proto::Client;
 use ipc_proto::v1::{
-    Change, Comparison, InitRequest, JoinRequest, KeyStore, Message, Op, PairConfirmRequest, PairShowRequest,
-    PostRequest, PushRequest, PutRecord, StoreCompareRequest, Value, WatchRequest, WatchResponse, change::Now,
-    join_event, message::Body, op, pair_event, value, watch_response::Event,
+    Change, Comparison, InitRequest, JoinRequest, KeyStore, ListMessagesRequest, Message, Op, PairConfirmRequest,
+    PairShowRequest, PostRequest, PushRequest, PutRecord, StoreCompareRequest, Value, WatchRequest, WatchResponse,
+    change::Now, join_event, message::Body, op, pair_event, value, watch_response::Event,
 };
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::StreamExt;
@@ -116,17 +116,23 @@ impl Lane {
         Ok(Self { from: from.clone(), events })
     }
 
+    /// Posts messages and does not wait. Answers the id of the last.
+    pub(super) async fn post(&mut self, count: u32, word: &str) -> Result<String, Failure> {
+        within("posting messages", async {
+            let mut id = String::new();
+            for number in 0..count {
+                let request = post(&format!("{word} {number}"));
+                id = self.from.conversations().post(request).await?.into_inner().id;
+            }
+            Ok(id)
+        })
+        .await
+    }
+
     /// Posts a message and waits until it is there.
     pub(super) async fn message(&mut self, text: &str) -> Result<Duration, Failure> {
-        let message = Message {
-            conversation: text.split(' ').next().unwrap_or("demo").into(),
-            sender: "me".into(),
-            outbound: true,
-            body: Some(Body::Text(text.into())),
-            ..Message::default()
-        };
+        let request = post(text);
         let begin = Instant::now();
-        let request = PostRequest { message: Some(message) };
         within("sending a message", async {
             let id = self.from.conversations().post(request).await?.into_inner().id;
             self.wait(|change| matches!(&change.now, Some(Now::Message(message)) if message.id == id)).await
@@ -172,6 +178,34 @@ impl Lane {
         }
         Err(Failure::StreamEnded { before: "it had arrived" })
     }
+}
+
+/// Waits until `device` has the message, and answers how long that took.
+pub(super) async fn arrival(device: &Client, conversation: &str, id: &str) -> Result<Duration, Failure> {
+    let begin = Instant::now();
+    within("catching up", async {
+        let request = ListMessagesRequest { conversation: conversation.into(), page_size: 10, ..Default::default() };
+        loop {
+            let page = device.conversations().list_messages(request.clone()).await?.into_inner();
+            if page.messages.iter().any(|message| message.id == id) {
+                return Ok(begin.elapsed());
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await
+}
+
+/// A message whose first word is its conversation too: a relay must not see that either.
+fn post(text: &str) -> PostRequest {
+    let message = Message {
+        conversation: text.split(' ').next().unwrap_or("demo").into(),
+        sender: "me".into(),
+        outbound: true,
+        body: Some(Body::Text(text.into())),
+        ..Message::default()
+    };
+    PostRequest { message: Some(message) }
 }
 
 /// Runs a step of the demo and gives its failure a name.

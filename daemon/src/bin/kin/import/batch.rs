@@ -18,8 +18,11 @@ pub(super) struct Batch {
     pub(super) op_lines: Vec<u64>,
     /// What its lines touch.
     pub(super) entities: BTreeSet<Entity>,
+    /// What it holds a line about that a bundle takes once.
+    once: BTreeSet<Entity>,
     /// How many bytes of the source had been read when it was full.
     pub(super) position: u64,
+    lines: usize,
     /// Its ops encoded, in bytes.
     encoded: usize,
 }
@@ -71,13 +74,14 @@ impl<R: BufRead> Batches<R> {
 
     fn next_batch(&mut self) -> Result<Batch, Failure> {
         let mut batch = Batch::default();
-        while batch.entities.len() < self.max_lines {
+        while batch.lines < self.max_lines {
             let Some((number, line)) = self.next_line()? else {
                 self.ended = true;
                 break;
             };
             let encoded: usize = line.ops.iter().map(Message::encoded_len).sum();
-            if !batch.ops.is_empty() && batch.encoded + encoded > MAX_BATCH_BYTES {
+            let repeated = line.once && !batch.once.insert(line.entity.clone());
+            if repeated || (!batch.ops.is_empty() && batch.encoded + encoded > MAX_BATCH_BYTES) {
                 self.carried = Some((number, line));
                 break;
             }
@@ -85,6 +89,7 @@ impl<R: BufRead> Batches<R> {
             batch.op_lines.extend(line.ops.iter().map(|_| number));
             batch.ops.extend(line.ops);
             batch.entities.insert(line.entity);
+            batch.lines += 1;
         }
         batch.position = self.position;
         Ok(batch)
@@ -119,8 +124,7 @@ impl<R: BufRead> Iterator for Batches<R> {
     }
 }
 
-/// Most things a batch touches. A bundle holds up to 5,000 ops, and a line makes at most four of one thing… unless lines
-/// repeat it, which the bytes bound.
+/// Most lines of a batch. A line makes at most four ops, and a bundle takes 5,000.
 const MAX_LINES: usize = 500;
 /// A batch ends before this size, in bytes of its ops; a single line may be larger.
 const MAX_BATCH_BYTES: usize = 256 * 1024;
@@ -153,6 +157,16 @@ mod tests {
             batches.iter().map(|batch| batch.op_lines.clone()).collect::<Vec<_>>(),
             [vec![1, 2], vec![3, 4], vec![5]]
         );
+    }
+
+    #[test]
+    fn what_a_bundle_takes_once_begins_the_next_one() {
+        let record = "{\"op\":\"record\",\"collection\":\"c\",\"key\":\"k\",\"fields\":{}}\n";
+        let status = "{\"op\":\"status\",\"id\":\"1\",\"status\":\"read\"}\n";
+        let text = [&message(1), status, status, record, record, &message(1), &message(2)].concat();
+        let batches: Vec<Batch> = Batches::new(text.as_bytes(), false).map(Result::unwrap).collect();
+        let lines = batches.iter().map(|batch| batch.op_lines.clone());
+        assert_eq!(lines.collect::<Vec<_>>(), [vec![1, 2, 3, 4], vec![5, 6, 7]]);
     }
 
     #[test]
