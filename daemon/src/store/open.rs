@@ -27,8 +27,9 @@ pub(super) enum Access {
     Write,
 }
 
-/// Page cache of the writer, in KiB. A bulk import touches pages mostly once; more would only raise the resident size.
-const WRITER_CACHE: u32 = 3 * 1024;
+/// Page cache of the writer, in KiB. Four times as much would spare a bulk import of 100,000 events a fifth of its CPU time, and
+/// cost as much resident memory as the whole rest of the daemon.
+const WRITER_CACHE: u32 = 4 * 1024;
 /// Page cache of each reader, in KiB.
 const READER_CACHE: u32 = 768;
 /// After how many pages the write-ahead log is moved into the database: 2,000 × 4 KiB = 8 MiB.

@@ -6,6 +6,8 @@ mod durability;
 mod messages;
 mod reading;
 mod records;
+#[cfg(target_os = "linux")]
+mod syncs;
 mod verification;
 
 use std::path::Path;
