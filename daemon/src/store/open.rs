@@ -7,7 +7,7 @@
 //! database; with a wrong key nothing may be touched, not even so.
 
 use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use prost::Message;
 use rusqlite::functions::FunctionFlags;
@@ -19,6 +19,9 @@ use super::{DbKey, StoreError, schema};
 
 /// Name of the database in the state directory; SQLite keeps `-wal` and `-shm` beside it.
 pub const DATABASE_FILE: &str = "kinfolk.db";
+
+/// What a database is called until it is whole.
+const NEW_FILE: &str = "kinfolk.db.new";
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -70,10 +73,9 @@ pub(super) fn create(
     if path.try_exists()? {
         return Err(StoreError::Exists(path));
     }
-    let new = dir.join(format!("{DATABASE_FILE}.new"));
+    let new = dir.join(NEW_FILE);
     for leftover in ["", "-wal", "-shm"] {
-        let leftover = PathBuf::from(format!("{}{leftover}", new.display()));
-        match std::fs::remove_file(leftover) {
+        match std::fs::remove_file(dir.join(format!("{NEW_FILE}{leftover}"))) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             Ok(()) | Err(_) => {}
         }

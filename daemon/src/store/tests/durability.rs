@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use kinfolk_core::bundle::Bundle;
 use kinfolk_core::ids::{Dot, RelayId, Seq};
-use kinfolk_core::op::Op;
+use kinfolk_core::op::{MessageBody, Op};
 use kinfolk_core::parcel::{Receipt, SignedHead};
 use kinfolk_core::step::{AppBundle, AppFact, Committed, QUARANTINE_BYTES, Quarantined, SavedSibling};
 use kinfolk_core::value::Value;
@@ -158,6 +158,28 @@ fn a_full_disk_says_so_and_the_store_is_usable_when_there_is_room_again() {
     home.count("PRAGMA max_page_count = 1000000");
     home.take(&[&large]);
     assert_eq!(home.reopen().count("SELECT count(*) FROM log"), 2);
+}
+
+#[test]
+fn a_disk_that_is_full_only_at_the_commit_undoes_everything_too() {
+    let mut home = Home::new();
+    let (digest, saved) = (home.store.digest(), home.store.restore().unwrap());
+    // The full-text index writes its words when the transaction ends.
+    let words: Vec<String> = (0..4_000).map(|n| format!("word{n}")).collect();
+    let body = MessageBody { conversation: "c".into(), text: words.join(" "), ..MessageBody::default() };
+    let message = Author::new(1, 100).write(vec![Op::message_post("m", &body)]);
+    home.store.begin().unwrap();
+    home.store.apply(&append(&home.store, &message)).unwrap();
+    home.count("PRAGMA max_page_count = 1");
+    let full = home.store.commit();
+    assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+    home.store.rollback().unwrap();
+    assert_eq!(home.store.digest(), digest);
+    assert_eq!(home.store.restore().unwrap(), saved);
+    home.count("PRAGMA max_page_count = 1000000");
+    home.take(&[&message]);
+    assert_eq!(home.reader().search("word3999", None, None, 9).unwrap().len(), 1);
+    assert_eq!(home.reader().verify().unwrap().problems, []);
 }
 
 #[test]
