@@ -4,6 +4,9 @@
 //! moment, the last commit before it began, and neither waits for the writer nor holds it up (WAL). What a call returns is
 //! plain values; nothing borrows from the pool.
 //!
+//! **Long reads have connections of their own.** An export lasts as long as its reader likes, a verification as long as the log is;
+//! however many of them there are, pages and relay workers find a connection.
+//!
 //! Pages go by keys, not by offsets: the caller names the last thing it has, and what arrives meanwhile neither repeats nor
 //! hides anything older.
 
@@ -35,8 +38,10 @@ use super::{DbKey, StoreError};
 /// Most items of one page.
 pub const MAX_PAGE: usize = 1_000;
 
-/// Connections open at one time. Further callers wait their turn.
-const MAX_CONNECTIONS: usize = 4;
+/// Connections in use at one time for short reads. Further callers wait their turn.
+const SHORT_READS: usize = 4;
+/// Connections in use at one time for exports and verifications.
+const LONG_READS: usize = 2;
 /// Connections kept open when nobody reads: the one after it costs about a millisecond.
 const IDLE_CONNECTIONS: usize = 2;
 
@@ -55,7 +60,17 @@ struct Pool {
 #[derive(Debug, Default)]
 struct State {
     idle: Vec<Connection>,
-    in_use: usize,
+    short: usize,
+    long: usize,
+}
+
+/// How long a read may last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Span {
+    /// As long as a page takes.
+    Short,
+    /// As long as the caller, or the whole log, takes.
+    Long,
 }
 
 impl Reader {
@@ -65,13 +80,22 @@ impl Reader {
     /// Those of [`super::Store::open`].
     pub fn open(dir: &Path, key: &DbKey) -> Result<Self, StoreError> {
         let first = open::open(dir, key, Access::Read)?;
-        let state = Mutex::new(State { idle: vec![first], in_use: 0 });
+        let state = Mutex::new(State { idle: vec![first], short: 0, long: 0 });
         Ok(Self(Arc::new(Pool { dir: dir.to_owned(), key: key.clone(), state, returned: Condvar::new() })))
     }
 
-    /// Runs `read` on a connection of the pool, in one read transaction.
-    pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let lease = Lease::take(&self.0)?;
+    /// Runs a short `read` on a connection of the pool, in one read transaction.
+    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.during(Span::Short, read)
+    }
+
+    /// Runs `read` on a connection for that span, in one read transaction.
+    pub(super) fn during<T>(
+        &self,
+        span: Span,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let lease = Lease::take(&self.0, span)?;
         let transaction = lease.connection()?.unchecked_transaction()?;
         read(&transaction)
     }
@@ -80,19 +104,20 @@ impl Reader {
 /// A connection on loan; comes back when dropped, also by a panic.
 struct Lease<'p> {
     pool: &'p Pool,
+    span: Span,
     connection: Option<Connection>,
 }
 
 impl<'p> Lease<'p> {
-    fn take(pool: &'p Pool) -> Result<Self, StoreError> {
+    fn take(pool: &'p Pool, span: Span) -> Result<Self, StoreError> {
         let mut state = pool.lock();
-        while state.in_use >= MAX_CONNECTIONS {
+        while state.is_full(span) {
             state = pool.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.in_use += 1;
+        *state.in_use(span) += 1;
         let idle = state.idle.pop();
         drop(state);
-        let mut lease = Self { pool, connection: idle };
+        let mut lease = Self { pool, span, connection: idle };
         if lease.connection.is_none() {
             lease.connection = Some(open::open(&pool.dir, &pool.key, Access::Read)?);
         }
@@ -107,7 +132,7 @@ impl<'p> Lease<'p> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         let mut state = self.pool.lock();
-        state.in_use -= 1;
+        *state.in_use(self.span) -= 1;
         let spare = match self.connection.take() {
             Some(connection) if state.idle.len() < IDLE_CONNECTIONS => {
                 state.idle.push(connection);
@@ -116,8 +141,24 @@ impl Drop for Lease<'_> {
             other => other,
         };
         drop(state);
-        self.pool.returned.notify_one();
+        self.pool.returned.notify_all();
         drop(spare);
+    }
+}
+
+impl State {
+    fn is_full(&self, span: Span) -> bool {
+        match span {
+            Span::Short => self.short >= SHORT_READS,
+            Span::Long => self.long >= LONG_READS,
+        }
+    }
+
+    fn in_use(&mut self, span: Span) -> &mut usize {
+        match span {
+            Span::Short => &mut self.short,
+            Span::Long => &mut self.long,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod durability;
 mod messages;
 mod reading;
 mod records;
+mod sending;
 #[cfg(target_os = "linux")]
 mod syncs;
 mod verification;

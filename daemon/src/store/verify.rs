@@ -26,6 +26,7 @@ use kinfolk_core::vector::{Head, VersionVector};
 
 use super::collections::Collections;
 use super::convert::uint;
+use super::reader::Span;
 use super::{Reader, Store, StoreError, open};
 
 /// What a verification came to.
@@ -84,7 +85,7 @@ impl Reader {
     /// # Errors
     /// Only when reading itself fails; what is found wrong stands in the report.
     pub fn verify(&self) -> Result<Report, StoreError> {
-        self.with(verify)
+        self.during(Span::Long, verify)
     }
 }
 

@@ -14,7 +14,7 @@ use kinfolk_core::op::Level;
 
 use super::conversations::{COLUMNS, MessageView, read};
 use super::records::{self, RecordView};
-use super::{MAX_PAGE, Reader};
+use super::{MAX_PAGE, Reader, Span};
 use crate::store::StoreError;
 
 /// One thing that apps see.
@@ -27,9 +27,10 @@ pub enum Exported {
 }
 
 impl Reader {
-    /// Hands everything to `each`, one by one, until it breaks off. Holds one connection of the pool meanwhile.
+    /// Hands everything to `each`, one by one, until it breaks off. Only so many exports and verifications run
+    /// at one time; further ones wait.
     pub fn export(&self, mut each: impl FnMut(Exported) -> ControlFlow<()>) -> Result<(), StoreError> {
-        self.with(|connection| {
+        self.during(Span::Long, |connection| {
             let _ = walk(connection, &mut each)?;
             Ok(())
         })
