@@ -24,6 +24,8 @@ const STEPS: &[Step] = &[
     step("generated code is what the .proto files say", &["gen-protos", "--check"]),
     step("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
     step("tests", &["test", "--workspace", "--locked"]),
+    step("a thousand simulated worlds come to rest", &["sim"]),
+    step("each rule broken on purpose is noticed", &["sim", "--prove-red"]),
     step(
         "the build without SQLCipher",
         &["check", "-p", "kinfolk", "--locked", "--no-default-features", "--features", "plain-db"],

@@ -1,0 +1,116 @@
+//! A simulated device: an engine while it runs, a disk always, and what it was asked to do.
+
+use std::collections::BTreeMap;
+
+use kinfolk_core::engine::{Config, Engine};
+use kinfolk_core::ids::{DeviceId, Millis, Now, Seq};
+use kinfolk_core::op::Op;
+use kinfolk_core::roster::RosterChange;
+use kinfolk_core::step::{AppBundle, CallId, Input};
+use kinfolk_core::vector::VersionVector;
+
+use super::broken::Broken;
+use super::disk::Disk;
+use super::people::EPOCH;
+
+/// One device.
+#[derive(Debug)]
+pub(super) struct Device {
+    pub(super) index: usize,
+    pub(super) disk: Disk,
+    /// `None` while it is down.
+    pub(super) engine: Option<Engine>,
+    /// How often it was started.
+    pub(super) life: u64,
+    /// It never comes back.
+    pub(super) lost: bool,
+    pub(super) inbox: Vec<Request>,
+    pub(super) planned: bool,
+    pub(super) wake: Option<Millis>,
+    /// How far its wall clock is ahead.
+    pub(super) skew: Millis,
+    pub(super) calls: BTreeMap<CallId, Call>,
+    pub(super) next_call: u64,
+    /// The last number of its app's bundles that was answered, and the one that is not.
+    pub(super) app: AppState,
+    /// What it held after its last commit.
+    pub(super) held: VersionVector,
+    /// How far own bundles were sent to whom, to see lanes go back.
+    pub(super) sent: BTreeMap<DeviceId, Seq>,
+}
+
+/// What a device is asked to do.
+#[derive(Clone, Debug)]
+pub(super) enum Request {
+    Push {
+        ops: Vec<Op>,
+        app: Option<AppBundle>,
+    },
+    Author(RosterChange),
+    Tell(Input),
+    /// An envelope of the post.
+    Mail(u64),
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Debug)]
+pub(super) enum Call {
+    Push { numbered: bool },
+    Author(Box<RosterChange>),
+}
+
+/// An app that numbers its bundles and retries until it is answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AppState {
+    pub(super) answered: u64,
+    pub(super) trying: Option<Vec<Op>>,
+}
+
+impl Device {
+    pub(super) fn new(index: usize, disk: Disk, skew: Millis) -> Self {
+        Self {
+            index,
+            disk,
+            engine: None,
+            life: 0,
+            lost: false,
+            inbox: Vec::new(),
+            planned: false,
+            wake: None,
+            skew,
+            calls: BTreeMap::new(),
+            next_call: 0,
+            app: AppState::default(),
+            held: VersionVector::default(),
+            sent: BTreeMap::new(),
+        }
+    }
+
+    /// What it knows of time at `now`.
+    pub(super) fn at(&self, now: Millis) -> Now {
+        Now { mono: now, wall: EPOCH.plus(now).plus(self.skew) }
+    }
+
+    /// Starts from what is on disk.
+    pub(super) fn restore(&mut self, seed: u64) -> Result<(), Broken> {
+        let config = Config { seed, ..Config::default() };
+        self.engine = Some(Engine::restore(self.disk.restore()?, config));
+        self.life += 1;
+        Ok(())
+    }
+
+    /// A name for a caller.
+    pub(super) fn register(&mut self, call: Call) -> CallId {
+        self.next_call += 1;
+        let id = CallId(self.next_call);
+        self.calls.insert(id, call);
+        id
+    }
+
+    /// The push that its app would try now: the one without an answer, or a new one.
+    pub(super) fn numbered(&mut self, fresh: Vec<Op>) -> Request {
+        let ops = self.app.trying.get_or_insert(fresh).clone();
+        let source = format!("app of {}", self.index);
+        Request::Push { ops, app: Some(AppBundle { source, id: self.app.answered + 1 }) }
+    }
+}

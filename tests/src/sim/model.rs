@@ -1,0 +1,344 @@
+//! A store in maps: the plainest reading of the merge rules, written apart from the real one to compare with it.
+//!
+//! It also guards what a store relies on: each bundle comes once, in its chain's place, and after what its author had seen. The
+//! digest is summed up from nothing each time. A rollback rebuilds everything from the changes committed before.
+
+mod messages;
+mod rows;
+mod shown;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kinfolk::store::NewDevice;
+use kinfolk_core::bundle::Bundle;
+use kinfolk_core::clock::Stamp;
+use kinfolk_core::digest::{Sum, state};
+use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash, Seq, SourceId};
+use kinfolk_core::op::{MESSAGE_COLLECTION, Meaning, Op};
+use kinfolk_core::parcel::{RunBodies, SignedHead};
+use kinfolk_core::roster::{SignedRecord, Verified};
+use kinfolk_core::step::{
+    AppBundle, AppFact, Append, Change, Committed, Fact, RunRequest, Saved, SavedSibling, SavedSource,
+};
+use kinfolk_core::vector::VersionVector;
+
+use self::messages::Messages;
+use self::rows::Rows;
+pub use self::shown::{Shown, ShownConversation, ShownMessage, ShownRecord};
+use super::broken::{Broken, Held};
+use super::sabotage::Sabotage;
+
+/// The store of one simulated device.
+#[derive(Debug)]
+pub struct Model {
+    birth: NewDevice,
+    sabotage: Option<Sabotage>,
+    /// What was committed, group by group.
+    groups: Vec<Vec<Change>>,
+    open: Vec<Change>,
+    state: State,
+}
+
+/// Where a write comes from.
+#[derive(Clone, Copy, Debug)]
+struct Origin<'a> {
+    dot: Dot,
+    stamp: Stamp,
+    context: &'a VersionVector,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sources: BTreeMap<SourceId, SavedSource>,
+    log: BTreeMap<Dot, Bundle>,
+    bundle_seq: BundleSeq,
+    heads: BTreeMap<(SourceId, Seq), SignedHead>,
+    early: BTreeMap<Dot, (DeviceId, Bundle)>,
+    siblings: BTreeMap<DeviceId, SavedSibling>,
+    records: Vec<SignedRecord>,
+    apps: BTreeMap<(String, u64), Committed>,
+    rows: Rows,
+    messages: Messages,
+    digest: Option<Hash>,
+}
+
+impl Model {
+    /// The store of a new device.
+    pub fn new(birth: NewDevice, sabotage: Option<Sabotage>) -> Self {
+        let state = State { records: birth.records.clone(), ..State::default() };
+        Self { birth, sabotage, groups: Vec::new(), open: Vec::new(), state }
+    }
+
+    /// Lets a change take effect; it counts once [`Self::commit`] says so.
+    pub fn apply(&mut self, change: &Change) -> Held {
+        self.state.apply(change, self.sabotage)?;
+        if self.sabotage == Some(Sabotage::ApplyTwice)
+            && let Change::Append(append) = change
+        {
+            self.state.effects(append, self.sabotage);
+            self.state.apply(change, self.sabotage)?;
+        }
+        self.open.push(change.clone());
+        Ok(())
+    }
+
+    /// Whether everything that was applied is committed.
+    pub fn is_durable(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Keeps what was applied since the last commit.
+    pub fn commit(&mut self) {
+        let group = std::mem::take(&mut self.open);
+        if !group.is_empty() {
+            self.groups.push(group);
+        }
+    }
+
+    /// Forgets what was applied since the last commit.
+    pub fn rollback(&mut self) -> Held {
+        if std::mem::take(&mut self.open).is_empty() {
+            return Ok(());
+        }
+        self.rebuild()
+    }
+
+    /// Forgets the last commit itself: what a disk must never do.
+    pub fn lose_last(&mut self) -> Held {
+        self.open.clear();
+        self.groups.pop();
+        self.rebuild()
+    }
+
+    fn rebuild(&mut self) -> Held {
+        self.state = State { records: self.birth.records.clone(), ..State::default() };
+        for change in self.groups.iter().flatten() {
+            self.state.apply(change, self.sabotage)?;
+        }
+        Ok(())
+    }
+
+    /// What an engine needs to go on.
+    pub fn restore(&self) -> Saved {
+        let state = &self.state;
+        Saved {
+            me: self.birth.me,
+            source: self.birth.source,
+            generation: self.birth.generation,
+            sources: state.sources.values().cloned().collect(),
+            early: state.early.values().cloned().collect(),
+            siblings: state.siblings.values().cloned().collect(),
+            roster: self.birth.roster,
+            records: state.records.iter().cloned().map(Verified::vouch).collect(),
+            bundle_seq: state.bundle_seq,
+            epoch: self.birth.epoch,
+            prekey: self.birth.prekey.clone(),
+        }
+    }
+
+    /// The state digest.
+    pub fn digest(&mut self) -> Hash {
+        if let Some(digest) = self.state.digest {
+            return digest;
+        }
+        let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
+        for (collection, leaf) in self.state.rows.leaves() {
+            sums.entry(collection).or_default().add(leaf);
+        }
+        for leaf in self.state.messages.leaves() {
+            sums.entry(MESSAGE_COLLECTION).or_default().add(leaf);
+        }
+        let digest = state(sums);
+        self.state.digest = Some(digest);
+        digest
+    }
+
+    /// What is held about the ops' entities.
+    pub fn facts(&self, ops: &[Op]) -> Vec<Fact> {
+        let fact = |op: &Op| {
+            if op.collection == MESSAGE_COLLECTION {
+                Fact::Message(self.state.messages.fact(&op.key))
+            } else {
+                Fact::Row(self.state.rows.fact(&op.collection, &op.key))
+            }
+        };
+        ops.iter().map(fact).collect()
+    }
+
+    /// What is held about an app's pushes.
+    pub fn app_fact(&self, app: &AppBundle) -> Option<AppFact> {
+        let of_app = (app.source.clone(), 0)..=(app.source.clone(), u64::MAX);
+        let ((_, last), _) = self.state.apps.range(of_app).next_back()?;
+        let committed = self.state.apps.get(&(app.source.clone(), app.id)).copied();
+        Some(AppFact { last: *last, committed })
+    }
+
+    /// What is held, as a vector.
+    pub fn vector(&self) -> VersionVector {
+        self.state.sources.values().map(|source| (source.source, source.head)).collect()
+    }
+
+    /// The bundle with that name.
+    pub fn bundle(&self, dot: Dot) -> Option<&Bundle> {
+        self.state.log.get(&dot)
+    }
+
+    /// Whether that bundle waits.
+    pub fn waits(&self, dot: Dot) -> bool {
+        self.state.early.contains_key(&dot)
+    }
+
+    /// All bundles held.
+    pub fn dots(&self) -> BTreeSet<Dot> {
+        self.state.log.keys().copied().collect()
+    }
+
+    /// The roster records.
+    pub fn records(&self) -> &[SignedRecord] {
+        &self.state.records
+    }
+
+    /// What apps see.
+    pub fn shown(&self) -> Shown {
+        let mut shown = Shown::default();
+        self.state.rows.show(&mut shown);
+        self.state.messages.show(&mut shown);
+        shown
+    }
+
+    /// A stretch to send, of at most `max_bytes` but at least one body: of the own source to any end, of others' to a signed head.
+    pub fn run(&self, request: &RunRequest, max_bytes: usize) -> Option<RunBodies> {
+        let own = request.source == self.birth.source;
+        let device = self.state.sources.get(&request.source)?.device;
+        let prev = match request.after {
+            Seq::ZERO => Hash::default(),
+            seq => self.state.log.get(&Dot { source: request.source, seq })?.hash,
+        };
+        let at = |seq| Dot { source: request.source, seq };
+        let first = request.after.next();
+        let (mut bodies, mut end, mut bytes) = (Vec::new(), None, 0);
+        for (dot, bundle) in self.state.log.range(at(first)..=at(request.upto.max(first))) {
+            bytes += bundle.bytes.len() + BODY_OVERHEAD;
+            if dot.seq > request.upto || (bytes > max_bytes && end.is_some()) {
+                break;
+            }
+            bodies.push(bundle.bytes.clone());
+            let signed = self.state.heads.get(&(dot.source, dot.seq)).filter(|signed| signed.head == bundle.head());
+            match signed {
+                Some(signed) if !own => end = Some((bodies.len(), signed.signature.clone())),
+                None if !own => {}
+                Some(_) | None => end = Some((bodies.len(), Bytes::new())),
+            }
+        }
+        let (length, signature) = end?;
+        bodies.truncate(length);
+        Some(RunBodies { device, source: request.source, first, prev, bodies, signature })
+    }
+}
+
+impl State {
+    fn apply(&mut self, change: &Change, sabotage: Option<Sabotage>) -> Held {
+        match change {
+            Change::Append(append) => self.append(append, sabotage)?,
+            Change::Early { device, bundle } => {
+                if self.early.insert(bundle.dot, (*device, bundle.clone())).is_some() {
+                    return Broken::rule("a waiting bundle is written once", format!("{:?}", bundle.dot));
+                }
+            }
+            Change::EarlyDone(dot) => {
+                let waited = sabotage == Some(Sabotage::KeepEarly) || self.early.remove(dot).is_some();
+                if !waited {
+                    return Broken::rule("only a bundle that waits stops waiting", format!("{dot:?}"));
+                }
+            }
+            Change::Head(head) => {
+                self.heads.entry((head.source, head.head.seq)).or_insert_with(|| head.clone());
+            }
+            Change::Sibling(sibling) => {
+                let held = self.siblings.insert(sibling.device, sibling.clone());
+                let backwards = held.is_some_and(|held| {
+                    held.receipt.generation == sibling.receipt.generation
+                        && !sibling.receipt.vector.covers_all(&held.receipt.vector)
+                });
+                if backwards {
+                    return Broken::rule("a receipt never goes backwards", format!("{}", sibling.device));
+                }
+            }
+            Change::Record(record) => self.records.push(record.clone()),
+            Change::AppBundle(app, committed) => self.number(app, *committed)?,
+            Change::Quarantine(_) => {}
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, append: &Append, sabotage: Option<Sabotage>) -> Held {
+        let bundle = &append.bundle;
+        let (dot, known) = (bundle.dot, self.sources.get(&bundle.dot.source));
+        let head = known.map(|known| known.head).unwrap_or_default();
+        if self.log.contains_key(&dot) {
+            return Broken::rule("a bundle takes effect once", format!("{dot:?}"));
+        }
+        if dot.seq != head.seq.next() || bundle.prev != head.hash {
+            return Broken::rule("a source is a chain without holes", format!("{dot:?} after {head:?}"));
+        }
+        if append.bundle_seq != self.bundle_seq.next() {
+            return Broken::rule("the local order has no holes", format!("{:?}", append.bundle_seq));
+        }
+        // Read anew from the bytes: what the author had seen, whatever the engine made of it.
+        let read = Bundle::rebuild(dot, bundle.prev, bundle.bytes.clone());
+        let seen = read.ok().and_then(|bundle| bundle.body).map(|body| body.context).unwrap_or_default();
+        let missing = seen.iter().find(|(source, head)| {
+            *source != dot.source && self.sources.get(source).is_none_or(|held| held.head.seq < head.seq)
+        });
+        if let Some((source, head)) = missing {
+            return Broken::rule("no effect comes before its cause", format!("{dot:?} needs {source} {head:?}"));
+        }
+        let stamp = bundle.body.as_ref().map(|body| body.stamp).filter(|stamp| stamp.is_valid());
+        let born = bundle.body.as_ref().and_then(|body| body.birth).map(|birth| birth.generation);
+        let saved = SavedSource {
+            source: dot.source,
+            device: append.device,
+            generation: known.map(|known| known.generation).or(born).unwrap_or_default(),
+            head: bundle.head(),
+            stamp: stamp.or(known.map(|known| known.stamp)).unwrap_or_default(),
+            context: Arc::clone(&append.context),
+        };
+        self.sources.insert(dot.source, saved);
+        self.bundle_seq = append.bundle_seq;
+        self.log.insert(dot, bundle.clone());
+        if let Some((app, content)) = &append.app {
+            let (dot, bundle_seq) = (Some(dot), append.bundle_seq);
+            self.number(app, Committed { dot, bundle_seq, content: *content })?;
+        }
+        self.effects(append, sabotage);
+        Ok(())
+    }
+
+    fn effects(&mut self, append: &Append, sabotage: Option<Sabotage>) {
+        self.digest = None;
+        let stamp = append.bundle.body.as_ref().map(|body| body.stamp).unwrap_or_default();
+        let origin = Origin { dot: append.bundle.dot, stamp, context: &append.context };
+        for op in append.bundle.ops() {
+            match op.meaning() {
+                Meaning::RecordPut => self.rows.put(origin, op, sabotage),
+                Meaning::RecordDelete => self.rows.delete(origin, op, sabotage),
+                Meaning::MessagePost(body) => self.messages.post(origin, op, &body),
+                Meaning::MessageStatus(level, at_us) => self.messages.status(origin, &op.key, level, at_us),
+                Meaning::MessageDelete(at_us) => self.messages.delete(origin, &op.key, at_us),
+                Meaning::Unknown | Meaning::Invalid(_) => {}
+            }
+        }
+    }
+
+    fn number(&mut self, app: &AppBundle, committed: Committed) -> Held {
+        match self.apps.insert((app.source.clone(), app.id), committed) {
+            Some(_) => Broken::rule("an app's number is used once", format!("{app:?}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a body costs in a parcel beside itself: a tag and a length of up to four bytes.
+const BODY_OVERHEAD: usize = 5;

@@ -1,0 +1,121 @@
+//! The post between simulated devices: relays that lose, repeat, delay, reorder and go away.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use kinfolk_core::ids::{Millis, RelayId};
+use kinfolk_core::parcel::VerifiedParcel;
+
+use super::dice::Dice;
+use super::tally::Tally;
+
+/// All relays, and what lies on them.
+#[derive(Debug, Default)]
+pub(super) struct Post {
+    pub(super) relays: Vec<Relay>,
+    /// Whether relays do their worst.
+    pub(super) hostile: bool,
+    mail: BTreeMap<u64, Mail>,
+    next: u64,
+    /// The last one delivered from whom to whom, to see what overtook what.
+    latest: BTreeMap<(usize, usize), u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Relay {
+    pub(super) id: RelayId,
+    pub(super) up: bool,
+}
+
+/// One envelope on a relay.
+#[derive(Clone, Debug)]
+pub(super) struct Mail {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) relay: RelayId,
+    pub(super) parcel: Rc<VerifiedParcel>,
+    /// The order in which envelopes were put.
+    order: u64,
+}
+
+/// What a put comes to.
+#[derive(Debug)]
+pub(super) struct Put {
+    /// When the sender is answered.
+    pub(super) answered_after: Millis,
+    /// Whether the answer is that it lies there.
+    pub(super) taken: bool,
+    /// Which envelopes arrive, and when at the earliest.
+    pub(super) arriving: Vec<(u64, Millis)>,
+}
+
+impl Post {
+    pub(super) fn of(relays: usize) -> Self {
+        let relay = |n: usize| Relay { id: RelayId([0xA0 + u8::try_from(n).unwrap_or_default(); 16]), up: true };
+        Self { relays: (0..relays).map(relay).collect(), hostile: true, ..Self::default() }
+    }
+
+    pub(super) fn is_up(&self, relay: RelayId) -> bool {
+        self.relays.iter().any(|other| other.id == relay && other.up)
+    }
+
+    /// Puts a parcel.
+    pub(super) fn put(
+        &mut self,
+        (from, to): (usize, usize),
+        relay: RelayId,
+        parcel: Rc<VerifiedParcel>,
+        dice: &mut Dice,
+        tally: &mut Tally,
+    ) -> Put {
+        tally.envelopes += 1;
+        let answered_after = Millis(if self.hostile { dice.between(1, 1_500) } else { dice.between(1, 20) });
+        if !self.is_up(relay) || (self.hostile && dice.chance(4)) {
+            tally.failed_puts += 1;
+            return Put { answered_after, taken: false, arriving: Vec::new() };
+        }
+        // Some that are said to have failed lie there all the same.
+        let taken = !(self.hostile && dice.chance(2));
+        let lost = self.hostile && dice.chance(20);
+        let copies = if lost { 0 } else { 1 + u64::from(self.hostile && dice.chance(20)) };
+        tally.drops += u64::from(lost);
+        tally.repeats += u64::from(copies > 1);
+        let order = self.next;
+        let arriving = (0..copies).map(|_| {
+            let mail = self.next;
+            self.next += 1;
+            self.mail.insert(mail, Mail { from, to, relay, parcel: Rc::clone(&parcel), order });
+            (mail, self.delay(dice))
+        });
+        Put { answered_after, taken, arriving: arriving.collect() }
+    }
+
+    /// Most come soon, some late, a few after minutes.
+    fn delay(&self, dice: &mut Dice) -> Millis {
+        Millis(match dice.below(20) {
+            _ if !self.hostile => dice.between(1, 50),
+            0 => dice.between(10_000, 300_000),
+            1..4 => dice.between(1_000, 20_000),
+            _ => dice.between(1, 800),
+        })
+    }
+
+    /// The envelope, if it was not acknowledged.
+    pub(super) fn mail(&self, mail: u64) -> Option<&Mail> {
+        self.mail.get(&mail)
+    }
+
+    /// Counts a delivery.
+    pub(super) fn delivered(&mut self, mail: &Mail, tally: &mut Tally) {
+        let latest = self.latest.entry((mail.from, mail.to)).or_default();
+        tally.reorders += u64::from(mail.order < *latest);
+        *latest = mail.order.max(*latest);
+    }
+
+    /// The envelope's content is durable at its device: it goes.
+    pub(super) fn acknowledge(&mut self, mail: u64, dice: &mut Dice) {
+        if !(self.hostile && dice.chance(10)) {
+            self.mail.remove(&mail);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Rules broken on purpose, in the harness only, to see that the simulation notices.
+
+use std::fmt;
+
+/// A broken rule.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sabotage {
+    /// Relays are told to delete an envelope before its content is on disk.
+    AckBeforeCommit,
+    /// Outputs are performed, and the last commit is lost in a crash.
+    SkipCommit,
+    /// The last write to arrive wins, whatever its author had seen.
+    MergeByArrival,
+    /// Bundles are applied without regard to what their author had seen.
+    DropContext,
+    /// The store lets a bundle take effect twice.
+    ApplyTwice,
+    /// A relay swallows everything that is for one device, for good.
+    BlackHole,
+    /// Every letter asks for an answer, the answer too.
+    AskAlways,
+    /// The database forgets a waiting bundle's end: it is never taken out.
+    KeepEarly,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::AckBeforeCommit,
+        Self::SkipCommit,
+        Self::MergeByArrival,
+        Self::DropContext,
+        Self::ApplyTwice,
+        Self::BlackHole,
+        Self::AskAlways,
+        Self::KeepEarly,
+    ];
+
+    /// The name in `BREAK=`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AckBeforeCommit => "ack-before-commit",
+            Self::SkipCommit => "skip-commit",
+            Self::MergeByArrival => "merge-by-arrival",
+            Self::DropContext => "drop-context",
+            Self::ApplyTwice => "apply-twice",
+            Self::BlackHole => "black-hole",
+            Self::AskAlways => "ask-always",
+            Self::KeepEarly => "keep-early",
+        }
+    }
+
+    /// The one with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|sabotage| sabotage.name() == name)
+    }
+}
+
+impl fmt::Display for Sabotage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

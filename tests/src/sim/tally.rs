@@ -1,0 +1,95 @@
+//! What the simulated worlds went through. A simulation that never reached something proved nothing about it.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+macro_rules! tally {
+    ($($(#[$doc:meta])* $name:ident: $words:literal,)*) => {
+        /// Counts of what happened.
+        #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+        pub struct Tally {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Tally {
+            /// What never happened.
+            pub fn missed(&self) -> Vec<&'static str> {
+                [$((self.$name, $words),)*].into_iter().filter(|(count, _)| *count == 0).map(|(_, words)| words).collect()
+            }
+        }
+
+        impl AddAssign for Tally {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+
+        impl fmt::Display for Tally {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(writeln!(f, "{:>10} {}", self.$name, $words)?;)*
+                Ok(())
+            }
+        }
+    };
+}
+
+tally! {
+    /// Bundles accepted from apps.
+    accepted: "bundles accepted",
+    /// Pushes refused by rule.
+    refused: "pushes refused",
+    /// Pushes answered as before.
+    repeated: "pushes retried and answered as before",
+    /// Envelopes put.
+    envelopes: "envelopes put",
+    /// Envelopes that a relay lost.
+    drops: "envelopes lost",
+    /// Envelopes that a relay delivered more than once.
+    repeats: "envelopes repeated",
+    /// Envelopes that overtook an earlier one.
+    reorders: "envelopes out of order",
+    /// Puts that failed.
+    failed_puts: "puts that failed",
+    /// Relays that went away for a while.
+    outages: "outages of relays",
+    /// Envelopes nobody could open, and parcels of strangers.
+    garbage: "envelopes of garbage and strangers",
+    /// Devices that stopped between two outputs.
+    crashes: "crashes",
+    /// Commits that the disk refused.
+    failed_commits: "commits refused by the disk",
+    /// Devices that joined late.
+    pairings: "late pairings",
+    /// Devices that never came back.
+    lost_devices: "devices lost for good",
+    /// Bundles that came before their time.
+    early: "early arrivals",
+    /// Bundles received that were held already.
+    duplicates: "bundles received again",
+    /// Bundles that were forwarded by another than their author.
+    forwarded: "bundles forwarded",
+    /// Questions for what is missing.
+    wants: "wants",
+    /// Lanes that went back.
+    rewinds: "rewinds",
+    /// Registers in which concurrent writes disagree, at the end.
+    conflicts: "conflicts",
+    /// Messages with one id and different contents, at the end.
+    differing: "messages that differ under one id",
+    /// Commits after which the database and the model were compared.
+    compared: "comparisons of database and model",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_happened_is_named() {
+        let mut tally = Tally { drops: 1, ..Tally::default() };
+        tally += Tally { crashes: 2, ..Tally::default() };
+        assert!(!tally.missed().contains(&"envelopes lost"));
+        assert!(!tally.missed().contains(&"crashes"));
+        assert!(tally.missed().contains(&"wants"));
+    }
+}

@@ -1,0 +1,113 @@
+//! The end: everything heals, and the world must come to rest with all devices equal.
+
+use std::collections::BTreeSet;
+
+use kinfolk_core::ids::{Dot, Millis};
+
+use super::storm::STORM;
+use super::{Event, World};
+use crate::sim::broken::{Broken, Held};
+use crate::sim::people;
+
+impl World {
+    pub(super) fn finish(&mut self) -> Held {
+        self.post.hostile = false;
+        for relay in 0..self.post.relays.len() {
+            self.queue_at(Millis(0), Event::Back(relay));
+        }
+        let before = self.tally.envelopes;
+        let healed = self.now;
+        while !self.is_converged() {
+            let waited = self.now.since(healed);
+            Broken::unless(waited < PATIENCE, "healed devices become equal", || self.differences())?;
+            let until = self.now.plus(LOOK);
+            while self.step(until)? {}
+        }
+        self.say(|| format!("converged {} s after the storm", self.now.since(healed).0 / 1000));
+        self.check_end()?;
+
+        let until = self.now.plus(REST);
+        while self.step(until)? {}
+        let some = u64::try_from(self.devices.len()).unwrap_or_default();
+        let sent = self.tally.envelopes - before;
+        let most = ENVELOPES_PER_PAIR * some * some + ENVELOPES_PER_BUNDLE * some * self.tally.accepted;
+        Broken::unless(sent <= most, "there are no storms of envelopes", || format!("{sent} of at most {most}"))?;
+
+        let (rested, until) = (self.tally.envelopes, self.now.plus(REST));
+        while self.step(until)? {}
+        let sent = self.tally.envelopes - rested;
+        // A device that is lost is still written to, by all others, ever less often.
+        let lost = u64::try_from(self.devices.iter().filter(|device| device.lost).count()).unwrap_or_default();
+        let most = lost * some * ENVELOPES_TO_A_LOST_DEVICE;
+        Broken::unless(sent <= most, "who has nothing to say is silent", || format!("{sent} of at most {most}"))?;
+        self.check_end()
+    }
+
+    fn is_converged(&self) -> bool {
+        let anybody_lost = self.devices.iter().any(|device| device.lost);
+        let mut living = self.devices.iter().filter(|device| !device.lost);
+        let Some(first) = living.next() else { return true };
+        self.joining.is_none()
+            && self.devices.iter().filter(|device| !device.lost).all(|device| {
+                let synced = device.engine.as_ref().is_some_and(|engine| {
+                    let status = engine.status(device.at(self.now));
+                    anybody_lost || status.synced
+                });
+                synced && device.held == first.held && device.inbox.is_empty()
+            })
+    }
+
+    /// What must hold at the end.
+    fn check_end(&mut self) -> Held {
+        let living: Vec<usize> = self.devices.iter().filter(|device| !device.lost).map(|device| device.index).collect();
+        let lost: BTreeSet<_> =
+            self.devices.iter().filter(|device| device.lost).map(|device| people::source_id(device.index)).collect();
+        let Some(first) = living.first().and_then(|index| self.devices.get_mut(*index)) else { return Ok(()) };
+        let (shown, digest) = (first.disk.shown(), first.disk.digest());
+        let roster = first.engine.as_ref().map(|engine| engine.roster().hash());
+        (self.tally.conflicts, self.tally.differing) = (shown.conflicts, shown.differing);
+        let mut compared = 0;
+        for index in living {
+            let Some(device) = self.devices.get_mut(index) else { continue };
+            Broken::unless(device.disk.digest() == digest, "all devices are equal", || format!("device {index}"))?;
+            let same = device.disk.shown() == shown;
+            Broken::unless(same, "all devices show the same", || format!("device {index}"))?;
+            let theirs = device.engine.as_ref().map(|engine| engine.roster().hash());
+            Broken::unless(theirs == roster, "all devices have one roster", || format!("device {index}"))?;
+            let waiting = device.disk.restore()?.early.len();
+            Broken::unless(waiting == 0, "nothing waits at the end", || format!("device {index}: {waiting}"))?;
+            let dots = device.disk.model().dots();
+            let gone: Vec<&Dot> =
+                self.accepted.iter().filter(|dot| !lost.contains(&dot.source) && !dots.contains(dot)).collect();
+            Broken::unless(gone.is_empty(), "nothing accepted is lost", || format!("device {index}: {gone:?}"))?;
+            device.disk.verify()?;
+            compared += device.disk.compared;
+        }
+        self.tally.compared = compared;
+        Ok(())
+    }
+
+    fn differences(&self) -> String {
+        let living = self.devices.iter().filter(|device| !device.lost);
+        let told = living.map(|device| {
+            let status = device.engine.as_ref().map(|engine| engine.status(device.at(self.now)));
+            let synced = status.as_ref().map(|status| (status.synced, status.pending_up, status.pending_down));
+            let held: Vec<u64> = device.held.iter().map(|(_, head)| head.seq.0).collect();
+            format!("\n  device {} holds {held:?}, synced {synced:?}", device.index)
+        });
+        format!("{} s after the storm:{}", self.now.since(STORM).0 / 1000, told.collect::<String>())
+    }
+}
+
+/// How long healed devices may take: 6 h. Their longest pauses are an hour.
+const PATIENCE: Millis = Millis(6 * 3_600_000);
+/// How often to look: 5 s.
+const LOOK: Millis = Millis(5_000);
+/// How long the world is watched at rest, twice: 3 h.
+const REST: Millis = Millis(3 * 3_600_000);
+/// After the storm: greetings, receipts, questions and answers between each two devices.
+const ENVELOPES_PER_PAIR: u64 = 40;
+/// After the storm: what a bundle may cost for each device, repairs included.
+const ENVELOPES_PER_BUNDLE: u64 = 2;
+/// What a device sends to a lost one in three hours, when the pause between two attempts has grown to one.
+const ENVELOPES_TO_A_LOST_DEVICE: u64 = 16;

@@ -1,0 +1,339 @@
+//! One round of a device, as its driver would do it: decide, commit, perform in order; with a crash between any two of these, and the
+//! rules checked at each.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use kinfolk_core::engine::Engine;
+use kinfolk_core::ids::{Dot, Millis, Seq, SourceId};
+use kinfolk_core::parcel::{Parcel, RUN_TARGET, VerifiedParcel, encode};
+use kinfolk_core::roster::Verified;
+use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Reply, Send};
+
+use super::{Event, World};
+use crate::sim::broken::{Broken, Held};
+use crate::sim::device::{Call, Device, Request};
+use crate::sim::people::{self, index_of};
+use crate::sim::sabotage::Sabotage;
+
+impl World {
+    /// Takes some of what lies in the inbox and does all that follows.
+    pub(super) fn round(&mut self, index: usize, life: u64) -> Held {
+        let Some(device) = self.devices.get_mut(index).filter(|device| device.life == life && device.planned) else {
+            return Ok(());
+        };
+        device.planned = false;
+        let ready = device.inbox.len();
+        let taken = if self.dice.chance(70) { ready } else { ready.min(1) };
+        let requests: Vec<Request> = device.inbox.drain(..taken).collect();
+        if taken < ready {
+            device.planned = true;
+            self.queue_at(Millis(1), Event::Round(index, life));
+        }
+        let mut later = Vec::new();
+        for request in requests {
+            self.decide(index, request)?;
+            self.collect(index, &mut later)?;
+        }
+        let Some(now) = self.devices.get_mut(index).map(|device| device.at(self.now)) else {
+            return Ok(());
+        };
+        let wake = self.engine(index).and_then(|engine| engine.settle(now));
+        self.collect(index, &mut later)?;
+
+        if self.rules.sabotage == Some(Sabotage::AckBeforeCommit) {
+            for output in later.extract_if(.., |output| matches!(output, Output::Acknowledge(_))) {
+                self.perform(index, output)?;
+            }
+        }
+        if self.post.hostile && self.dice.rarely(4) {
+            return self.crash(index);
+        }
+        if self.post.hostile && self.dice.rarely(4) {
+            return self.refuse_commit(index);
+        }
+        if let Some(device) = self.devices.get_mut(index) {
+            device.disk.commit()?;
+        }
+        self.check_commit(index)?;
+        let stop = (self.post.hostile && self.dice.rarely(8)).then(|| self.dice.below(4));
+        for (done, output) in (0..).zip(later) {
+            if stop == Some(done) {
+                return self.crash(index);
+            }
+            self.perform(index, output)?;
+        }
+        if stop.is_some() {
+            return self.crash(index);
+        }
+        self.plan_wake(index, wake)
+    }
+
+    fn engine(&mut self, index: usize) -> Option<&mut Engine> {
+        self.devices.get_mut(index)?.engine.as_mut()
+    }
+
+    /// Hands one request to the engine.
+    fn decide(&mut self, index: usize, request: Request) -> Held {
+        let input = match &request {
+            Request::Mail(number) => match self.open(*number) {
+                Some(input) => input,
+                // Acknowledged by an earlier copy of this request.
+                None => return Ok(()),
+            },
+            Request::Tell(input) => input.clone(),
+            Request::Push { .. } | Request::Author(_) => Input::Tick,
+        };
+        let now = self.now;
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        let at = device.at(now);
+        let input = match request {
+            Request::Mail(_) | Request::Tell(_) => input,
+            Request::Push { ops, app } => {
+                let call = device.register(Call::Push { numbered: app.is_some() });
+                let (facts, app_fact) = device.disk.facts(&ops, app.as_ref())?;
+                Input::Push(Push { call, ops, app, facts, app_fact })
+            }
+            Request::Author(change) => {
+                let call = device.register(Call::Author(Box::new(change.clone())));
+                let Some(engine) = device.engine.as_mut() else { return Ok(()) };
+                Input::Record { call, record: people::authored(index, engine, at.wall, change) }
+            }
+        };
+        if let Input::Received { parcel, .. } = &input {
+            let bundles = parcel.runs.iter().flat_map(|run| &run.get().bundles);
+            let model = device.disk.model();
+            let held = bundles.filter(|bundle| model.bundle(bundle.dot).is_some()).count();
+            let sender = parcel.letter.sender;
+            let forwarded = parcel.runs.iter().filter(|run| run.get().device != sender);
+            let forwarded: usize = forwarded.map(|run| run.get().bundles.len()).sum();
+            self.tally.duplicates += u64::try_from(held).unwrap_or_default();
+            self.tally.forwarded += u64::try_from(forwarded).unwrap_or_default();
+        }
+        if let Some(engine) = self.engine(index) {
+            engine.handle(input, at);
+        }
+        Ok(())
+    }
+
+    /// Applies commits as they come; the rest waits for the disk.
+    fn collect(&mut self, index: usize, later: &mut Vec<Output>) -> Held {
+        while let Some(output) = self.engine(index).and_then(Engine::poll_output) {
+            match output {
+                Output::Commit(change) => {
+                    self.tally.early += u64::from(matches!(change, Change::Early { .. }));
+                    self.say(|| format!("device {index} writes {}", brief(&change)));
+                    let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+                    device.disk.apply(&change)?;
+                }
+                Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => later.push(output),
+            }
+        }
+        Ok(())
+    }
+
+    /// The disk is full: nothing of this round happened, whoever waits is told so, and the engine is restored.
+    fn refuse_commit(&mut self, index: usize) -> Held {
+        let seed = self.dice.below(u64::MAX);
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        device.disk.refuse()?;
+        let calls = std::mem::take(&mut device.calls);
+        device.restore(seed)?;
+        device.sent.clear();
+        device.wake = None;
+        let waiting = std::mem::take(&mut device.inbox);
+        device.planned = false;
+        self.tally.failed_commits += 1;
+        self.say(|| format!("the disk of device {index} refuses a commit"));
+        self.held_is_kept(index)?;
+        self.greet(index);
+        waiting.into_iter().for_each(|request| self.ask(index, request));
+        for call in calls.into_values() {
+            if let Call::Author(change) = call {
+                self.ask(index, Request::Author(*change));
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_wake(&mut self, index: usize, wake: Option<Millis>) -> Held {
+        let now = self.now;
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        device.wake = wake;
+        let Some(at) = wake else { return Ok(()) };
+        Broken::unless(at > now, "a device that has nothing to do sleeps", || format!("device {index} at {at:?}"))?;
+        let life = device.life;
+        self.queue_at(at.since(now), Event::Wake(index, life));
+        Ok(())
+    }
+
+    /// What must hold after every commit.
+    fn check_commit(&mut self, index: usize) -> Held {
+        let now = self.now;
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        let vector = device.disk.model().vector();
+        Broken::unless(vector.covers_all(&device.held), "a vector never goes backwards", || format!("device {index}"))?;
+        let said = device.engine.as_ref().map(|engine| engine.status(device.at(now)).vector);
+        Broken::unless(said.as_ref() == Some(&vector), "memory is a cache of disk", || {
+            format!("device {index} holds {vector:?} and says {said:?}")
+        })?;
+        if vector != device.held {
+            device.held = vector.clone();
+            let digest = device.disk.digest();
+            let known = *self.digests.entry(vector.iter().collect()).or_insert(digest);
+            Broken::unless(known == digest, "equal vectors have equal digests", || {
+                format!("device {index} {vector:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// After a crash or a refused commit exactly that is there which was committed.
+    pub(super) fn held_is_kept(&self, index: usize) -> Held {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let vector = device.disk.model().vector();
+        Broken::unless(vector == device.held, "what was committed stays", || {
+            format!("device {index} held {:?} and holds {vector:?}", device.held)
+        })
+    }
+
+    /// Performs an output, if what it rests on is on disk.
+    fn perform(&mut self, index: usize, output: Output) -> Held {
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        Broken::unless(device.disk.is_durable(), "nothing is visible before it is durable", || {
+            format!("device {index}: {output:?}")
+        })?;
+        match output {
+            Output::Commit(change) => Broken::rule("commits come before the rest", format!("{change:?}")),
+            Output::Reply(call, reply) => self.reply(index, call, reply),
+            Output::Send(send) => self.send(index, send),
+            Output::Acknowledge(delivery) => self.acknowledge(index, delivery),
+        }
+    }
+
+    fn reply(&mut self, index: usize, call: CallId, reply: Reply) -> Held {
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        let Some(call) = device.calls.remove(&call) else {
+            return Broken::rule("every caller is answered once", format!("device {index}: {reply:?}"));
+        };
+        match (reply, call) {
+            (Reply::Pushed(pushed), Call::Push { numbered }) => {
+                if numbered && device.app.trying.take().is_some() {
+                    device.app.answered += 1;
+                }
+                self.tally.repeated += u64::from(pushed.repeated);
+                let Some(dot) = pushed.dot else { return Ok(()) };
+                let held = device.disk.model().bundle(dot).is_some();
+                Broken::unless(held, "an accepted bundle is on disk", || format!("device {index}: {dot:?}"))?;
+                self.tally.accepted += u64::from(self.accepted.insert(dot));
+                self.say(|| format!("device {index} accepts {} of {}", dot.seq, dot.source));
+            }
+            (Reply::Refused(refusal), Call::Push { numbered }) => {
+                if numbered {
+                    device.app.trying = None;
+                }
+                self.tally.refused += 1;
+                self.say(|| format!("device {index} refuses: {refusal}"));
+            }
+            (Reply::Recorded, Call::Author(_)) => self.joined()?,
+            (reply, call) => {
+                return Broken::rule("an answer fits its question", format!("{reply:?} to {call:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, index: usize, send: Send) -> Held {
+        let Some(to) = index_of(send.to) else { return Ok(()) };
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        let claims = &send.letter.receipt.vector;
+        Broken::unless(*claims == device.held, "a receipt says what is on disk", || {
+            format!("device {index}: {claims:?}")
+        })?;
+        self.tally.wants += u64::from(!send.letter.wants.is_empty());
+        let own = people::source_id(index);
+        if let Some(run) = send.runs.iter().find(|run| run.source == own) {
+            let sent = device.sent.entry(send.to).or_default();
+            self.tally.rewinds += u64::from(run.after < *sent);
+            *sent = run.upto;
+        }
+        let (parcel, reached) = compose(device, &send, self.rules.sabotage)?;
+        self.say(|| {
+            let runs: Vec<String> = reached.iter().map(|(source, seq)| format!("{source} to {seq}")).collect();
+            let about = if send.letter.wants.is_empty() { "" } else { ", asks" };
+            format!("device {index} sends to {to}: [{}]{about}", runs.join(", "))
+        });
+        let put = self.post.put((index, to), send.relay, Rc::new(parcel), &mut self.dice, &mut self.tally);
+        let reached = put.taken.then_some(reached);
+        let answer = Event::Answer { device: index, ticket: send.ticket, reached, took: put.answered_after };
+        self.queue_at(put.answered_after, answer);
+        for (mail, after) in put.arriving {
+            self.queue_at(after, Event::Arrive(mail));
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, index: usize, delivery: Delivery) -> Held {
+        let Some(mail) = self.post.mail(delivery.ticket).cloned() else { return Ok(()) };
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let own = people::source_id(index);
+        let model = device.disk.model();
+        // Of those whose place on the roster is not known here yet nothing is kept; they send again.
+        let known = |id| device.engine.as_ref().is_some_and(|engine| engine.roster().member(id).is_some());
+        let heard = mail.parcel.runs.iter().map(Verified::get).filter(|run| known(run.device));
+        for bundle in heard.filter(|_| known(mail.parcel.letter.sender)).flat_map(|run| &run.bundles) {
+            let kept = model.bundle(bundle.dot).is_some() || model.waits(bundle.dot) || bundle.dot.source == own;
+            Broken::unless(kept, "what is acknowledged is on disk", || format!("device {index}: {:?}", bundle.dot))?;
+        }
+        self.post.acknowledge(delivery.ticket, &mut self.dice);
+        Ok(())
+    }
+}
+
+/// Writes a parcel as a relay worker would, and reads it as the other end would.
+fn compose(
+    device: &mut Device,
+    send: &Send,
+    sabotage: Option<Sabotage>,
+) -> Result<(VerifiedParcel, Vec<(SourceId, Seq)>), Broken> {
+    let mut letter = send.letter.clone();
+    letter.digest = Some(device.disk.digest());
+    letter.receipt_requested |= sabotage == Some(Sabotage::AskAlways);
+    let (mut runs, mut reached, mut room) = (Vec::new(), Vec::new(), RUN_TARGET);
+    for request in send.runs.iter().filter(|request| request.after < request.upto) {
+        if room == 0 {
+            break;
+        }
+        let Some(mut run) = device.disk.run(request, room)? else { continue };
+        run.signature = Bytes::from_static(&[9; 64]);
+        room = room.saturating_sub(run.bodies.iter().map(Bytes::len).sum());
+        let count = u64::try_from(run.bodies.len()).unwrap_or_default();
+        reached.push((run.source, Seq(request.after.0 + count)));
+        runs.push(run);
+    }
+    let wrong = |found: String| Broken { rule: "a parcel survives its bytes", found };
+    let bytes = encode(&letter, &runs).map_err(|error| wrong(error.to_string()))?;
+    let parcel = Parcel::decode(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let records = parcel.letter.records.iter().cloned().map(Verified::vouch).collect();
+    let mut read = parcel.runs;
+    if sabotage == Some(Sabotage::DropContext) {
+        let bodies = read.iter_mut().flat_map(|run| &mut run.bundles).filter_map(|bundle| bundle.body.as_mut());
+        bodies.for_each(|body| body.context.clear());
+    }
+    let runs = read.into_iter().map(Verified::vouch).collect();
+    Ok((VerifiedParcel { letter: parcel.letter, records, runs, rejected: 0 }, reached))
+}
+
+fn brief(change: &Change) -> String {
+    let name = |dot: Dot| format!("{} of {}", dot.seq, dot.source);
+    match change {
+        Change::Append(append) => format!("bundle {}", name(append.bundle.dot)),
+        Change::Early { bundle, .. } => format!("early {}", name(bundle.dot)),
+        Change::EarlyDone(dot) => format!("no longer early {}", name(*dot)),
+        Change::Head(head) => format!("head {} of {}", head.head.seq, head.source),
+        Change::Sibling(sibling) => format!("word of {}", sibling.device),
+        Change::Record(_) => "a roster record".into(),
+        Change::AppBundle(app, _) => format!("number {} of {}", app.id, app.source),
+        Change::Quarantine(item) => format!("quarantine: {}", item.reason),
+    }
+}

@@ -1,0 +1,146 @@
+//! The storm: what happens to a world.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use kinfolk_core::ids::{DeviceId, Millis, RelayId};
+use kinfolk_core::parcel::{Letter, VerifiedParcel};
+use kinfolk_core::step::{Delivery, Input};
+
+use super::{Event, World};
+use crate::sim::broken::Held;
+use crate::sim::device::Request;
+use crate::sim::{people, work};
+
+impl World {
+    /// Plans everything, then lets it happen.
+    pub(super) fn storm(&mut self) -> Held {
+        let count = self.devices.len() + usize::from(self.joining.is_some());
+        let pushes = if self.rules.real { self.dice.between(20, 60) } else { self.dice.between(30, 120) };
+        for _ in 0..pushes {
+            let index = self.somebody(count);
+            self.some_time(Event::Push(index));
+        }
+        for _ in 0..self.dice.between(1, 5) {
+            let index = self.somebody(count);
+            self.some_time(Event::Crash(index));
+        }
+        for _ in 0..self.dice.below(3) {
+            let index = self.somebody(count);
+            self.some_time(Event::Garbage(index));
+        }
+        for _ in 0..self.dice.below(3) {
+            let relay = self.somebody(self.post.relays.len());
+            self.some_time(Event::Outage(relay));
+            self.some_time(Event::Back(relay));
+        }
+        if self.joining.is_some() {
+            self.some_time(Event::Join);
+        }
+        if self.dice.chance(8) {
+            // Not the sponsor of somebody who may still be waiting.
+            let sponsor = self.joining.map(|(sponsor, _)| sponsor);
+            let index = self.somebody(self.devices.len());
+            if sponsor != Some(index) {
+                self.some_time(Event::Lose(index));
+            }
+        }
+        while self.step(STORM)? {}
+        Ok(())
+    }
+
+    fn somebody(&mut self, count: usize) -> usize {
+        usize::try_from(self.dice.below(u64::try_from(count).unwrap_or(1))).unwrap_or(0)
+    }
+
+    fn some_time(&mut self, event: Event) {
+        // Most things happen in bursts, so that they meet.
+        let at = match self.dice.below(3) {
+            0 => self.dice.below(STORM.0),
+            1 => STORM.0 / 3 + self.dice.below(2_000),
+            _ => STORM.0 / 2 + self.dice.below(20_000),
+        };
+        self.queue_at(Millis(at), event);
+    }
+
+    /// An app pushes. Some apps number their bundles and come again until they are answered.
+    pub(super) fn push(&mut self, index: usize) {
+        let ops = work::push(&mut self.dice, self.large);
+        let numbered = self.dice.chance(30);
+        let Some(device) = self.devices.get_mut(index) else { return };
+        let request = if numbered { device.numbered(ops) } else { Request::Push { ops, app: None } };
+        self.ask(index, request.clone());
+        // A hasty app asks twice before it hears of the first.
+        if numbered && self.dice.chance(20) {
+            self.ask(index, request);
+        }
+    }
+
+    /// A device stops wherever it is, and starts again later.
+    pub(super) fn crash(&mut self, index: usize) -> Held {
+        let pause = Millis(self.dice.between(50, 60_000));
+        let Some(device) = self.devices.get_mut(index).filter(|device| device.engine.is_some()) else { return Ok(()) };
+        device.engine = None;
+        device.inbox.clear();
+        device.planned = false;
+        device.wake = None;
+        device.calls.clear();
+        device.sent.clear();
+        device.disk.crash()?;
+        self.tally.crashes += 1;
+        self.say(|| format!("device {index} crashes"));
+        self.held_is_kept(index)?;
+        self.queue_at(pause, Event::Start(index));
+        Ok(())
+    }
+
+    /// A device is lost for good. What it told nobody is gone with it.
+    pub(super) fn lose(&mut self, index: usize) -> Held {
+        self.crash(index)?;
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        device.lost = true;
+        self.tally.lost_devices += 1;
+        self.say(|| format!("device {index} is lost"));
+        Ok(())
+    }
+
+    /// Somebody joins over their sponsor.
+    pub(super) fn join(&mut self) -> Held {
+        let Some((sponsor, newcomer)) = self.joining else { return Ok(()) };
+        let Some(engine) = self.devices.get(sponsor).and_then(|device| device.engine.as_ref()) else { return Ok(()) };
+        if engine.roster().member(people::device_id(newcomer)).is_some() {
+            self.joined()
+        } else {
+            self.ask(sponsor, Request::Author(people::admission(newcomer)));
+            Ok(())
+        }
+    }
+
+    /// The record is durable: the newcomer begins with what its sponsor knows.
+    pub(super) fn joined(&mut self) -> Held {
+        let Some((sponsor, newcomer)) = self.joining.take() else { return Ok(()) };
+        let Some(device) = self.devices.get(sponsor) else { return Ok(()) };
+        let records = device.disk.model().records().to_vec();
+        self.tally.pairings += 1;
+        self.say(|| format!("device {newcomer} joins over device {sponsor}"));
+        self.settle_in(newcomer, records)
+    }
+
+    /// Somebody puts rubbish into a mailbox, or speaks without being on the roster.
+    pub(super) fn garbage(&mut self, index: usize) {
+        self.tally.garbage += 1;
+        let delivery = Delivery { relay: RelayId([0xA0; 16]), ticket: u64::MAX };
+        let stranger = DeviceId(self.dice.id());
+        let input = if self.dice.chance(50) {
+            Input::Unopenable { delivery, reason: "not an envelope".into(), bytes: Bytes::from_static(b"rubbish") }
+        } else {
+            let letter = Letter { receipt_requested: true, ..Letter::bare(stranger, people::EPOCH) };
+            let parcel = VerifiedParcel { letter, records: Vec::new(), runs: Vec::new(), rejected: 0 };
+            Input::Received { delivery, parcel: Box::new(Rc::new(parcel).as_ref().clone()) }
+        };
+        self.ask(index, Request::Tell(input));
+    }
+}
+
+/// How long it storms: 10 min.
+pub(super) const STORM: Millis = Millis(600_000);
