@@ -16,6 +16,7 @@
 //! siblings sent is collected again later. There is no repair code.
 
 mod handle;
+mod recent;
 mod round;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::info;
 
 pub use self::handle::Handle;
+use self::recent::Recent;
 use self::round::Call;
 use crate::relay::worker;
 use crate::seal::Identity;
@@ -108,6 +110,7 @@ struct Driver {
     engine: Engine,
     /// The engine is ahead of the disk: it must be restored before it decides anything.
     stale: bool,
+    recent: Recent,
     relays: BTreeMap<RelayId, worker::Mailroom>,
     /// The order in which relays were attached, for a restored engine.
     preference: Vec<RelayId>,
@@ -138,6 +141,7 @@ pub fn start(me: DeviceId, identity: Arc<Identity>, store: Store, config: Config
         store,
         engine,
         stale: false,
+        recent: Recent::default(),
         relays: BTreeMap::new(),
         preference: Vec::new(),
         calls: BTreeMap::new(),

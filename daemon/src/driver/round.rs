@@ -5,12 +5,13 @@ use std::sync::Arc;
 use kinfolk_core::engine::{Config, Engine};
 use kinfolk_core::ids::{Millis, Now};
 use kinfolk_core::roster::{MAX_RECORD_BYTES, Record, RosterChange, SignedRecord, name_fits};
-use kinfolk_core::step::{CallId, Delivery, Input, Output, Push, Pushed, Reply, Send};
+use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Pushed, Reply, Send};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::handle::Authored;
 use super::{Driver, DriverError, PushError, Request, Work};
+use crate::relay::worker;
 use crate::seal;
 use crate::store::StoreError;
 
@@ -164,6 +165,11 @@ impl Driver {
                         round.begun = true;
                     }
                     self.store.apply(&change)?;
+                    if let Change::Append(append) = &change
+                        && append.device == self.me
+                    {
+                        self.recent.push(&append.bundle);
+                    }
                 }
                 Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => round.later.push(output),
             }
@@ -190,7 +196,10 @@ impl Driver {
     fn dispatch(&mut self, mut send: Send, now: Now) {
         send.letter.digest = Some(self.store.digest());
         let ticket = send.ticket;
-        let taken = self.relays.get(&send.relay).is_some_and(|worker| worker.send(send));
+        let own = send.runs.first().filter(|run| run.device == self.me);
+        let fresh = own.and_then(|run| self.recent.stretch(self.me, run));
+        let worker = self.relays.get(&send.relay);
+        let taken = worker.is_some_and(|worker| worker.send(worker::Outgoing { send, fresh }));
         if !taken {
             self.engine.handle(Input::Sent { ticket, reached: None, took: Millis(0) }, now);
         }
@@ -222,6 +231,7 @@ impl Driver {
         }
         left.into_iter().for_each(|request| self.turn_away(request, fault));
         self.stale = true;
+        self.recent.clear();
         if let Err(fault) = self.restore(config) {
             warn!(%fault, "the store cannot be read; nothing is decided until it can");
         }

@@ -26,7 +26,7 @@ pub use self::report::{Report, Reporter, unreached};
 use super::{Relay, RelayUrl};
 use crate::driver::Handle;
 use crate::seal::{Identity, Keyring};
-use crate::store::Reader;
+use crate::store::{Reader, Stretch};
 
 /// What a worker needs to seal and open.
 #[derive(Debug)]
@@ -48,8 +48,16 @@ impl Credentials {
 /// The driver's end of a worker. Nothing here waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Mailroom {
-    sends: mpsc::Sender<Send>,
+    sends: mpsc::Sender<Outgoing>,
     settled: mpsc::Sender<Settled>,
+}
+
+/// A parcel to be sent, with its own bundles if the driver has them still in memory.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) send: Send,
+    /// The first run of `send`, unsigned; else it is read from the log.
+    pub(crate) fresh: Option<Stretch>,
 }
 
 /// What became of a delivery.
@@ -62,8 +70,8 @@ struct Settled {
 
 impl Mailroom {
     /// Takes a parcel to be sent; `false` when there is no room or no worker.
-    pub(crate) fn send(&self, send: Send) -> bool {
-        self.sends.try_send(send).is_ok()
+    pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
+        self.sends.try_send(outgoing).is_ok()
     }
 
     /// Says what became of a delivery. One that finds no room is collected again: a repetition, not a loss.

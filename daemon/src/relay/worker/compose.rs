@@ -1,11 +1,10 @@
-//! From a [`Send`] to an envelope: read the bundles, sign the own head, encode, seal.
+//! From an [`Outgoing`] parcel to an envelope: read the bundles, sign the own head, encode, seal.
 
 use kinfolk_core::ids::{EnvelopeId, Seq, SourceId};
 use kinfolk_core::parcel::{self, ParcelError, RUN_TARGET};
-use kinfolk_core::step::Send;
 use rand::Rng;
 
-use super::Credentials;
+use super::{Credentials, Outgoing};
 use crate::driver::wall_clock;
 use crate::relay::{Envelope, Mailbox};
 use crate::seal::{self, PrekeyPublic, Recipient, SealError, Sender};
@@ -36,7 +35,12 @@ pub(super) enum ComposeError {
 }
 
 /// Writes and seals a parcel. Runs share [`RUN_TARGET`] bytes; each has at least one bundle if it has any.
-pub(super) fn compose(send: &Send, reader: &Reader, credentials: &Credentials) -> Result<Composed, ComposeError> {
+pub(super) fn compose(
+    outgoing: Outgoing,
+    reader: &Reader,
+    credentials: &Credentials,
+) -> Result<Composed, ComposeError> {
+    let Outgoing { send, mut fresh } = outgoing;
     let mut runs = Vec::with_capacity(send.runs.len());
     let mut reached = Vec::with_capacity(send.runs.len());
     let mut room = RUN_TARGET;
@@ -45,7 +49,11 @@ pub(super) fn compose(send: &Send, reader: &Reader, credentials: &Credentials) -
             break;
         }
         let own = request.device == credentials.me;
-        let Some(Stretch { mut run, head }) = reader.run(request, room, !own)? else { continue };
+        let stretch = match fresh.take() {
+            Some(stretch) => Some(stretch),
+            None => reader.run(request, room, !own)?,
+        };
+        let Some(Stretch { mut run, head }) = stretch else { continue };
         if own {
             let signature = credentials.identity.sign_head(run.device, run.source, head.seq, head.hash);
             run.signature = signature.to_vec().into();

@@ -19,7 +19,7 @@ use tokio_stream::StreamExt;
 use tracing::{debug, warn};
 
 use super::{Credentials, Pass, Settled, Shared, outgoing};
-use crate::relay::{Cursor, Handle, Mailbox, Push, RelayError, Want, WatchEvent, backoff};
+use crate::relay::{Cursor, Handle, Mailbox, Push, RelayError, Want, WatchEvent, WatchStream, backoff};
 use crate::seal;
 
 /// Most deliveries that are open at once. 128 envelopes of at most 1.3 MiB; usually 128 × 2 KiB.
@@ -52,12 +52,10 @@ pub(super) async fn run(
     loop {
         tokio::select! {
             event = watch.next() => match event {
-                Some(WatchEvent::Gap) => {
-                    intake.cursors.clear();
-                    next_look = Instant::now();
+                Some(hint) => {
+                    intake.hinted(hint, &mut watch).await;
+                    next_look = Instant::now() + intake.pause(idle);
                 }
-                Some(WatchEvent::Ready(_)) => next_look = Instant::now(),
-                Some(WatchEvent::Down(error)) => intake.down(&error).await,
                 None => watch = intake.shared.relay.watch(intake.mailboxes.clone()),
             },
             settled = intake.settlements.recv() => match settled {
@@ -105,6 +103,30 @@ struct Intake {
 }
 
 impl Intake {
+    /// Looks at once, and once for all hints that lie ready.
+    async fn hinted(&mut self, first: WatchEvent, watch: &mut WatchStream) {
+        let mut next = Some(first);
+        let mut look = false;
+        while let Some(hint) = next {
+            match hint {
+                WatchEvent::Gap => {
+                    self.cursors.clear();
+                    look = true;
+                }
+                WatchEvent::Ready(_) => look = true,
+                WatchEvent::Down(error) => self.down(&error).await,
+            }
+            next = tokio::select! {
+                biased;
+                hint = watch.next() => hint,
+                () = std::future::ready(()) => None,
+            };
+        }
+        if look {
+            self.collect().await;
+        }
+    }
+
     /// Collects everything there is, as far as deliveries may be open; how many envelopes came.
     async fn collect(&mut self) -> u64 {
         let mut came = 0;

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use kinfolk_core::ids::Millis;
-use kinfolk_core::step::{Input, Send};
+use kinfolk_core::step::Input;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::Shared;
 use super::compose::{ComposeError, Composed, compose};
+use super::{Outgoing, Shared};
 use crate::relay::{Envelope, Mailbox, PutOutcome, RelayError};
 use crate::store::Reader;
 
@@ -16,14 +16,14 @@ use crate::store::Reader;
 pub(super) const TRIES: u32 = 3;
 
 /// Runs until the driver is gone.
-pub(super) async fn run(shared: Shared, reader: Reader, mut outbox: mpsc::Receiver<Send>) {
-    let mut sends = Vec::with_capacity(BATCH);
-    while outbox.recv_many(&mut sends, BATCH).await > 0 {
+pub(super) async fn run(shared: Shared, reader: Reader, mut outbox: mpsc::Receiver<Outgoing>) {
+    let mut ready = Vec::with_capacity(BATCH);
+    while outbox.recv_many(&mut ready, BATCH).await > 0 {
         let began = Instant::now();
-        let mut composed = Vec::with_capacity(sends.len());
-        for send in sends.drain(..) {
-            let ticket = send.ticket;
-            match compose_off_loop(send, &reader, &shared).await {
+        let mut composed = Vec::with_capacity(ready.len());
+        for outgoing in ready.drain(..) {
+            let ticket = outgoing.send.ticket;
+            match compose_off_loop(outgoing, &reader, &shared).await {
                 Ok(parcel) => composed.push(parcel),
                 Err(error) => {
                     warn!(%error, "a parcel could not be made");
@@ -38,13 +38,13 @@ pub(super) async fn run(shared: Shared, reader: Reader, mut outbox: mpsc::Receiv
 }
 
 /// A long run is read, compressed and sealed away from the event loop; a live one is quicker than the way there and back.
-async fn compose_off_loop(send: Send, reader: &Reader, shared: &Shared) -> Result<Composed, ComposeError> {
-    let bundles: u64 = send.runs.iter().map(|run| run.upto.since(run.after)).sum();
+async fn compose_off_loop(outgoing: Outgoing, reader: &Reader, shared: &Shared) -> Result<Composed, ComposeError> {
+    let bundles: u64 = outgoing.send.runs.iter().map(|run| run.upto.since(run.after)).sum();
     if bundles <= LIVE {
-        return compose(&send, reader, &shared.credentials);
+        return compose(outgoing, reader, &shared.credentials);
     }
     let (reader, credentials) = (reader.clone(), shared.credentials.clone());
-    let made = tokio::task::spawn_blocking(move || compose(&send, &reader, &credentials)).await;
+    let made = tokio::task::spawn_blocking(move || compose(outgoing, &reader, &credentials)).await;
     made.unwrap_or(Err(ComposeError::NoGroup))
 }
 
