@@ -153,7 +153,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    async fn open(paths: &Paths, shutdown: Shutdown) -> Result<Arc<Self>, DaemonError> {
+    pub(crate) async fn open(paths: &Paths, shutdown: Shutdown) -> Result<Arc<Self>, DaemonError> {
         let places = Places { config: paths.config.clone(), state: paths.state.clone() };
         let instance =
             Instance { id: uuid::Uuid::new_v4().to_string(), pid: std::process::id(), started: wall_clock() };
@@ -274,7 +274,7 @@ impl Daemon {
         self.shutdown.begin();
     }
 
-    async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         if let Setup::Ready(node) = self.setup()
             && tokio::time::timeout(DRAIN, node.stop()).await.is_err()
         {

@@ -160,3 +160,7 @@ const MAX_STREAMS_PER_CONNECTION: u32 = 256;
 const STREAM_WINDOW: u32 = 2 << 20;
 /// The same for all requests of a connection.
 const CONNECTION_WINDOW: u32 = 4 << 20;
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;

@@ -1,0 +1,110 @@
+use ipc_proto::v1::error_detail::Payload;
+use ipc_proto::v1::{GetRequest, LimitExceeded, ListRequest, MessageDiffers, PushRequest, SequenceExpected};
+
+use super::*;
+
+#[tokio::test]
+async fn what_is_pushed_can_be_read_and_outlives_the_daemon() {
+    let served = Served::first("laptop").await;
+    let pushed = served.push(vec![put("notes", "a", "one"), put("notes", "b", "two"), post("c", "m", "hi")]).await;
+    assert_eq!((pushed.seq, pushed.bundle_seq, pushed.already_committed), (1, 1, false));
+    assert!(pushed.results.iter().all(|result| !result.no_op));
+    assert_eq!(pushed.results[2].message_id, "m");
+
+    let served = served.restart().await;
+    let get = GetRequest { collection: "notes".into(), key: "b".into() };
+    let record = served.client.records().get(get.clone()).await.unwrap().into_inner().record.unwrap();
+    assert_eq!((record.key.as_str(), record.row_version), ("b", 1));
+    assert_eq!(record.fields["title"].kind, Some(v1::value::Kind::String("two".into())));
+
+    let again = served.push(vec![delete("notes", "b"), delete("notes", "nothing")]).await;
+    assert_eq!((again.seq, again.bundle_seq), (2, 2));
+    assert_eq!(again.results.iter().map(|result| result.no_op).collect::<Vec<_>>(), [false, true]);
+    let gone = served.client.records().get(get).await.unwrap_err();
+    assert_eq!(code(&gone), "not_found");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_op_refuses_the_whole_push() {
+    let served = Served::first("laptop").await;
+    let unknown = op::Op::SetMessageStatus(v1::SetMessageStatus { id: "x".into(), status: 3, at_us: None });
+    let refused = served.client.records().push(push(vec![put("notes", "a", "one"), unknown])).await.unwrap_err();
+    assert_eq!((code(&refused).as_str(), detail(&refused).op_index), ("not_found", Some(1)));
+    let get = GetRequest { collection: "notes".into(), key: "a".into() };
+    assert_eq!(code(&served.client.records().get(get).await.unwrap_err()), "not_found");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_named_bundle_is_committed_once_and_only_in_its_turn() {
+    let served = Served::first("laptop").await;
+    let named = |id, text: &str| PushRequest {
+        source_id: "bridge".into(),
+        source_bundle_id: id,
+        ..push(vec![post("c", "", text)])
+    };
+    let mut records = served.client.records();
+    let first = records.push(named(1, "hello")).await.unwrap().into_inner();
+    let retried = records.push(named(1, "hello")).await.unwrap().into_inner();
+    assert!(retried.already_committed && !first.already_committed);
+    assert_eq!((first.seq, first.bundle_seq), (retried.seq, retried.bundle_seq));
+    assert_eq!(first.results[0].message_id, retried.results[0].message_id);
+
+    assert_eq!(code(&records.push(named(1, "bye")).await.unwrap_err()), "bundle_differs");
+    let ahead = records.push(named(3, "later")).await.unwrap_err();
+    let expected = SequenceExpected { source_id: "bridge".into(), expected: 2, actual: 3 };
+    assert_eq!(detail(&ahead).payload, Some(Payload::Sequence(expected)));
+    assert_eq!(records.push(named(2, "later")).await.unwrap().into_inner().seq, 2);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn an_id_that_is_taken_is_refused_with_what_differs() {
+    let served = Served::first("laptop").await;
+    served.push(vec![post("c", "m", "hello")]).await;
+    let same = served.push(vec![post("c", "m", "hello")]).await;
+    assert_eq!((same.results[0].no_op, same.seq, same.bundle_seq), (true, 0, 0));
+    let refused = served.client.records().push(push(vec![post("d", "m", "bye")])).await.unwrap_err();
+    let differs = MessageDiffers { id: "m".into(), fields: vec!["conversation".into(), "text".into()] };
+    assert_eq!(detail(&refused).payload, Some(Payload::MessageDiffers(differs)));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_a_list_follow_each_other_in_the_order_of_keys() {
+    let served = Served::first("laptop").await;
+    let ops = (0..250).map(|n| put("notes", &format!("k{n:03}"), "x")).chain([put("notes", "other", "x")]);
+    served.push(ops.collect()).await;
+    let mut keys = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListRequest { collection: "notes".into(), prefix: "k".into(), page_size: 40, page_token };
+        let page = served.client.records().list(request).await.unwrap().into_inner();
+        assert!(page.records.len() <= 40);
+        keys.extend(page.records.into_iter().map(|record| record.key));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(keys, (0..250).map(|n| format!("k{n:03}")).collect::<Vec<_>>());
+    let foreign = ListRequest { page_token: "x".into(), ..ListRequest::default() };
+    assert_eq!(code(&served.client.records().list(foreign).await.unwrap_err()), "invalid_argument");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_with_both_numbers_and_the_connection_goes_on() {
+    let served = Served::first("laptop").await;
+    let of_size = |bytes: usize| push(vec![put("notes", "a", &"x".repeat(bytes))]);
+    let bundle = served.client.records().push(of_size(1 << 20)).await.unwrap_err();
+    let Some(Payload::Limit(LimitExceeded { limit, actual, .. })) = detail(&bundle).payload else {
+        panic!("no limit in {bundle:?}")
+    };
+    assert!(code(&bundle) == "too_large" && actual > limit, "{actual} > {limit}");
+    let unread = served.client.records().push(of_size(MAX_REQUEST_BYTES)).await.unwrap_err();
+    assert_eq!(code(&unread), "too_large");
+    served.push(vec![put("notes", "a", "small")]).await;
+    served.stop().await;
+}
