@@ -69,7 +69,7 @@ pub struct Engine {
     repair: Repair,
     under_way: BTreeMap<u64, dispatch::UnderWay>,
     tickets: u64,
-    /// Whether this round's outputs hold a commit anyway.
+    /// Whether a commit was put out since the last time everything was settled.
     committing: bool,
     /// Since when siblings' words wait for a commit to travel with.
     unsaved_since: Option<Millis>,
@@ -193,16 +193,14 @@ impl Engine {
     /// [`Input::Tick`] or whatever has come up) at the latest.
     pub fn settle(&mut self, now: Now) -> Option<Millis> {
         self.dispatch(now);
-        self.save_siblings(now)
+        let wake = self.save_siblings(now);
+        self.committing = false;
+        wake
     }
 
     /// The next output.
     pub fn poll_output(&mut self) -> Option<Output> {
-        let output = self.outputs.pop_front();
-        if output.is_none() {
-            self.committing = false;
-        }
-        output
+        self.outputs.pop_front()
     }
 
     /// The roster.

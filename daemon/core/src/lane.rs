@@ -176,6 +176,11 @@ impl Lane {
         self.resend_at = self.resend_at.map(|due| if due > now { due.min(at) } else { at });
     }
 
+    /// The relay takes parcels, whatever became of the last ones.
+    pub fn release(&mut self, relay: RelayId) {
+        self.held.remove(&relay);
+    }
+
     /// Whether the last rewinds brought no receipt.
     pub fn is_waiting_long(&self) -> bool {
         self.attempts > 0

@@ -28,7 +28,10 @@ impl Call {
             (Self::Push(caller), Reply::Pushed(pushed)) => drop(caller.send(Ok(pushed))),
             (Self::Push(caller), Reply::Refused(refusal)) => drop(caller.send(Err(refusal.into()))),
             (Self::Author(caller), Reply::Recorded) => drop(caller.send(Ok(()))),
-            (Self::Push(_), Reply::Recorded) | (Self::Author(_), Reply::Pushed(_) | Reply::Refused(_)) => {
+            (Self::Author(caller), Reply::Refused(_)) => {
+                drop(caller.send(Err(DriverError::Roster("the record does not belong to this roster, or it is full"))));
+            }
+            (Self::Push(_), Reply::Recorded) | (Self::Author(_), Reply::Pushed(_)) => {
                 error!("the engine answered a call of another kind");
             }
         }
@@ -63,11 +66,12 @@ impl Driver {
         let wake = match outcome {
             Ok(wake) => {
                 self.picture.fault = None;
-                self.perform(round.later, now);
+                let turned_away = self.perform(round.later, now);
                 for (work, reply) in round.chores {
                     drop(reply.send(work(&self.store).map_err(|error| DriverError::from(&error))));
                 }
-                wake
+                // The engine was told of a parcel that no worker took, and has not decided yet when to try again.
+                if turned_away { Some(now.mono) } else { wake }
             }
             Err(fault) => {
                 self.recover(round, std::mem::take(ready), &fault, config);
@@ -177,7 +181,9 @@ impl Driver {
         Ok(())
     }
 
-    fn perform(&mut self, outputs: Vec<Output>, now: Now) {
+    /// Performs outputs in order; says whether a parcel found no worker.
+    fn perform(&mut self, outputs: Vec<Output>, now: Now) -> bool {
+        let mut turned_away = false;
         for output in outputs {
             match output {
                 Output::Commit(_) => error!("a commit was left for after the commit"),
@@ -186,14 +192,15 @@ impl Driver {
                         caller.answer(reply);
                     }
                 }
-                Output::Send(send) => self.dispatch(send, now),
+                Output::Send(send) => turned_away |= !self.dispatch(send, now),
                 Output::Acknowledge(delivery) => self.settle_delivery(delivery, true),
             }
         }
+        turned_away
     }
 
     /// Gives a parcel to its relay's worker. One that is full or gone counts as a parcel that did not arrive.
-    fn dispatch(&mut self, mut send: Send, now: Now) {
+    fn dispatch(&mut self, mut send: Send, now: Now) -> bool {
         send.letter.digest = Some(self.store.digest());
         let ticket = send.ticket;
         let own = send.runs.first().filter(|run| run.device == self.me);
@@ -203,6 +210,7 @@ impl Driver {
         if !taken {
             self.engine.handle(Input::Sent { ticket, reached: None, took: Millis(0) }, now);
         }
+        taken
     }
 
     fn settle_delivery(&self, delivery: Delivery, durable: bool) {
@@ -262,7 +270,8 @@ impl Driver {
 
     /// Makes the engine anew from what is on disk.
     fn restore(&mut self, config: Config) -> Result<(), StoreError> {
-        self.engine = Engine::restore(self.store.restore()?, config);
+        // Another seed each time: workers still answer to the engine before, and its tickets must not be taken for this one's.
+        self.engine = Engine::restore(self.store.restore()?, Config { seed: rand::random(), ..config });
         let now = self.now();
         for relay in self.preference.clone() {
             self.engine.handle(Input::RelayAdded(relay), now);

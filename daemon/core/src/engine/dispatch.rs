@@ -173,8 +173,12 @@ impl Engine {
         let Some(state) = self.relays.iter_mut().find(|state| state.id == relay) else { return };
         let came_back = up && !state.up;
         state.up = up;
-        if came_back {
-            self.siblings.values_mut().for_each(|sibling| sibling.lane.returned(relay, now.mono));
+        for lane in self.siblings.values_mut().map(|sibling| &mut sibling.lane) {
+            if came_back {
+                lane.returned(relay, now.mono);
+            } else if up {
+                lane.release(relay);
+            }
         }
     }
 

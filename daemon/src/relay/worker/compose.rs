@@ -54,11 +54,16 @@ pub(super) fn compose(
             None => reader.run(request, room, !own)?,
         };
         let Some(Stretch { mut run, head }) = stretch else { continue };
+        let size = run.bodies.iter().map(bytes::Bytes::len).sum();
+        if !runs.is_empty() && size > room {
+            // Beyond the target only a run that travels alone: two such would not fit into a parcel. Its turn comes again.
+            continue;
+        }
         if own {
             let signature = credentials.identity.sign_head(run.device, run.source, head.seq, head.hash);
             run.signature = signature.to_vec().into();
         }
-        room = room.saturating_sub(run.bodies.iter().map(bytes::Bytes::len).sum());
+        room = room.saturating_sub(size);
         reached.push((run.source, head.seq));
         runs.push(run);
     }

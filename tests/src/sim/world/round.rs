@@ -305,8 +305,12 @@ fn compose(
             break;
         }
         let Some(mut run) = device.disk.run(request, room)? else { continue };
+        let size = run.bodies.iter().map(Bytes::len).sum();
+        if !runs.is_empty() && size > room {
+            continue;
+        }
         run.signature = Bytes::from_static(&[9; 64]);
-        room = room.saturating_sub(run.bodies.iter().map(Bytes::len).sum());
+        room = room.saturating_sub(size);
         let count = u64::try_from(run.bodies.len()).unwrap_or_default();
         reached.push((run.source, Seq(request.after.0 + count)));
         runs.push(run);

@@ -149,6 +149,17 @@ fn unreceipted_mail_is_posted_again_five_seconds_after_a_relay_came_back() {
 }
 
 #[test]
+fn a_relay_that_says_it_is_there_gets_what_it_refused_at_once() {
+    let mut world = World::of(2);
+    world.node(1).puts = Puts::Refused;
+    world.write(1, 1);
+    world.pass(300_000);
+    world.node(1).puts = Puts::Answered;
+    world.input(1, Input::RelayHealth { relay: RELAY, up: true });
+    assert_eq!(world.intercept(1, 2)[0].seqs(1), [1]);
+}
+
+#[test]
 fn what_was_written_while_the_relay_was_away_leaves_when_it_comes_back() {
     let mut world = World::of(2);
     world.input(1, Input::RelayHealth { relay: RELAY, up: false });

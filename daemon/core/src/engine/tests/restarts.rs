@@ -3,7 +3,7 @@
 use super::script::*;
 use super::world::*;
 use crate::ids::Seq;
-use crate::step::{CallId, Input, Output, Push};
+use crate::step::{CallId, Change, Delivery, Input, Output, Push};
 
 #[test]
 fn a_restart_sends_what_was_not_receipted() {
@@ -77,6 +77,25 @@ fn a_siblings_word_is_on_disk_after_five_seconds_even_when_nothing_else_is_writt
     world.drive(5_000);
     let receipts = world.node(1).disk.saved().siblings;
     assert_eq!(receipts[0].receipt.vector.seq(source(1)), Seq(1));
+}
+
+#[test]
+fn a_siblings_word_travels_with_the_next_commit_however_outputs_are_taken_off() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    world.deliver_all();
+    world.pass(5_000);
+    let receipt = world.intercept(2, 1).remove(0);
+    let now = world.at();
+    let engine = &mut world.node(1).engine;
+    let delivery = Delivery { relay: RELAY, ticket: 1 };
+    engine.handle(Input::Received { delivery, parcel: Box::new(receipt.parcel) }, now);
+    let push = Push { call: CallId(1), ops: vec![note("a")], app: None, facts: vec![], app_fact: None };
+    engine.handle(Input::Push(push), now);
+    while engine.poll_output().is_some() {}
+    engine.settle(now);
+    let rest: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
+    assert!(rest.iter().any(|output| matches!(output, Output::Commit(Change::Sibling(_)))), "{rest:?}");
 }
 
 #[test]
