@@ -155,6 +155,7 @@ pub(super) fn join(error: &JoinError) -> ErrorDetail {
         JoinError::Pairing(error) => pairing(error),
         JoinError::Unreachable(_) => detail(ErrorCode::RelayUnreachable),
         JoinError::NoRelay | JoinError::Welcome(_) => detail(ErrorCode::BadCard),
+        JoinError::Ended => detail(ErrorCode::CardBurnt).hint("run `kin pair show` again on the other device"),
         JoinError::Silent => detail(ErrorCode::PairingTimeout).hint("run `kin pair show` again on the other device"),
         JoinError::Setup(error) => setup(error),
     }
