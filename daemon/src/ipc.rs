@@ -36,13 +36,13 @@ use ipc_proto::v1::info_server::InfoServer;
 use ipc_proto::v1::records_server::RecordsServer;
 use ipc_proto::v1::{ErrorCode, ErrorDetail};
 use ipc_proto::{DESCRIPTORS, MAX_REPLY_BYTES, MAX_REQUEST_BYTES};
-use tokio::sync::{mpsc, watch as signal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch as signal};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 
-use self::admission::{Admission, MAX_IN_FLIGHT};
+use self::admission::{Admission, MAX_IN_FLIGHT, limit};
 use self::listener::{ListenError, Listener};
 use self::pipe::Pipes;
 use crate::daemon::{Daemon, Setup};
@@ -67,7 +67,8 @@ pub enum IpcError {
 /// Serves the local API until the shutdown begins, then lets calls that are under way finish, at most for [`GRACE`].
 pub async fn serve(listener: Listener, daemon: Arc<Daemon>, shutdown: Shutdown) -> Result<(), IpcError> {
     let (stop, stopping) = signal::channel(false);
-    let api = Api { daemon, pipes: Pipes::new(stopping) };
+    let long_reads = Arc::new(Semaphore::new(MAX_LONG_READS));
+    let api = Api { daemon, pipes: Pipes::new(stopping), long_reads };
     let describe = || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
     let describe = || describe().register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
 
@@ -127,6 +128,7 @@ pub async fn serve(listener: Listener, daemon: Arc<Daemon>, shutdown: Shutdown) 
 struct Api {
     daemon: Arc<Daemon>,
     pipes: Pipes,
+    long_reads: Arc<Semaphore>,
 }
 
 impl Api {
@@ -137,6 +139,16 @@ impl Api {
             Setup::Locked(reason) => Err(error::locked(&reason).into()),
             Setup::Ready(node) => Ok(node),
         }
+    }
+
+    /// Leave to read all of the store. One too many is told so instead of waiting on a thread that short reads need.
+    fn long_read(&self) -> Result<OwnedSemaphorePermit, Status> {
+        Arc::clone(&self.long_reads).try_acquire_owned().map_err(|_| {
+            ErrorDetail::new(ErrorCode::Busy, "the store is being read from end to end already")
+                .hint("wait until the exports and verifications that run have ended")
+                .payload(limit("exports and verifications at a time", MAX_LONG_READS, MAX_LONG_READS + 1))
+                .into()
+        })
     }
 }
 
@@ -152,6 +164,8 @@ async fn read<O: Send + 'static>(
     }
 }
 
+/// Most exports and verifications at a time. Each holds a thread and a connection for as long as it lasts.
+pub const MAX_LONG_READS: usize = 2;
 /// How long calls that are under way may take to finish when the daemon stops.
 pub const GRACE: Duration = Duration::from_secs(3);
 /// Most streams and calls on one connection; more wait in the client.

@@ -156,8 +156,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_millis(200);
 /// How long one `GetInfo` may take: it is answered from memory.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// HTTP/2 windows: one reply of the largest size fits, so that a local bulk transfer never waits for window updates.
-const WINDOW: u32 = 16 << 20;
+/// HTTP/2 window of a stream: four replies of the usual greatest size, so that a local bulk transfer hardly waits for updates.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// HTTP/2 window of the connection: seven streams that nobody reads leave room for an eighth.
+const CONNECTION_WINDOW: u32 = 32 << 20;
 
 /// A channel that uses `first`, and dials `address` again when that breaks.
 fn channel(address: PathBuf, first: Stream) -> Channel {
@@ -176,8 +178,8 @@ fn channel(address: PathBuf, first: Stream) -> Channel {
     });
     // HTTP/2 wants an authority; the socket is what counts.
     ChannelEndpoint::from_static("http://kinfolk.localhost")
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .connect_with_connector_lazy(connector)
 }
 

@@ -94,7 +94,8 @@ impl Admin for Api {
     }
 
     async fn store_verify(&self, _: Request<StoreVerifyRequest>) -> Result<Response<StoreVerifyResponse>, Status> {
-        Ok(Response::new(store::verify(&*self.node()?).await?))
+        let (node, _leave) = (self.node()?, self.long_read()?);
+        Ok(Response::new(store::verify(&node).await?))
     }
 
     async fn store_compare(
@@ -105,8 +106,8 @@ impl Admin for Api {
     }
 
     async fn export(&self, request: Request<ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
-        let node = self.node()?;
-        self.pipes.open(&request, |pipe| store::export(node, pipe))
+        let (node, leave) = (self.node()?, self.long_read()?);
+        self.pipes.open(&request, |pipe| store::export(node, leave, pipe))
     }
 
     async fn shutdown(&self, _: Request<ShutdownRequest>) -> Result<Response<ShutdownResponse>, Status> {

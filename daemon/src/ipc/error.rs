@@ -54,7 +54,7 @@ fn refusal(refusal: &Refusal, app: Option<&AppBundle>) -> ErrorDetail {
                 .payload(Payload::Sequence(SequenceExpected { source_id, expected: *expected, actual }))
         }
         Refusal::AppBundleDiffers { .. } => detail(ErrorCode::BundleDiffers),
-        Refusal::ClockExhausted => detail(ErrorCode::Internal).hint("set the clock of this device right"),
+        Refusal::ClockExhausted => detail(ErrorCode::Internal),
         Refusal::RosterRecord => detail(ErrorCode::InvalidArgument),
     }
 }
@@ -155,7 +155,6 @@ pub(super) fn join(error: &JoinError) -> ErrorDetail {
         JoinError::Pairing(error) => pairing(error),
         JoinError::Unreachable(_) => detail(ErrorCode::RelayUnreachable),
         JoinError::NoRelay | JoinError::Welcome(_) => detail(ErrorCode::BadCard),
-        JoinError::Ended => detail(ErrorCode::CardBurnt).hint("run `kin pair show` again on the other device"),
         JoinError::Silent => detail(ErrorCode::PairingTimeout).hint("run `kin pair show` again on the other device"),
         JoinError::Setup(error) => setup(error),
     }

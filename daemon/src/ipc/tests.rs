@@ -50,13 +50,9 @@ impl Served {
         let daemon = Daemon::open(&paths, shutdown.clone()).await.unwrap();
         let listener = Listener::bind(&paths.socket).unwrap();
         let serving = tokio::spawn(serve(listener, Arc::clone(&daemon), shutdown.clone()));
-        let client = client(paths).await;
+        let connect = Connect { paths, client: "test".into(), wait: Duration::from_secs(30) };
+        let client = Client::connect(&connect).await.unwrap();
         Self { home, client, daemon, shutdown, serving }
-    }
-
-    /// A client with a connection of its own.
-    async fn another_client(&self) -> Client {
-        client(Paths::in_home(self.home.path()).unwrap()).await
     }
 
     /// Ends the daemon and gives its home back.
@@ -80,11 +76,6 @@ impl Served {
     async fn push(&self, ops: Vec<op::Op>) -> v1::PushResponse {
         self.client.records().push(push(ops)).await.unwrap().into_inner()
     }
-}
-
-async fn client(paths: Paths) -> Client {
-    let connect = Connect { paths, client: "test".into(), wait: Duration::from_secs(30) };
-    Client::connect(&connect).await.unwrap()
 }
 
 fn folder_url(path: &Path) -> String {

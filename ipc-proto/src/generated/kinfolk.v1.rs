@@ -3548,7 +3548,8 @@ pub struct ListMessagesResponse {
 /// Asks for messages by their text.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SearchRequest {
-    /// Words, all of which must be there; a word ending in `*` matches words that begin so. No other syntax.
+    /// Words, all of which must be there; `"red wine"` asks for words side by side, `vine*` for words that begin so. No
+    /// other syntax. At most 1,024 bytes.
     #[prost(string, tag = "1")]
     pub query: ::prost::alloc::string::String,
     /// Only in this conversation; empty = everywhere.
@@ -3557,14 +3558,14 @@ pub struct SearchRequest {
     /// How many at most; 0 = 20, more than 1,000 counts as 1,000.
     #[prost(uint32, tag = "3")]
     pub page_size: u32,
-    /// `next_page_token` of the page before, with the other fields unchanged; empty = from the best.
+    /// `next_page_token` of the page before, with the other fields unchanged; empty = from the newest.
     #[prost(string, tag = "4")]
     pub page_token: ::prost::alloc::string::String,
 }
 /// A page of hits.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchResponse {
-    /// Best first.
+    /// What came last to this device first.
     #[prost(message, repeated, tag = "1")]
     pub hits: ::prost::alloc::vec::Vec<SearchHit>,
     /// For the next page; empty = this was the last.
@@ -3805,7 +3806,7 @@ pub mod conversations_client {
                 .insert(GrpcMethod::new("kinfolk.v1.Conversations", "ListMessages"));
             self.inner.unary(req, path, codec).await
         }
-        /// Messages whose text holds all the words, best match first.
+        /// Messages whose text or sender holds all the words; what came last to this device comes first.
         pub async fn search(
             &mut self,
             request: impl tonic::IntoRequest<super::SearchRequest>,
@@ -3902,7 +3903,7 @@ pub mod conversations_server {
             tonic::Response<super::ListMessagesResponse>,
             tonic::Status,
         >;
-        /// Messages whose text holds all the words, best match first.
+        /// Messages whose text or sender holds all the words; what came last to this device comes first.
         async fn search(
             &self,
             request: tonic::Request<super::SearchRequest>,

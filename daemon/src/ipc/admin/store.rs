@@ -10,7 +10,7 @@ use ipc_proto::v1::{
 use kinfolk_core::ids::{Hash, Millis};
 use kinfolk_core::step::SiblingStatus;
 use prost::Message;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tonic::Status;
 
 use crate::ipc::convert::{device, invalid, message, record};
@@ -54,10 +54,15 @@ pub(super) fn compare(node: &Node, called: &str) -> Result<StoreCompareResponse,
 }
 
 /// Sends everything apps see, from one moment. Ends early when the stream does.
-pub(super) async fn export(node: Arc<Node>, pipe: Pipe<ExportResponse>) -> Result<(), End> {
+pub(super) async fn export(
+    node: Arc<Node>,
+    leave: OwnedSemaphorePermit,
+    pipe: Pipe<ExportResponse>,
+) -> Result<(), End> {
     let (chunks, mut read_chunks) = mpsc::channel(CHUNKS);
     let reader = node.reader.clone();
     let reading = tokio::task::spawn_blocking(move || {
+        let _leave = leave;
         let mut chunk = Chunk::default();
         reader.export(|item| match chunk.add(show(item)).map(|full| chunks.blocking_send(full)) {
             None | Some(Ok(())) => ControlFlow::Continue(()),

@@ -137,7 +137,10 @@ async fn two_devices_are_paired_and_come_to_hold_the_same() {
             Some(event) => match event.event.unwrap() {
                 pair_event::Event::Paired(paired) => break paired.device.unwrap().name,
                 pair_event::Event::Failed(failed) => panic!("{failed:?}"),
-                _ => {}
+                pair_event::Event::Card(_)
+                | pair_event::Event::Waiting(_)
+                | pair_event::Event::Answered(_)
+                | pair_event::Event::CodeNeeded(_) => {}
             },
             None => panic!("showing a card ends with a device"),
         }
@@ -204,6 +207,48 @@ async fn the_store_is_proven_and_exported_in_order() {
     let messages = (0..50).map(|n| format!("c/{n:02}"));
     let expected: Vec<String> = messages.chain((0..50).map(|n| format!("notes/{n:02}"))).collect();
     assert_eq!(exported(&served).await, expected);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn exports_that_nobody_takes_do_not_hold_up_pages() {
+    let served = Served::first("laptop").await;
+    let large = "x".repeat(900_000);
+    for n in 0..20 {
+        served.push(vec![put("notes", &format!("{n:02}"), &large)]).await;
+    }
+    let mut stalled = Vec::new();
+    for _ in 0..MAX_LONG_READS {
+        stalled.push(served.client.admin().export(ExportRequest {}).await.unwrap().into_inner());
+    }
+    let client = &served.client;
+    assert_eq!(code(&client.admin().export(ExportRequest {}).await.unwrap_err()), "busy");
+    assert_eq!(code(&client.admin().store_verify(StoreVerifyRequest {}).await.unwrap_err()), "busy");
+    let get = GetRequest { collection: "notes".into(), key: "07".into() };
+    assert!(client.records().get(get).await.is_ok());
+    drop(stalled);
+    // They notice, and the next one gets leave.
+    while client.admin().store_verify(StoreVerifyRequest {}).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn garbage_on_the_socket_ends_its_own_connection_only() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let served = Served::first("laptop").await;
+    for garbage in
+        [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], &[0xFF; 4096], &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\xFF"[..]]
+    {
+        let mut raw = tokio::net::UnixStream::connect(served.client.address()).await.unwrap();
+        raw.write_all(garbage).await.unwrap();
+        raw.shutdown().await.unwrap();
+        // Whatever it answers, it ends the connection.
+        raw.read_to_end(&mut Vec::new()).await.ok();
+    }
+    served.push(vec![put("notes", "a", "x")]).await;
     served.stop().await;
 }
 
