@@ -10,7 +10,7 @@ use crate::daemon::InitError;
 use crate::driver::{DriverError, PushError};
 use crate::node::RelayChangeError;
 use crate::pairing::{InviteError, JoinError};
-use crate::relay::RelayError;
+use crate::relay::{ConfigError, RelayError};
 use crate::seal::pairing::PairingError;
 use crate::setup::SetupError;
 use crate::store::StoreError;
@@ -90,9 +90,11 @@ pub(super) fn store(error: &StoreError) -> ErrorDetail {
 /// A relay failed.
 pub(super) fn relay(error: &RelayError) -> ErrorDetail {
     let code = match error {
-        RelayError::Transient { .. } | RelayError::Ambiguous { .. } | RelayError::Denied { .. } => {
-            ErrorCode::RelayUnreachable
-        }
+        // A parent that is not there is a disk that is not mounted, as likely as a slip of the pen.
+        RelayError::Transient { .. }
+        | RelayError::Ambiguous { .. }
+        | RelayError::Denied { .. }
+        | RelayError::Config(ConfigError::ParentMissing { .. }) => ErrorCode::RelayUnreachable,
         RelayError::Config(_) => ErrorCode::RelayConfig,
     };
     ErrorDetail::new(code, error.to_string())
