@@ -59,6 +59,11 @@ pub enum JoinError {
     /// The card names no relay.
     #[error("the card names no relay")]
     NoRelay,
+    /// The other device took its offer back.
+    #[error(
+        "the other device ended the pairing: the code was wrong too often, the card was used twice, or `kin pair show` was stopped"
+    )]
+    Ended,
     /// The other device was silent until the card expired.
     #[error("the other device did not go on before the card expired")]
     Silent,

@@ -158,6 +158,7 @@ pub(super) fn join(error: &JoinError) -> ErrorDetail {
         JoinError::Unreachable(_) => detail(ErrorCode::RelayUnreachable),
         JoinError::NoRelay | JoinError::Welcome(_) => detail(ErrorCode::BadCard),
         JoinError::Silent => detail(ErrorCode::PairingTimeout).hint("run `kin pair show` again on the other device"),
+        JoinError::Ended => detail(ErrorCode::CardBurnt).hint("run `kin pair show` again on the other device"),
         JoinError::Setup(error) => setup(error),
     }
 }

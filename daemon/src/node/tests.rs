@@ -146,3 +146,26 @@ async fn a_mailbox_full_of_litter_is_emptied_and_holds_nothing_up() {
     };
     tokio::time::timeout(PATIENCE, all_set_aside).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_joiner_is_told_when_the_card_is_burned() {
+    let home = tempfile::tempdir().unwrap();
+    let relay = home.path().join("relay");
+    let a = first(&home.path().join("a"), &relay).await;
+    let (invitation, mut events) = Invitation::open(Arc::clone(&a)).await.unwrap();
+    let Some(InviteEvent::Card { uri, .. }) = events.recv().await else { panic!("no card") };
+    let (tell, mut hear) = mpsc::channel(8);
+    let newcomer = places(&home.path().join("b"));
+    let joining = tokio::spawn(async move { pairing::join(&newcomer, &uri, "second", &tell).await.map(|_| ()) });
+    while let Some(event) = hear.recv().await {
+        if let JoinEvent::CheckCode(code) = event {
+            let wrong = if code == "000000" { "000001" } else { "000000" };
+            for _ in 0..3 {
+                invitation.confirm(wrong).await.unwrap_err();
+            }
+        }
+    }
+    let ended = tokio::time::timeout(PATIENCE, joining).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(pairing::JoinError::Ended)), "{ended:?}");
+    assert!(a.driver.roster().borrow().members().count() == 1);
+}

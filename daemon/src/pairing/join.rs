@@ -49,17 +49,26 @@ pub(crate) async fn join(
     let expires = joiner.card().expires();
     events.send(JoinEvent::Accepted { relays: urls, expires }).await.ok();
 
+    let answering = tokio::sync::Notify::new();
     let talk = async {
         let offer = first(&rendezvous, joiner.offer_mailbox(), |bytes| joiner.on_offer(bytes, &mut rand::rng()));
         let answered = offer.await?;
         rendezvous.post(answered.answer()).await.map_err(JoinError::Unreachable)?;
+        answering.notify_one();
         let trusting = first(&rendezvous, answered.accept_mailbox(), |bytes| answered.on_accept(bytes)).await?;
         events.send(JoinEvent::CheckCode(trusting.code().to_string())).await.ok();
         first(&rendezvous, trusting.finalize_mailbox(), |bytes| trusting.on_finalize(bytes)).await
     };
+    // The inviter takes its offer away when the pairing is over, after it has left the welcome if there is one.
+    let over = async {
+        answering.notified().await;
+        rendezvous.emptied(joiner.offer_mailbox()).await;
+    };
     let welcomed = tokio::select! {
+        biased;
         welcomed = talk => welcomed?,
         () = tokio::time::sleep(left(expires, wall_clock())) => return Err(JoinError::Silent),
+        () = over => return Err(JoinError::Ended),
         () = events.closed() => return Err(JoinError::Silent),
     };
 

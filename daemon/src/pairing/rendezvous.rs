@@ -60,6 +60,22 @@ impl Rendezvous {
         }
     }
 
+    /// Waits until a mailbox that held something is empty on every relay that answers.
+    pub(super) async fn emptied(&self, mailbox: [u8; 32]) {
+        let mut empty_looks = 0;
+        while empty_looks < SURE {
+            tokio::time::sleep(super::LOOK).await;
+            let mut answered = false;
+            let mut holds = false;
+            for relay in &self.relays {
+                let Ok(fetched) = relay.fetch(&[Want::all(Mailbox(mailbox))], FETCH_BYTES).await else { continue };
+                answered = true;
+                holds |= fetched.iter().any(|found| !found.mail.is_empty());
+            }
+            empty_looks = if answered && !holds { empty_looks + 1 } else { 0 };
+        }
+    }
+
     /// Removes what lies in these mailboxes; what stays expires with the relay's retention.
     pub(super) async fn clear(&self, mailboxes: &[[u8; 32]]) {
         let wants: Vec<Want> = mailboxes.iter().map(|mailbox| Want::all(Mailbox(*mailbox))).collect();
@@ -89,5 +105,7 @@ impl Rendezvous {
 
 /// Most sealed bytes looked at at once: 1 MiB.
 const FETCH_BYTES: usize = 1 << 20;
+/// How many looks in a row find nothing before a mailbox counts as emptied: a sync tool may show a folder in pieces.
+const SURE: u32 = 3;
 /// Most different messages taken from one mailbox.
 const MAX_SEEN: usize = 256;

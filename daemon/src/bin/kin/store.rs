@@ -1,7 +1,14 @@
 //! `kin store`: is what is stored right, and the same everywhere?
 
-use ipc_proto::v1::{Comparison, DeviceComparison, StoreCompareRequest, StoreVerifyRequest};
+use std::time::Duration;
+
+use ipc_proto::v1::admin_client::AdminClient;
+use ipc_proto::v1::{
+    Comparison, DeviceComparison, StoreCompareRequest, StoreCompareResponse, StoreVerifyRequest, SyncNowRequest,
+};
 use serde_json::json;
+use tokio::time::{Instant, sleep};
+use tonic::transport::Channel;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -16,7 +23,8 @@ pub(crate) enum Store {
     Verify {},
     /// Prove that your devices hold equal state
     ///
-    /// Each device tells the others a digest of all it holds. Ends with exit code 0 only when every one is equal.
+    /// Each device tells the others a digest of all it holds, some seconds after the last change at the latest. Ends with
+    /// exit code 0 only when every one is equal.
     #[command(after_help = "Examples:
   kin store compare
   kin wait --for synced && kin store compare --with phone")]
@@ -24,6 +32,9 @@ pub(crate) enum Store {
         /// Only this device: its id, the beginning of it, or its name
         #[arg(long, value_name = "DEVICE", default_value = "", hide_default_value = true)]
         with: String,
+        /// How long to wait for devices that have not yet told of the last changes: 500ms, 30s, 5m
+        #[arg(long, value_parser = instant::span, default_value = "15s", value_name = "TIME")]
+        timeout: Duration,
     },
 }
 
@@ -51,8 +62,8 @@ impl Store {
                 })?;
                 if report.ok { Ok(()) } else { Err(Failure::Unequal("the store is damaged")) }
             }
-            Self::Compare { with } => {
-                let report = admin.store_compare(StoreCompareRequest { device: with }).await?.into_inner();
+            Self::Compare { with, timeout } => {
+                let report = compare(&mut admin, with, timeout).await?;
                 let object = json!({
                     "digest": report.digest,
                     "devices": report.devices.iter().map(view::comparison).collect::<Vec<_>>(),
@@ -64,6 +75,32 @@ impl Store {
                 verdict(&report.devices)
             }
         }
+    }
+}
+
+/// Asks until every device is at the same point, or one differs, or the time is over. Devices tell of what they hold
+/// when they like; a pass over the relays asks them to do it now.
+async fn compare(
+    admin: &mut AdminClient<Channel>,
+    device: String,
+    limit: Duration,
+) -> Result<StoreCompareResponse, Failure> {
+    let begin = Instant::now();
+    let mut asked = false;
+    loop {
+        let report = admin.store_compare(StoreCompareRequest { device: device.clone() }).await?.into_inner();
+        let late = |device: &DeviceComparison| matches!(device.result(), Comparison::Behind | Comparison::Unspecified);
+        let different = |device: &DeviceComparison| device.result() == Comparison::Different;
+        let settled = !report.devices.iter().any(late) || report.devices.iter().any(different);
+        if settled || begin.elapsed() > limit {
+            return Ok(report);
+        }
+        if !asked {
+            // Without a relay there is nobody to ask, and the report says so.
+            let _pass = admin.sync_now(SyncNowRequest {}).await;
+            asked = true;
+        }
+        sleep(PAUSE).await;
     }
 }
 
@@ -92,6 +129,8 @@ fn words(digest: &str, devices: &[DeviceComparison], now: u64, style: Style) -> 
     let rest = if rows.is_empty() { "there is no other device to compare with\n".into() } else { table(&rows) };
     format!("{}\n{rest}", style.dim(&format!("digest {digest}")))
 }
+
+const PAUSE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {

@@ -25,14 +25,11 @@ pub(crate) async fn ask(question: &str) -> Result<Option<String>, Failure> {
     }
 }
 
-/// Asks yes or no. `yes` is the flag `--yes`, which answers for the person; without it and without a terminal the
-/// command fails.
+/// Asks yes or no. The flag `--yes` answers for the person; where nobody can be asked, having written the command is the
+/// answer.
 pub(crate) async fn confirm(question: &str, yes: bool) -> Result<bool, Failure> {
-    if yes {
+    if yes || !is_interactive() {
         return Ok(true);
-    }
-    if !is_interactive() {
-        return Err(Failure::usage(format!("{question} Nobody is there to answer"), "answer with --yes"));
     }
     let answer = ask(&format!("{question} [y/N]")).await?;
     Ok(answer.is_some_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")))
