@@ -63,6 +63,8 @@ fn a_relay_that_is_away_differs_from_one_that_is_misspelled() {
     assert_eq!((relay(&away).code.as_str(), relay(&away).retryable), ("relay_unreachable", true));
     let misspelled = RelayChangeError::Relay(ConfigError::NotAUrl.into());
     assert_eq!(relay_change(&misspelled).code, "relay_config");
+    let unmounted = RelayError::Config(ConfigError::ParentMissing { path: "/media/stick".into() });
+    assert_eq!(relay(&unmounted).code, "relay_unreachable");
     assert_eq!(relay_change(&RelayChangeError::NotFound("x".into())).code, "not_found");
 }
 
@@ -90,6 +92,7 @@ fn every_end_of_a_pairing_has_its_code() {
     assert_eq!(invite(&InviteError::None).code, "no_pairing");
     assert_eq!(invite(&InviteError::NoRelay).code, "no_relay");
     assert_eq!(join(&JoinError::Silent).code, "pairing_timeout");
+    assert_eq!(join(&JoinError::Ended).code, "card_burnt");
 }
 
 #[test]

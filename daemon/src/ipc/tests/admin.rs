@@ -38,7 +38,7 @@ async fn a_first_device_with_a_bad_relay_or_name_is_not_made() {
     let mut admin = served.client.admin();
     let away = InitRequest { relay_urls: vec![served.folder("no/such/parent")], ..InitRequest::default() };
     let bad = [
-        (away, "relay_config"),
+        (away, "relay_unreachable"),
         (InitRequest { relay_urls: vec!["gopher://x".into()], ..InitRequest::default() }, "relay_config"),
         (InitRequest { device_name: "x".repeat(65), ..InitRequest::default() }, "invalid_argument"),
         (InitRequest { key_store: 99, ..InitRequest::default() }, "invalid_argument"),
