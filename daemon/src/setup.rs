@@ -14,6 +14,8 @@
 //! **Locked is not new.** A store whose key cannot be read, or a key whose store is gone, is *locked*: nothing is ever made
 //! anew over something that may come back (an unmounted disk, a restored home).
 
+mod secrets;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,14 +26,16 @@ use kinfolk_core::ids::{DeviceId, Hash, SourceId};
 use kinfolk_core::roster::{self, Device, Record, Roster, RosterChange, SignedRecord, name_fits};
 use rand::CryptoRng;
 use tracing::{info, warn};
-use zeroize::Zeroizing;
 
+use self::secrets::{GROUP, IDENTITY, PREKEY, exactly, keep, reveal};
 use crate::driver::wall_clock;
 use crate::relay::worker::Credentials;
 use crate::seal::keystore::{FileProvider, KeyError, KeyProvider, LockReason, StoreKey};
-use crate::seal::wrap::{Place, WrapError};
-use crate::seal::{GroupId, GroupSecret, Identity, Kek, Keyring, Prekey};
+use crate::seal::wrap::WrapError;
+use crate::seal::{GroupSecret, Identity, Kek, Keyring, Prekey};
 use crate::store::{DbKey, NewDevice, Store, StoreError};
+
+pub(crate) use self::secrets::{decode_group, encode_group};
 
 /// Where a device's parts lie.
 #[derive(Clone, Debug)]
@@ -319,50 +323,6 @@ pub fn roster_of(id: Hash, records: impl IntoIterator<Item = roster::Verified<Si
     roster
 }
 
-/// Where a wrapped secret belongs.
-fn place(name: &'static str) -> Place<'static> {
-    Place { table: "secret", row: name.as_bytes(), version: 1 }
-}
-
-fn keep(
-    store: &Store,
-    kek: &Kek,
-    name: &'static str,
-    secret: &[u8],
-    rng: &mut impl CryptoRng,
-) -> Result<(), SetupError> {
-    store.put_secret(name, &kek.wrap(place(name), secret, rng)?)?;
-    Ok(())
-}
-
-fn reveal(store: &Store, kek: &Kek, name: &'static str) -> Result<Zeroizing<Vec<u8>>, SetupError> {
-    let wrapped = store.secret(name)?.ok_or(SetupError::NoSecret(name))?;
-    Ok(kek.reveal(place(name), &wrapped)?)
-}
-
-fn exactly(bytes: &[u8], name: &'static str) -> Result<Zeroizing<[u8; 32]>, SetupError> {
-    let bytes: [u8; 32] = bytes.try_into().map_err(|_| SetupError::NoSecret(name))?;
-    Ok(Zeroizing::new(bytes))
-}
-
-/// Number, name and secret of an epoch: 4 + 16 + 32 bytes.
-pub(crate) fn encode_group(group: &GroupSecret) -> Zeroizing<Vec<u8>> {
-    let id = group.id();
-    let mut bytes = Zeroizing::new(Vec::with_capacity(GROUP_BYTES));
-    bytes.extend_from_slice(&id.number.to_be_bytes());
-    bytes.extend_from_slice(&id.id);
-    bytes.extend_from_slice(group.secret().as_slice());
-    bytes
-}
-
-/// Reads what [`encode_group`] wrote.
-pub(crate) fn decode_group(bytes: &[u8]) -> Option<GroupSecret> {
-    let (number, rest) = bytes.split_first_chunk::<4>()?;
-    let (id, secret) = rest.split_first_chunk::<16>()?;
-    let secret = Zeroizing::new(<[u8; 32]>::try_from(secret).ok()?);
-    Some(GroupSecret::from_secret(GroupId { number: u32::from_be_bytes(*number), id: *id }, &secret))
-}
-
 fn announced(prekey: &Prekey) -> roster::Prekey {
     roster::Prekey { slot: prekey.slot(), public: prekey.public().to_bytes().into() }
 }
@@ -393,10 +353,6 @@ fn sync_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-const IDENTITY: &str = "identity";
-const PREKEY: &str = "prekey";
-const GROUP: &str = "group";
-const GROUP_BYTES: usize = 4 + 16 + 32;
 const FIRST_SLOT: u32 = 1;
 const FIRST_EPOCH: u32 = 1;
 

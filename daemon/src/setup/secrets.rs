@@ -1,0 +1,62 @@
+//! The secrets of a device in its store, each wrapped under the key-encryption key for its own place.
+
+use rand::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::SetupError;
+use crate::seal::wrap::Place;
+use crate::seal::{GroupId, GroupSecret, Kek};
+use crate::store::Store;
+
+/// The Ed25519 seed.
+pub(super) const IDENTITY: &str = "identity";
+/// The X-Wing seed of the prekey in use.
+pub(super) const PREKEY: &str = "prekey";
+/// The group secret of the epoch in use.
+pub(super) const GROUP: &str = "group";
+
+/// Where a wrapped secret belongs.
+fn place(name: &'static str) -> Place<'static> {
+    Place { table: "secret", row: name.as_bytes(), version: 1 }
+}
+
+pub(super) fn keep(
+    store: &Store,
+    kek: &Kek,
+    name: &'static str,
+    secret: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Result<(), SetupError> {
+    store.put_secret(name, &kek.wrap(place(name), secret, rng)?)?;
+    Ok(())
+}
+
+pub(super) fn reveal(store: &Store, kek: &Kek, name: &'static str) -> Result<Zeroizing<Vec<u8>>, SetupError> {
+    let wrapped = store.secret(name)?.ok_or(SetupError::NoSecret(name))?;
+    Ok(kek.reveal(place(name), &wrapped)?)
+}
+
+pub(super) fn exactly(bytes: &[u8], name: &'static str) -> Result<Zeroizing<[u8; 32]>, SetupError> {
+    let bytes: [u8; 32] = bytes.try_into().map_err(|_| SetupError::NoSecret(name))?;
+    Ok(Zeroizing::new(bytes))
+}
+
+/// Number, name and secret of an epoch: 4 + 16 + 32 bytes.
+pub(crate) fn encode_group(group: &GroupSecret) -> Zeroizing<Vec<u8>> {
+    let id = group.id();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(GROUP_BYTES));
+    bytes.extend_from_slice(&id.number.to_be_bytes());
+    bytes.extend_from_slice(&id.id);
+    bytes.extend_from_slice(group.secret().as_slice());
+    bytes
+}
+
+/// Reads what [`encode_group`] wrote.
+pub(crate) fn decode_group(bytes: &[u8]) -> Option<GroupSecret> {
+    let (number, rest) = bytes.split_first_chunk::<4>()?;
+    let (id, secret) = rest.split_first_chunk::<16>()?;
+    let secret = Zeroizing::new(<[u8; 32]>::try_from(secret).ok()?);
+    Some(GroupSecret::from_secret(GroupId { number: u32::from_be_bytes(*number), id: *id }, &secret))
+}
+
+const GROUP_BYTES: usize = 4 + 16 + 32;
