@@ -64,6 +64,9 @@ pub enum JoinError {
         "the other device ended the pairing: the code was wrong too often, the card was used twice, or `kin pair show` was stopped"
     )]
     Ended,
+    /// Nobody waits for an answer to this card.
+    #[error("nothing waits under this card: it was used, or its `kin pair show` has ended")]
+    NoOffer,
     /// The other device was silent until the card expired.
     #[error("the other device did not go on before the card expired")]
     Silent,
@@ -80,6 +83,10 @@ pub type Added = DeviceId;
 
 /// How often the rendezvous is looked at when no hint comes: 1 s.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a joiner looks for the offer, which was there before its card was shown: 20 s. Only a folder that a sync tool carries
+/// around takes longer, and then joining again later works.
+const OFFER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is left of a card's time.
 fn left(expires: Millis, now: Millis) -> Duration {

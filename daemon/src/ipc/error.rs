@@ -157,6 +157,9 @@ pub(super) fn join(error: &JoinError) -> ErrorDetail {
         JoinError::Pairing(error) => pairing(error),
         JoinError::Unreachable(_) => detail(ErrorCode::RelayUnreachable),
         JoinError::NoRelay | JoinError::Welcome(_) => detail(ErrorCode::BadCard),
+        JoinError::NoOffer => detail(ErrorCode::NoPairing).hint(
+            "run `kin pair show` again on the other device; if a sync tool carries the relay folder, wait for it",
+        ),
         JoinError::Silent => detail(ErrorCode::PairingTimeout).hint("run `kin pair show` again on the other device"),
         JoinError::Ended => detail(ErrorCode::CardBurnt).hint("run `kin pair show` again on the other device"),
         JoinError::Setup(error) => setup(error),

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::rendezvous::Rendezvous;
-use super::{JoinError, left, welcome};
+use super::{JoinError, OFFER_PATIENCE, left, welcome};
 use crate::driver::wall_clock;
 use crate::node::Node;
 use crate::relay::{self, Relay, RelayError, RelayUrl};
@@ -52,7 +52,7 @@ pub(crate) async fn join(
     let answering = tokio::sync::Notify::new();
     let talk = async {
         let offer = first(&rendezvous, joiner.offer_mailbox(), |bytes| joiner.on_offer(bytes, &mut rand::rng()));
-        let answered = offer.await?;
+        let answered = tokio::time::timeout(OFFER_PATIENCE, offer).await.map_err(|_| JoinError::NoOffer)??;
         rendezvous.post(answered.answer()).await.map_err(JoinError::Unreachable)?;
         answering.notify_one();
         let trusting = first(&rendezvous, answered.accept_mailbox(), |bytes| answered.on_accept(bytes)).await?;

@@ -2163,8 +2163,8 @@ pub mod admin_client {
             self.inner.unary(req, path, codec).await
         }
         /// Makes this device a sibling of the one that shows the card, and ends when it is. Ending the call early changes
-        /// nothing. Errors: `already_set_up`, `bad_card`, `card_expired`, `card_used`, `card_burnt`, `relay_unreachable`,
-        /// `pairing_timeout`.
+        /// nothing. Errors: `already_set_up`, `bad_card`, `card_expired`, `card_used`, `card_burnt`, `no_pairing` (nothing waits
+        /// under this card any more), `relay_unreachable`, `pairing_timeout`.
         pub async fn join(
             &mut self,
             request: impl tonic::IntoRequest<super::JoinRequest>,
@@ -2473,8 +2473,8 @@ pub mod admin_server {
             + std::marker::Send
             + 'static;
         /// Makes this device a sibling of the one that shows the card, and ends when it is. Ending the call early changes
-        /// nothing. Errors: `already_set_up`, `bad_card`, `card_expired`, `card_used`, `card_burnt`, `relay_unreachable`,
-        /// `pairing_timeout`.
+        /// nothing. Errors: `already_set_up`, `bad_card`, `card_expired`, `card_used`, `card_burnt`, `no_pairing` (nothing waits
+        /// under this card any more), `relay_unreachable`, `pairing_timeout`.
         async fn join(
             &self,
             request: tonic::Request<super::JoinRequest>,

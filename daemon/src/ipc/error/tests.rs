@@ -93,6 +93,7 @@ fn every_end_of_a_pairing_has_its_code() {
     assert_eq!(invite(&InviteError::NoRelay).code, "no_relay");
     assert_eq!(join(&JoinError::Silent).code, "pairing_timeout");
     assert_eq!(join(&JoinError::Ended).code, "card_burnt");
+    assert_eq!(join(&JoinError::NoOffer).code, "no_pairing");
 }
 
 #[test]
