@@ -8,7 +8,7 @@ use kinfolk::relay::{self, Envelope, Mailbox, RelayUrl};
 use kinfolk_core::ids::EnvelopeId;
 
 use super::corpus::history;
-use super::device::{PATIENCE, parse};
+use super::device::{BETWEEN_LOOKS, LOOKS, PATIENCE, parse};
 use super::pairing::converged;
 use super::world::World;
 use super::{Failed, Programs, expect, same};
@@ -71,11 +71,12 @@ pub(super) fn garbage(programs: &Programs) -> Result<(), Failed> {
     let (mut a, b) = world.pair()?;
     converged(&[&a, &b])?;
     a.stop()?;
+    let before = files(&world.relay())?;
     b.ok(&["msg", "post", "family", "under garbage", "--id", "m"])?;
     // Whoever may write to the folder may leave anything in a mailbox: a damaged twin of real mail, whole envelopes
     // of noise, and files that only look like mail.
     let mut planted = 0;
-    for (index, path) in wait_for_mail(&world.relay())?.iter().enumerate() {
+    for (index, path) in new_mail(&world.relay(), &before)?.iter().enumerate() {
         let bytes = fs::read(path).map_err(Failed::io("reading mail"))?;
         let (mailbox, sealed) = mailbox_and_sealed(path, &bytes)?;
         let mut damaged = sealed.to_vec();
@@ -127,8 +128,9 @@ pub(super) fn emptied_relay(programs: &Programs) -> Result<(), Failed> {
     let (mut a, b) = world.pair()?;
     converged(&[&a, &b])?;
     a.stop()?;
+    let before = files(&world.relay())?;
     b.ok(&["msg", "post", "family", "lost on the way", "--id", "m"])?;
-    for path in wait_for_mail(&world.relay())? {
+    for path in new_mail(&world.relay(), &before)? {
         fs::remove_file(&path).map_err(Failed::io("losing mail"))?;
     }
     a.start()?;
@@ -142,21 +144,17 @@ fn ids(lines: &str) -> Result<Vec<String>, Failed> {
     lines.lines().map(|line| Ok(parse(line)?["id"].as_str().unwrap_or_default().to_owned())).collect()
 }
 
-/// Waits until there is mail in the folder; gives the files in mailboxes.
-fn wait_for_mail(folder: &Path) -> Result<Vec<PathBuf>, Failed> {
-    for _ in 0..PATIENT_LOOKS {
-        let mail = files(folder)?;
-        if !mail.is_empty() {
-            return Ok(mail);
+/// Waits until there is mail in the folder that was not there before; gives it.
+fn new_mail(folder: &Path, before: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
+    for _ in 0..LOOKS {
+        let fresh: Vec<PathBuf> = files(folder)?.into_iter().filter(|path| !before.contains(path)).collect();
+        if !fresh.is_empty() {
+            return Ok(fresh);
         }
         std::thread::sleep(BETWEEN_LOOKS);
     }
     Err(Failed::Expected("mail in the folder".into()))
 }
-
-/// 60 s in all; a folder has nobody to wait for.
-const PATIENT_LOOKS: u32 = 1_200;
-const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// All files of mail in the folder.
 fn files(dir: &Path) -> Result<Vec<PathBuf>, Failed> {

@@ -29,11 +29,11 @@ pub(super) fn import_arrives(programs: &Programs) -> Result<(), Failed> {
     };
     expect(ids(&arrived)? == ids(&lines)?, || "every imported id to arrive, and no other".into())?;
 
-    let first = parse(lines.lines().next().unwrap_or_default())?;
-    let (conversation, id) = (text(&first, "conversation"), text(&first, "id"));
+    let some = parse(lines.lines().nth(LINES as usize / 2).unwrap_or_default())?;
+    let (conversation, id) = (text(&some, "conversation"), text(&some, "id"));
     let page = b.json(&["msg", "list", &conversation, "--limit", "5"])?;
     same("messages on a page", page["messages"].as_array().map(Vec::len), Some(5))?;
-    let body = text(&first, "body");
+    let body = text(&some, "body");
     let word = body.split(' ').next().unwrap_or_default().to_owned();
     let found = b.json(&["msg", "search", &word, "--conversation", &conversation, "--limit", "100"])?;
     expect(found.to_string().contains(&id), || format!("to find {id} by {word:?}"))?;
@@ -50,7 +50,7 @@ pub(super) fn changes_converge(programs: &Programs) -> Result<(), Failed> {
     a.synced()?;
     b.synced()?;
     b.ok(&["msg", "read", "keep"])?;
-    b.ok(&["msg", "rm", "gone"])?;
+    b.ok(&["msg", "rm", "gone", "--yes"])?;
     b.ok(&["put", "notes", "shopping", "title=bread"])?;
     b.ok(&["put", "notes", "other", "x=1"])?;
     b.ok(&["rm", "notes", "other"])?;
