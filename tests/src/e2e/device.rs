@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -13,10 +12,6 @@ use super::{Failed, Programs};
 
 /// How long a command that waits for something waits, at most. Generous: it only turns a hang into a failure.
 pub(super) const PATIENCE: &str = "60s";
-
-/// 60 s in all, for what has nobody to wait for it.
-pub(super) const LOOKS: u32 = 600;
-pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// A device.
 #[derive(Debug)]
@@ -162,18 +157,6 @@ impl Device {
     /// Waits until everything is in sync.
     pub(super) fn synced(&self) -> Result<(), Failed> {
         self.ok(&["wait", "--for", "synced", "--timeout", PATIENCE]).map(drop)
-    }
-
-    /// Repeats a command until it succeeds; a failure after [`LOOKS`] tries is one.
-    pub(super) fn until(&self, args: &[&str]) -> Result<String, Failed> {
-        for _ in 1..LOOKS {
-            let done = self.kin(args)?;
-            if done.code == 0 {
-                return Ok(done.stdout);
-            }
-            std::thread::sleep(BETWEEN_LOOKS);
-        }
-        self.ok(args)
     }
 
     /// Adds `other` to this device's siblings, as a person with both in front of them.

@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kinfolk::relay::{self, Envelope, Mailbox, RelayUrl};
 use kinfolk_core::ids::EnvelopeId;
 
 use super::corpus::history;
-use super::device::{BETWEEN_LOOKS, LOOKS, PATIENCE, parse};
+use super::device::{PATIENCE, parse};
 use super::pairing::converged;
 use super::world::World;
 use super::{Failed, Programs, expect, same};
@@ -143,6 +144,10 @@ pub(super) fn emptied_relay(programs: &Programs) -> Result<(), Failed> {
 fn ids(lines: &str) -> Result<Vec<String>, Failed> {
     lines.lines().map(|line| Ok(parse(line)?["id"].as_str().unwrap_or_default().to_owned())).collect()
 }
+
+/// 60 s in all; a folder has nobody to wait for it.
+const LOOKS: u32 = 1_200;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// Waits until there is mail in the folder that was not there before; gives it.
 fn new_mail(folder: &Path, before: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
