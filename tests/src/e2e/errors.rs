@@ -16,7 +16,7 @@ pub(super) fn exit_codes(programs: &Programs) -> Result<(), Failed> {
     a.refuses(&["put", "notes", "n", "x=1"], 4, "not_set_up")?;
     same("the code of nonsense", a.kin(&["no-such-command"])?.code, 2)?;
     let nowhere = format!("file://{}", world.path("no/such/folder").display());
-    a.refuses(&["init", "--name", "a", "--relay", &nowhere], 78, "relay_config")?;
+    a.refuses(&["init", "--name", "a", "--relay", &nowhere], 6, "relay_unreachable")?;
     a.refuses(&["init", "--name", "a", "--relay", "gopher://x"], 78, "relay_config")?;
     a.refuses(&["status"], 4, "not_set_up")?;
     a.ok(&["init", "--name", "a", "--relay", &world.relay_url()])?;

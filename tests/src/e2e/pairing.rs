@@ -49,7 +49,7 @@ pub(super) fn wrong_codes(programs: &Programs) -> Result<(), Failed> {
     a.refuses(&["pair", "confirm", wrong, "--yes"], 1, "wrong_code")?;
     a.refuses(&["pair", "confirm", wrong, "--yes"], 1, "card_burnt")?;
     same("how the invitation ended", invitation.failed()?, "card_burnt".into())?;
-    drop(answer);
+    same("what the new device is told", answer.failed()?, "card_burnt".into())?;
     a.refuses(&["pair", "confirm", &code, "--yes"], 1, "no_pairing")?;
     same("the devices of a", names(&a)?, vec!["a".into()])?;
     b.refuses(&["devices", "list"], 4, "not_set_up")?;
