@@ -10,6 +10,7 @@ mod faults;
 mod grpc;
 mod history;
 mod pairing;
+mod papers;
 mod programs;
 mod signals;
 mod world;
@@ -54,6 +55,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "kin down ends the daemon that kin up started", run: signals::up_and_down },
     Scenario { name: "a foreign gRPC client lists the services and posts", run: grpc::reflection },
     Scenario { name: "the demo runs through", run: pairing::demo },
+    Scenario { name: "commands in README and docs are understood", run: papers::commands },
 ];
 
 /// Why a scenario does not hold.

@@ -5,7 +5,7 @@
 //! fails for a rule that has none).
 
 mod layers;
-mod papers;
+pub(crate) mod papers;
 mod shape;
 mod supply;
 mod words;

@@ -125,7 +125,7 @@ fn papers(tree: &Tree) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The command lines in fenced `sh` and `console` blocks, with their line numbers.
-fn shell_lines(text: &str) -> Vec<(usize, &str)> {
+pub(crate) fn shell_lines(text: &str) -> Vec<(usize, &str)> {
     let mut lines = Vec::new();
     let mut inside = false;
     for (index, line) in text.lines().enumerate() {
