@@ -1,6 +1,6 @@
 //! End to end: the real programs, in real homes, over a real shared folder, as a person and their scripts use them.
 //!
-//! A [`Scenario`] is named as the sentence it shows. Each runs in a process of its own, in a world of its own ([`World`]), so that a hang
+//! A [`Scenario`] is named as the sentence it shows. Each runs in a process of its own, in a world of its own (`world`), so that a hang
 //! ends that scenario and no other. Scenarios wait for what programs say (`kin wait`, a line, an exit), never for time to pass.
 
 mod corpus;

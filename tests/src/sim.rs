@@ -1,6 +1,6 @@
 //! The simulation: whole worlds of devices in virtual time, each out of one seed.
 //!
-//! The engines are real, and so are parcels' bytes; for some seeds so is the database, compared with a [model](model) at every commit.
+//! The engines are real, and so are parcels' bytes; for some seeds so is the database, compared with a [model] at every commit.
 //! Relays, disks, apps and clocks are not: they do their worst, and repeat it for the same seed. Rules are sentences; the first
 //! that does not hold ends the world and names its seed.
 //!
