@@ -19,7 +19,7 @@ mod handle;
 mod recent;
 mod round;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -84,7 +84,7 @@ pub struct Picture {
     pub last_up: Option<Millis>,
     /// When a sibling's parcel last came in, by the wall clock.
     pub last_down: Option<Millis>,
-    /// The last fault of the store, while it lasts.
+    /// Why the last commit failed, until one succeeds.
     pub fault: Option<String>,
 }
 
@@ -114,6 +114,8 @@ struct Driver {
     relays: BTreeMap<RelayId, worker::Mailroom>,
     /// The order in which relays were attached, for a restored engine.
     preference: Vec<RelayId>,
+    /// The relays whose workers said last that they are out of reach.
+    down: BTreeSet<RelayId>,
     calls: BTreeMap<CallId, Call>,
     next_call: u64,
     began: Instant,
@@ -144,6 +146,7 @@ pub fn start(me: DeviceId, identity: Arc<Identity>, store: Store, config: Config
         recent: Recent::default(),
         relays: BTreeMap::new(),
         preference: Vec::new(),
+        down: BTreeSet::new(),
         calls: BTreeMap::new(),
         next_call: 0,
         began: Instant::now(),
@@ -171,7 +174,7 @@ impl Driver {
                 break;
             }
             let stop = ready.iter().position(|request| matches!(request, Request::Stop { .. }));
-            let stop = stop.map(|at| ready.swap_remove(at));
+            let stop = stop.map(|at| ready.remove(at));
             wake = self.round(&mut ready, config);
             if let Some(Request::Stop { done }) = stop {
                 // Nobody listening is fine: the answer is only for those who wait.
@@ -200,3 +203,6 @@ pub(crate) const MAX_QUEUE: usize = 1024;
 const MAX_ROUND: usize = 1024;
 /// How long the driver sleeps when the engine has nothing to wait for: 1 h.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kinfolk_core::engine::{Config, Engine};
-use kinfolk_core::ids::{Millis, Now};
+use kinfolk_core::ids::{Millis, Now, RelayId};
 use kinfolk_core::roster::{MAX_RECORD_BYTES, Record, RosterChange, SignedRecord, name_fits};
 use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Pushed, Reply, Send};
 use tokio::sync::oneshot;
@@ -52,6 +52,8 @@ struct Round {
     later: Vec<Output>,
     /// What siblings sent in this round: offered again if the commit fails.
     deliveries: Vec<Delivery>,
+    /// A sibling's parcel is among them.
+    heard: bool,
     /// To be done when the transaction is over.
     chores: Vec<(Work, oneshot::Sender<Result<(), DriverError>>)>,
     begun: bool,
@@ -62,10 +64,16 @@ impl Driver {
     pub(super) fn round(&mut self, ready: &mut Vec<Request>, config: Config) -> Option<Millis> {
         let now = self.now();
         let mut round = Round::default();
-        let outcome = self.decide(ready, &mut round, now, config);
-        let wake = match outcome {
+        match self.decide(ready, &mut round, now, config) {
             Ok(wake) => {
-                self.picture.fault = None;
+                if round.begun {
+                    self.picture.fault = None;
+                }
+                if round.heard {
+                    self.picture.last_down = Some(now.wall);
+                }
+                // Before the replies: whoever has one and looks, sees it.
+                self.publish(now);
                 let turned_away = self.perform(round.later, now);
                 for (work, reply) in round.chores {
                     drop(reply.send(work(&self.store).map_err(|error| DriverError::from(&error))));
@@ -75,12 +83,10 @@ impl Driver {
             }
             Err(fault) => {
                 self.recover(round, std::mem::take(ready), &fault, config);
+                self.publish(now);
                 Some(now.mono.plus(RETRY_AFTER_FAULT))
             }
-        };
-        ready.clear();
-        self.publish(now);
-        wake
+        }
     }
 
     fn decide(
@@ -127,14 +133,14 @@ impl Driver {
                 match &input {
                     Input::Received { delivery, .. } => {
                         round.deliveries.push(*delivery);
-                        self.picture.last_down = Some(now.wall);
+                        round.heard = true;
                     }
                     Input::Unopenable { delivery, .. } => round.deliveries.push(*delivery),
                     Input::Sent { reached: Some(_), .. } => self.picture.last_up = Some(now.wall),
+                    Input::RelayHealth { relay, up } => self.note_health(*relay, *up),
                     Input::Push(_)
                     | Input::Record { .. }
                     | Input::Sent { reached: None, .. }
-                    | Input::RelayHealth { .. }
                     | Input::RelayAdded(_)
                     | Input::RelayRemoved(_)
                     | Input::SyncNow
@@ -143,14 +149,11 @@ impl Driver {
                 self.engine.handle(input, now);
             }
             Request::Attach { relay, worker } => {
-                self.relays.insert(relay, worker);
-                self.preference.retain(|other| *other != relay);
-                self.preference.push(relay);
+                self.attach(relay, worker);
                 self.engine.handle(Input::RelayAdded(relay), now);
             }
             Request::Detach { relay } => {
-                self.relays.remove(&relay);
-                self.preference.retain(|other| *other != relay);
+                self.detach(relay);
                 self.engine.handle(Input::RelayRemoved(relay), now);
             }
             Request::Keep { work, reply } => round.chores.push((work, reply)),
@@ -223,9 +226,8 @@ impl Driver {
     fn recover(&mut self, round: Round, left: Vec<Request>, fault: &StoreError, config: Config) {
         error!(%fault, "a commit failed; nothing of this round happened");
         self.picture.fault = Some(fault.to_string());
-        if round.begun
-            && let Err(fault) = self.store.rollback()
-        {
+        // Also one that an earlier recovery could not undo.
+        if let Err(fault) = self.store.rollback() {
             error!(%fault, "rolling back failed");
         }
         for (_, caller) in std::mem::take(&mut self.calls) {
@@ -253,16 +255,11 @@ impl Driver {
             Request::Tell(Input::Received { delivery, .. } | Input::Unopenable { delivery, .. }) => {
                 self.settle_delivery(delivery, false);
             }
+            Request::Tell(Input::RelayHealth { relay, up }) => self.note_health(relay, up),
             // Everything else the restored engine learns anew.
             Request::Tell(_) => {}
-            Request::Attach { relay, worker } => {
-                self.relays.insert(relay, worker);
-                self.preference.push(relay);
-            }
-            Request::Detach { relay } => {
-                self.relays.remove(&relay);
-                self.preference.retain(|other| *other != relay);
-            }
+            Request::Attach { relay, worker } => self.attach(relay, worker),
+            Request::Detach { relay } => self.detach(relay),
             Request::Keep { reply, .. } => drop(reply.send(Err(DriverError::from(fault)))),
             Request::Stop { done } => drop(done.send(())),
         }
@@ -276,19 +273,48 @@ impl Driver {
         for relay in self.preference.clone() {
             self.engine.handle(Input::RelayAdded(relay), now);
         }
+        for relay in self.down.iter().copied() {
+            self.engine.handle(Input::RelayHealth { relay, up: false }, now);
+        }
         self.stale = false;
         Ok(())
     }
 
-    /// Shows the new state to whoever watches.
+    fn attach(&mut self, relay: RelayId, worker: worker::Mailroom) {
+        self.detach(relay);
+        self.relays.insert(relay, worker);
+        self.preference.push(relay);
+    }
+
+    fn detach(&mut self, relay: RelayId) {
+        self.relays.remove(&relay);
+        self.preference.retain(|other| *other != relay);
+        self.down.remove(&relay);
+    }
+
+    /// Remembers what a worker says once, for an engine that is restored later.
+    fn note_health(&mut self, relay: RelayId, up: bool) {
+        if up {
+            self.down.remove(&relay);
+        } else if self.relays.contains_key(&relay) {
+            self.down.insert(relay);
+        }
+    }
+
+    /// Shows the new state to whoever watches; of an engine that is ahead of the disk nothing but the fault.
     fn publish(&mut self, now: Now) {
-        self.picture.status = self.engine.status(now);
-        self.picture.digest = self.store.digest();
-        let bundle_seq = self.picture.status.bundle_seq;
-        self.bell.send_if_modified(|last| std::mem::replace(last, bundle_seq) != bundle_seq);
+        if !self.stale {
+            self.picture.status = self.engine.status(now);
+            self.picture.digest = self.store.digest();
+        }
         if **self.pictures.borrow() != self.picture {
             self.pictures.send_replace(Arc::new(self.picture.clone()));
         }
+        if self.stale {
+            return;
+        }
+        let bundle_seq = self.picture.status.bundle_seq;
+        self.bell.send_if_modified(|last| std::mem::replace(last, bundle_seq) != bundle_seq);
         let roster = self.engine.roster();
         if self.rosters.borrow().hash() != roster.hash() {
             self.rosters.send_replace(Arc::new(roster.clone()));

@@ -69,6 +69,13 @@ struct Settled {
 }
 
 impl Mailroom {
+    /// One without a worker, and what is given to it.
+    #[cfg(test)]
+    pub(crate) fn unserved() -> (Self, mpsc::Receiver<Outgoing>) {
+        let (sends, outbox) = mpsc::channel(MAX_SENDS);
+        (Self { sends, settled: mpsc::channel(1).0 }, outbox)
+    }
+
     /// Takes a parcel to be sent; `false` when there is no room or no worker.
     pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
         self.sends.try_send(outgoing).is_ok()

@@ -46,6 +46,13 @@ fn new_device(n: u8) -> NewDevice {
     }
 }
 
+impl Store {
+    /// Runs any SQL: for tests that need a database in trouble.
+    pub(crate) fn meddle(&self, sql: &str) {
+        self.connection.execute_batch(sql).unwrap();
+    }
+}
+
 impl Home {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();

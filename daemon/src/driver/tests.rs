@@ -1,0 +1,159 @@
+use kinfolk_core::value::Value;
+
+use super::*;
+use crate::relay::worker::Mailroom;
+use crate::setup::{Fresh, Opened, Places};
+use crate::store::DbKey;
+
+const RELAY: RelayId = RelayId([7; 16]);
+
+struct Bench {
+    driver: Handle,
+    directory: std::path::PathBuf,
+    db_key: DbKey,
+    _home: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let places = Places { config: home.path().join("config"), state: home.path().join("state") };
+        let mut rng = rand::rng();
+        let opened = places.found(Fresh::generate("first", &mut rng).unwrap(), &mut rng).unwrap();
+        let Opened { store, directory, db_key, credentials, .. } = opened;
+        let identity = Arc::clone(&credentials.identity);
+        let driver = start(credentials.me, identity, store, Config::default()).unwrap();
+        Self { driver, directory, db_key, _home: home }
+    }
+
+    /// Puts another device on the roster: someone to send to.
+    async fn befriend(&self) {
+        let mut rng = rand::rng();
+        let Fresh { device, identity, .. } = Fresh::generate("second", &mut rng).unwrap();
+        let roster = self.driver.roster().borrow().id().unwrap();
+        let (card_hash, device_bytes) = (Hash([3; 32]), device.encode());
+        let join_signature = identity.sign_join(roster, card_hash, &device_bytes).to_vec().into();
+        let addition = kinfolk_core::roster::Addition { device, device_bytes, join_signature, card_hash };
+        self.driver.add_device(addition).await.unwrap();
+    }
+
+    async fn push(&self, key: &str, bytes: usize) -> Result<Pushed, PushError> {
+        let text = Value::text("x".repeat(bytes));
+        self.driver.push(vec![Op::record_put("notes", key, vec![("text".into(), Some(text))])], None).await
+    }
+
+    /// Returns when everything asked before is done and shown.
+    async fn settled(&self) {
+        self.driver.keep(|_| Ok(())).await.unwrap();
+    }
+
+    async fn fill_disk(&self) {
+        self.driver
+            .keep(|store| {
+                store.meddle("PRAGMA max_page_count = 1");
+                Ok(())
+            })
+            .await
+            .unwrap();
+    }
+
+    async fn free_disk(&self) {
+        self.driver
+            .keep(|store| {
+                store.meddle("PRAGMA max_page_count = 1000000");
+                Ok(())
+            })
+            .await
+            .unwrap();
+    }
+
+    fn picture(&self) -> Arc<Picture> {
+        Arc::clone(&self.driver.picture().borrow())
+    }
+}
+
+/// More than fits into the pages there are.
+const LARGE: usize = 200_000;
+
+#[tokio::test]
+async fn whoever_has_a_reply_sees_its_push_in_the_picture() {
+    let bench = Bench::new();
+    for n in 0..100 {
+        let pushed = bench.push(&n.to_string(), 10).await.unwrap();
+        assert_eq!(bench.picture().status.bundle_seq, pushed.bundle_seq);
+    }
+}
+
+#[tokio::test]
+async fn a_fault_is_shown_until_a_commit_succeeds_and_nothing_of_the_round_happened() {
+    let bench = Bench::new();
+    bench.push("before", 10).await.unwrap();
+    let before = bench.picture();
+    bench.fill_disk().await;
+    let refused = bench.push("large", LARGE).await;
+    assert!(matches!(refused, Err(PushError::Driver(DriverError::StoreFull(_)))), "{refused:?}");
+    // A round that writes nothing proves nothing.
+    bench.settled().await;
+    bench.settled().await;
+    let troubled = bench.picture();
+    assert!(troubled.fault.is_some());
+    assert_eq!((troubled.status.bundle_seq, troubled.digest), (before.status.bundle_seq, before.digest));
+    bench.free_disk().await;
+    assert_eq!(bench.push("large", LARGE).await.unwrap().bundle_seq.0, 2);
+    assert_eq!(bench.picture().fault, None);
+}
+
+#[tokio::test]
+async fn what_an_engine_ahead_of_the_disk_knows_is_never_shown() {
+    let bench = Bench::new();
+    bench.fill_disk().await;
+    // The commit fails, and so does reading what to go back to.
+    let other = Store::open(&bench.directory, &bench.db_key).unwrap();
+    other.meddle("ALTER TABLE device RENAME TO elsewhere");
+    bench.push("large", LARGE).await.unwrap_err();
+    let unread = bench.driver.keep(|_| Ok(())).await;
+    assert!(unread.is_err(), "the driver went on with an engine ahead of the disk");
+    let shown = bench.picture();
+    assert_eq!((shown.status.bundle_seq, *bench.driver.bell().borrow()), (BundleSeq(0), BundleSeq(0)));
+    other.meddle("ALTER TABLE elsewhere RENAME TO device");
+    bench.settled().await;
+    bench.free_disk().await;
+    assert_eq!(bench.push("large", LARGE).await.unwrap().bundle_seq, BundleSeq(1));
+}
+
+#[tokio::test]
+async fn a_restored_engine_still_knows_that_a_relay_is_out_of_reach() {
+    let bench = Bench::new();
+    let (mailroom, mut outbox) = Mailroom::unserved();
+    bench.driver.attach(RELAY, mailroom).await.unwrap();
+    bench.driver.tell(Input::RelayHealth { relay: RELAY, up: false }).await.unwrap();
+    bench.befriend().await;
+    bench.fill_disk().await;
+    bench.push("large", LARGE).await.unwrap_err();
+    bench.free_disk().await;
+    bench.push("small", 10).await.unwrap();
+    bench.settled().await;
+    assert!(outbox.try_recv().is_err(), "a parcel for a relay that is out of reach");
+    bench.driver.tell(Input::RelayHealth { relay: RELAY, up: true }).await.unwrap();
+    bench.settled().await;
+    assert!(outbox.try_recv().is_ok(), "no parcel for a relay that is back");
+}
+
+#[tokio::test]
+async fn what_was_asked_before_the_end_is_done_in_its_order() {
+    let bench = Bench::new();
+    let app = |id| Some(AppBundle { source: "app".into(), id });
+    let op = |key: &str| vec![Op::record_put("notes", key, vec![("n".into(), Some(Value::text("x")))])];
+    let (first, stop, second, third) = tokio::join!(
+        bench.driver.push(op("a"), app(1)),
+        bench.driver.stop(),
+        bench.driver.push(op("b"), app(2)),
+        bench.driver.push(op("c"), app(3)),
+    );
+    let () = stop;
+    first.unwrap();
+    for late in [second, third] {
+        // In the last round or too late for it, but never out of turn.
+        assert!(matches!(&late, Ok(_) | Err(PushError::Driver(DriverError::Stopping))), "{late:?}");
+    }
+}
