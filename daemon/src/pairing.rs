@@ -11,6 +11,7 @@ mod join;
 mod rendezvous;
 mod welcome;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kinfolk_core::ids::{DeviceId, Millis};
@@ -25,7 +26,7 @@ pub use self::join::JoinEvent;
 pub(crate) use self::join::join;
 
 /// Why nobody was added.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum InviteError {
     /// There is no relay to meet on.
     #[error("no relay is reachable to meet the new device on: add one with `kin relay add`")]
@@ -41,10 +42,16 @@ pub enum InviteError {
     Pairing(#[from] PairingError),
     /// The relay failed.
     #[error(transparent)]
-    Relay(#[from] RelayError),
+    Relay(Arc<RelayError>),
     /// The addition could not be committed.
     #[error(transparent)]
     Driver(#[from] DriverError),
+}
+
+impl From<RelayError> for InviteError {
+    fn from(error: RelayError) -> Self {
+        Self::Relay(Arc::new(error))
+    }
 }
 
 /// Why this device did not become a sibling. Nothing was written then.

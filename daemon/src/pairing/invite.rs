@@ -1,21 +1,21 @@
 //! The inviter's side.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use kinfolk_core::ids::{DeviceId, Millis};
 use kinfolk_core::roster::Addition;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::rendezvous::Rendezvous;
-use super::{InviteError, left, welcome};
+use super::{InviteError, LOOK, left, welcome};
 use crate::driver::{DriverError, wall_clock};
 use crate::node::Node;
 use crate::seal::pairing::{CODE_TRIES, Confirmed, Inviter, PairingError};
 
 /// What becomes of an invitation, in this order.
-#[derive(Debug)]
 pub enum InviteEvent {
     /// The card: to be given to the new device.
     Card {
@@ -43,6 +43,20 @@ pub enum InviteEvent {
     Paired(DeviceId),
     /// Nobody was added. The last event.
     Failed(InviteError),
+}
+
+impl fmt::Debug for InviteEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // The card is a secret.
+            Self::Card { expires, .. } => write!(f, "Card(redacted, expires {})", expires.0),
+            Self::Waiting { relays } => write!(f, "Waiting({relays:?})"),
+            Self::Answered { name } => write!(f, "Answered({name:?})"),
+            Self::CodeNeeded { tries_left } => write!(f, "CodeNeeded({tries_left})"),
+            Self::Paired(device) => write!(f, "Paired({device})"),
+            Self::Failed(error) => write!(f, "Failed({error:?})"),
+        }
+    }
 }
 
 type Answer = oneshot::Sender<Result<DeviceId, InviteError>>;
@@ -190,9 +204,8 @@ impl Host {
                 Some(Ok(device))
             }
             Err(error) => {
-                let told = error.to_string();
-                reply.send(Err(error)).ok();
-                Some(Err(InviteError::Driver(DriverError::Store(told))))
+                reply.send(Err(error.clone())).ok();
+                Some(Err(error))
             }
         }
     }
@@ -213,8 +226,28 @@ impl Host {
         let group = group.ok_or(DriverError::Roster("this device holds no group secret"))?;
         let welcome = welcome::encode(&roster, group, &self.node.relay_urls().await);
         let finalize = self.inviter.finalize(&welcome, &credentials.identity, &mut rand::rng())?;
-        self.rendezvous.post(&finalize).await?;
+        let expires = self.inviter.card().expires();
+        while let Err(error) = self.rendezvous.post(&finalize).await {
+            // The device is on the roster: giving up now would leave it there without a voice.
+            if wall_clock() >= expires {
+                return Err(error.into());
+            }
+            warn!(%error, "the welcome could not be left on a relay yet");
+            tokio::time::sleep(LOOK).await;
+        }
         info!(device = %id, "a device was added");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_is_not_shown_by_debug() {
+        let card = InviteEvent::Card { uri: "kinfolk:canary".into(), expires: Millis(5) };
+        let shown = format!("{card:?}");
+        assert!(!shown.contains("canary") && shown.contains("redacted"), "{shown}");
     }
 }

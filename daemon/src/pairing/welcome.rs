@@ -1,10 +1,12 @@
 //! What the inviter gives the new device at the end: the roster, the group secret, the relays.
 
+use std::fmt;
+
 use bytes::Bytes;
 use kinfolk_core::ids::Hash;
 use kinfolk_core::roster::{Roster, SignedRecord};
 use prost::Message;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::JoinError;
 use crate::seal::GroupSecret;
@@ -20,6 +22,7 @@ pub(super) struct Welcome {
 }
 
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 struct WelcomeWire {
     #[prost(uint32, tag = "1")]
     version: u32,
@@ -31,6 +34,18 @@ struct WelcomeWire {
     group: Vec<u8>,
     #[prost(string, repeated, tag = "5")]
     relays: Vec<String>,
+}
+
+impl fmt::Debug for WelcomeWire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WelcomeWire(redacted, {} records)", self.records.len())
+    }
+}
+
+impl Drop for WelcomeWire {
+    fn drop(&mut self) {
+        self.group.zeroize();
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -58,12 +73,12 @@ pub(super) fn encode(roster: &Roster, group: &GroupSecret, relays: &[String]) ->
 
 /// Reads a welcome; its length was bounded before.
 pub(super) fn decode(bytes: &[u8]) -> Result<Welcome, JoinError> {
-    let wire = WelcomeWire::decode(bytes).map_err(|_| JoinError::Welcome("it is not protobuf"))?;
+    let mut wire = WelcomeWire::decode(bytes).map_err(|_| JoinError::Welcome("it is not protobuf"))?;
     if wire.version != VERSION {
         return Err(JoinError::Welcome("its version is unknown: upgrade kinfolk on this device"));
     }
-    let records = wire.records.into_iter();
-    let mut relays = wire.relays;
+    let records = std::mem::take(&mut wire.records).into_iter();
+    let mut relays = std::mem::take(&mut wire.relays);
     relays.truncate(MAX_RELAYS);
     Ok(Welcome {
         roster: Hash::from_slice(&wire.roster).ok_or(JoinError::Welcome("its roster has no name"))?,
@@ -84,6 +99,8 @@ mod tests {
         let welcome = decode(&bytes).unwrap();
         assert_eq!((welcome.roster, welcome.group.id()), (Hash([7; 32]), group.id()));
         assert_eq!(welcome.relays, ["file:///shared"]);
+        let wire = WelcomeWire::decode(bytes.as_slice()).unwrap();
+        assert_eq!(format!("{wire:?}"), "WelcomeWire(redacted, 0 records)");
     }
 
     #[test]
