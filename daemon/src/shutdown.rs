@@ -23,8 +23,10 @@ impl Shutdown {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let on_signal = shutdown.clone();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
+            // Signals alone count: one that comes while a call ends the daemon leaves it its time.
+            let mut signalled = false;
             for signal in signals.forever() {
-                if *on_signal.begun.borrow() {
+                if std::mem::replace(&mut signalled, true) {
                     std::process::exit(HARD_EXIT);
                 }
                 info!(signal, "stopping; a second signal ends it at once");
