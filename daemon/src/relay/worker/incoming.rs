@@ -43,11 +43,12 @@ pub(super) async fn run(
         open: BTreeMap::new(),
         held: BTreeSet::new(),
         settlements,
-        tickets: 0,
+        // The driver may still hold deliveries of an earlier worker of this relay: its tickets must not be taken for ours.
+        tickets: rand::random(),
         failures: 0,
+        rescan_at: Instant::now() + RESCAN,
     };
     let mut next_look = Instant::now();
-    let mut next_rescan = Instant::now() + RESCAN;
     let mut next_sweep = Instant::now() + FIRST_SWEEP;
     loop {
         tokio::select! {
@@ -66,6 +67,7 @@ pub(super) async fn run(
                 let Some(done) = pass else { return };
                 intake.cursors.clear();
                 let came = intake.collect().await;
+                intake.settle_all().await;
                 done.send(came).ok();
                 next_look = Instant::now() + idle;
             }
@@ -73,10 +75,10 @@ pub(super) async fn run(
                 intake.collect().await;
                 next_look = Instant::now() + intake.pause(idle);
             }
-            () = tokio::time::sleep_until(next_rescan) => {
+            () = tokio::time::sleep_until(intake.rescan_at) => {
                 intake.cursors.clear();
                 next_look = Instant::now();
-                next_rescan = Instant::now() + RESCAN;
+                intake.rescan_at = Instant::now() + RESCAN;
             }
             () = tokio::time::sleep_until(next_sweep) => {
                 if let Err(error) = intake.shared.relay.sweep(&intake.mailboxes).await {
@@ -100,6 +102,8 @@ struct Intake {
     settlements: mpsc::Receiver<Settled>,
     tickets: u64,
     failures: u32,
+    /// When everything is fetched from nothing.
+    rescan_at: Instant,
 }
 
 impl Intake {
@@ -127,7 +131,7 @@ impl Intake {
         }
     }
 
-    /// Collects everything there is, as far as deliveries may be open; how many envelopes came.
+    /// Collects everything there is, as far as deliveries may be open; how many envelopes came that were not under way already.
     async fn collect(&mut self) -> u64 {
         let mut came = 0;
         loop {
@@ -140,13 +144,14 @@ impl Intake {
                     return came;
                 }
             };
-            let count = fetched.iter().map(|fetched| fetched.mail.len()).sum::<usize>();
-            self.up(u64::try_from(count).unwrap_or_default()).await;
+            self.up().await;
             let more = fetched.iter().any(|fetched| fetched.more);
             for fetched in fetched {
                 for delivery in fetched.mail {
-                    came += 1;
-                    self.hand_over(fetched.mailbox, delivery.handle, delivery.envelope.sealed).await;
+                    if self.hand_over(fetched.mailbox, delivery.handle, delivery.envelope.sealed).await {
+                        self.shared.reporter.received(1);
+                        came += 1;
+                    }
                 }
                 if let Some(cursor) = fetched.cursor {
                     self.cursors.insert(fetched.mailbox, cursor);
@@ -158,15 +163,16 @@ impl Intake {
         }
     }
 
-    async fn hand_over(&mut self, mailbox: Mailbox, handle: Handle, sealed: Bytes) {
+    /// Gives an envelope to the driver, unless it has it.
+    async fn hand_over(&mut self, mailbox: Mailbox, handle: Handle, sealed: Bytes) -> bool {
         if self.held.contains(&(mailbox, handle.clone())) {
-            return;
+            return false;
         }
         while self.open.len() >= MAX_OPEN {
-            let Some(settled) = self.settlements.recv().await else { return };
+            let Some(settled) = self.settlements.recv().await else { return false };
             self.settle(settled).await;
         }
-        self.tickets += 1;
+        self.tickets = self.tickets.wrapping_add(1);
         let delivery = Delivery { relay: self.shared.relay.id(), ticket: self.tickets };
         let roster = Arc::clone(&self.roster.borrow());
         let input = match open_off_loop(&sealed, mailbox, &self.shared.credentials, roster).await {
@@ -178,7 +184,15 @@ impl Intake {
         };
         self.held.insert((mailbox, handle.clone()));
         self.open.insert(delivery.ticket, (mailbox, handle));
-        self.shared.driver.tell(input).await.ok();
+        self.shared.driver.tell(input).await.is_ok()
+    }
+
+    /// Waits until the driver has said what became of everything it was given.
+    async fn settle_all(&mut self) {
+        while !self.open.is_empty() {
+            let Some(settled) = self.settlements.recv().await else { return };
+            self.settle(settled).await;
+        }
     }
 
     /// Acknowledges what is durable, together with whatever else was settled meanwhile.
@@ -191,7 +205,7 @@ impl Intake {
                 if settled.durable {
                     durable.entry(mailbox).or_default().push(handle);
                 } else {
-                    self.cursors.remove(&mailbox);
+                    self.rescan_soon();
                 }
             }
             next = self.settlements.try_recv().ok();
@@ -200,14 +214,26 @@ impl Intake {
             if let Err(error) = self.shared.relay.acknowledge(mailbox, &handles).await {
                 // What was not deleted comes again and is acknowledged again.
                 debug!(%error, "acknowledging failed");
-                self.cursors.remove(&mailbox);
+                self.rescan_soon();
             }
         }
     }
 
-    async fn up(&mut self, received: u64) {
+    /// Something lies behind the cursors. Not at once: what hindered it (a full disk) will hinder it for a while.
+    fn rescan_soon(&mut self) {
+        self.rescan_at = self.rescan_at.min(Instant::now() + RESCAN_SOON);
+    }
+
+    /// A fetch worked. After a put that did not, this alone does not prove the relay well: a full disk can be read.
+    async fn up(&mut self) {
         self.failures = 0;
-        if self.shared.reporter.worked(0, received) {
+        if self.shared.reporter.put_failed()
+            && let Err(error) = self.shared.relay.probe().await
+        {
+            self.shared.reporter.failed(&error);
+            return;
+        }
+        if self.shared.reporter.worked() {
             outgoing::health(&self.shared, true).await;
         }
     }
@@ -268,6 +294,8 @@ const FETCH_BYTES: usize = 4 << 20;
 const LIVE_BYTES: usize = 16 << 10;
 /// How often everything is fetched from nothing: 15 min.
 const RESCAN: Duration = Duration::from_secs(15 * 60);
+/// How soon after something was collected in vain: 5 s.
+const RESCAN_SOON: Duration = Duration::from_secs(5);
 /// How long after the start old mail is swept, and how often after that.
 const FIRST_SWEEP: Duration = Duration::from_secs(60);
 const SWEEP: Duration = Duration::from_secs(12 * 3600);

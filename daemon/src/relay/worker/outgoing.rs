@@ -53,21 +53,19 @@ async fn put(shared: &Shared, composed: Vec<Composed>, began: Instant) {
     match offer(shared, &items).await {
         Ok(outcomes) => {
             let stored = outcomes.iter().filter(|outcome| is_there(outcome)).count();
-            let recovered = shared.reporter.worked(u64::try_from(stored).unwrap_or_default(), 0);
-            if recovered {
+            let note = outcomes.iter().find_map(refused).unwrap_or_default();
+            shared.reporter.sent(u64::try_from(stored).unwrap_or_default(), note);
+            if shared.reporter.worked() {
                 health(shared, true).await;
             }
             for (parcel, outcome) in composed.into_iter().zip(outcomes) {
-                if let Some(reason) = refused(&outcome) {
-                    shared.reporter.noted(reason);
-                }
                 let reached = is_there(&outcome).then_some(parcel.reached);
                 tell(shared, parcel.ticket, reached, began).await;
             }
         }
         Err(error) => {
             debug!(%error, "a put failed");
-            if shared.reporter.failed(&error) {
+            if shared.reporter.failed_to_put(&error) {
                 health(shared, false).await;
             }
             for parcel in composed {

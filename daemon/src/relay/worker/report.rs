@@ -32,44 +32,75 @@ pub struct Report {
 
 /// Keeps a [`Report`] up to date.
 #[derive(Clone, Debug)]
-pub struct Reporter(Arc<Mutex<Report>>);
+pub struct Reporter(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    report: Report,
+    /// The last put failed, so that a fetch that works does not yet prove the relay well.
+    put_failed: bool,
+    /// What should be known although it works.
+    note: String,
+}
 
 impl Reporter {
     /// A relay that was just reached.
     pub fn new(url: &RelayUrl, relay: &dyn Relay) -> Self {
         let push = !matches!(relay.capabilities().push, Push::None);
         let report = Report { id: Some(relay.id()), ok: true, last_ok: Some(wall_clock()), push, ..unreached(url) };
-        Self(Arc::new(Mutex::new(report)))
+        Self(Arc::new(Mutex::new(State { report, put_failed: false, note: String::new() })))
     }
 
     /// The report as it stands.
     pub fn get(&self) -> Report {
-        self.lock().clone()
+        let state = self.lock();
+        let mut report = state.report.clone();
+        if report.ok {
+            report.reason.clone_from(&state.note);
+        }
+        report
     }
 
-    /// It worked. Says whether it did not before.
-    pub(super) fn worked(&self, sent: u64, received: u64) -> bool {
-        let mut report = self.lock();
-        report.last_ok = Some(wall_clock());
-        report.sent += sent;
-        report.received += received;
-        report.reason.clear();
-        !std::mem::replace(&mut report.ok, true)
+    /// It worked, in both directions as far as is known. Says whether it did not before.
+    pub(super) fn worked(&self) -> bool {
+        let mut state = self.lock();
+        state.put_failed = false;
+        state.report.last_ok = Some(wall_clock());
+        state.report.reason.clear();
+        !std::mem::replace(&mut state.report.ok, true)
     }
 
     /// It did not work. Says whether it did before.
     pub(super) fn failed(&self, error: &RelayError) -> bool {
-        let mut report = self.lock();
-        report.reason = error.to_string();
-        std::mem::replace(&mut report.ok, false)
+        let mut state = self.lock();
+        state.report.reason = error.to_string();
+        std::mem::replace(&mut state.report.ok, false)
     }
 
-    /// It works, but something about it should be known.
-    pub(super) fn noted(&self, reason: String) {
-        self.lock().reason = reason;
+    /// It took no mail. Says whether it worked before.
+    pub(super) fn failed_to_put(&self, error: &RelayError) -> bool {
+        self.lock().put_failed = true;
+        self.failed(error)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Report> {
+    /// Whether the last put failed and nothing has shown since that the relay takes mail.
+    pub(super) fn put_failed(&self) -> bool {
+        self.lock().put_failed
+    }
+
+    /// Envelopes were put; `note` is what should be known about it, or nothing.
+    pub(super) fn sent(&self, envelopes: u64, note: String) {
+        let mut state = self.lock();
+        state.report.sent += envelopes;
+        state.note = note;
+    }
+
+    /// Envelopes were collected.
+    pub(super) fn received(&self, envelopes: u64) {
+        self.lock().report.received += envelopes;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
