@@ -25,6 +25,7 @@ use crate::ipc;
 use crate::logging;
 use crate::node::Node;
 use crate::pairing::{self, Invitation, InviteError, InviteEvent, JoinError, JoinEvent};
+use crate::relay::{RelayError, RelayUrl};
 use crate::setup::{Found, Fresh, Places, SetupError, private_dir};
 use crate::shutdown::Shutdown;
 
@@ -188,24 +189,28 @@ impl Daemon {
     /// Makes this the first device of a person. Every relay must answer; nothing is made otherwise.
     ///
     /// # Errors
-    /// [`InitError`]; nothing is left behind then.
+    /// [`InitError`]; nothing is left behind then, but with [`InitError::Change`]: the device is made and lacks the relay.
     pub async fn init(&self, name: &str, relays: &[String]) -> Result<Arc<Node>, InitError> {
         let _making = self.making.lock().await;
         self.must_be_new()?;
+        let mut reached = Vec::with_capacity(relays.len());
         for url in relays {
-            let url = crate::relay::RelayUrl::parse(url).map_err(crate::relay::RelayError::from)?;
-            crate::relay::prepare(&url).await?.probe().await?;
+            let url = RelayUrl::parse(url).map_err(RelayError::from)?;
+            let relay = crate::relay::prepare(&url).await?;
+            relay.probe().await?;
+            reached.push((relay, url));
         }
         let opened = {
             let mut rng = rand::rng();
             self.places.found(Fresh::generate(name, &mut rng)?, &mut rng)?
         };
         let node = Node::start(opened).await?;
-        for url in relays {
-            node.add_relay(url).await?;
-        }
         info!(device = %node.me, "set up as the first device");
+        // It exists from here on, whatever becomes of its relays.
         self.setup.send_replace(Setup::Ready(Arc::clone(&node)));
+        for (relay, url) in reached {
+            node.adopt(relay, url).await?;
+        }
         Ok(node)
     }
 
@@ -314,7 +319,7 @@ pub enum InitError {
     Setup(#[from] SetupError),
     /// A relay that was named does not answer.
     #[error(transparent)]
-    Relay(#[from] crate::relay::RelayError),
+    Relay(#[from] RelayError),
     /// A relay that answered could not be added.
     #[error(transparent)]
     Change(#[from] crate::node::RelayChangeError),

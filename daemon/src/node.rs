@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use kinfolk_core::engine::Config;
 use kinfolk_core::ids::{DeviceId, RelayId, SourceId};
 use rand::Rng;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 use tracing::{info, warn};
 
 use crate::driver::{self, DriverError, Handle, wall_clock};
@@ -76,8 +76,10 @@ impl Node {
             let link = Link::Unreached { id: relay.id, url, reason: "not reached yet".into() };
             node.relays.lock().await.push(link);
         }
-        node.reach().await;
-        tokio::spawn(Self::keep_reaching(Arc::downgrade(&node)));
+        let (reached, first) = oneshot::channel();
+        tokio::spawn(Self::keep_reaching(Arc::downgrade(&node), reached));
+        // A relay that hangs keeps nobody from working.
+        tokio::time::timeout(FIRST_REACH, first).await.ok();
         Ok(node)
     }
 
@@ -118,21 +120,28 @@ impl Node {
         self.adopt(relay, url).await
     }
 
-    async fn adopt(&self, relay: Arc<dyn Relay>, url: RelayUrl) -> Result<(Report, bool), RelayChangeError> {
+    /// Uses a relay that was reached. One that is in use already under another URL moves there.
+    pub(crate) async fn adopt(&self, relay: Arc<dyn Relay>, url: RelayUrl) -> Result<(Report, bool), RelayChangeError> {
         relay.probe().await?;
         let id = relay.id();
         let mut relays = self.relays.lock().await;
         let known = relays.iter().position(|link| link.id() == id);
-        if let Some(link @ Link::Served(_)) = known.and_then(|at| relays.get(at)) {
+        let served = known.and_then(|at| relays.get(at)).filter(|link| matches!(link, Link::Served(_)));
+        if let Some(link) = served.filter(|link| *link.url() == url) {
             return Ok((link.report(), true));
         }
+        let moves = served.is_some();
         let wrapped = self.kek.wrap(url_place(&id), url.expose().as_bytes(), &mut rand::rng())?;
         let saved = SavedRelay { id, url: wrapped, display: url.to_string(), added: wall_clock() };
         self.driver.keep(move |store| store.add_relay(&saved)).await?;
+        if moves {
+            // What the old worker has under way never comes back: the engine must forget it first.
+            self.driver.detach(id).await?;
+        }
         let link = Link::Served(self.serve(relay, url).await);
         let report = link.report();
         match known.and_then(|at| relays.get_mut(at)) {
-            Some(unreached) => *unreached = link,
+            Some(other) => *other = link,
             None => relays.push(link),
         }
         Ok((report, known.is_some()))
@@ -167,7 +176,7 @@ impl Node {
         }
         // What the pass gave rise to is under way: a moment later it is out, or the relay is down and says so.
         tokio::time::sleep(PASS_SETTLES).await;
-        Ok((self.sent().await - before, received))
+        Ok((self.sent().await.saturating_sub(before), received))
     }
 
     /// Stops the driver; what is committed stays.
@@ -176,7 +185,7 @@ impl Node {
         self.relays.lock().await.clear();
     }
 
-    async fn passes(&self) -> Vec<tokio::sync::oneshot::Receiver<u64>> {
+    async fn passes(&self) -> Vec<oneshot::Receiver<u64>> {
         let relays = self.relays.lock().await;
         relays
             .iter()
@@ -195,12 +204,15 @@ impl Node {
         Worker::start(relay, url, self.driver.clone(), self.reader.clone(), Arc::clone(&self.credentials)).await
     }
 
-    /// Tries to reach the relays that were not reached yet.
+    /// Tries to reach the relays that were not reached yet. Nobody who asks for the relays waits for that.
     async fn reach(&self) {
-        let mut relays = self.relays.lock().await;
-        for link in relays.iter_mut() {
+        let unreached: Vec<RelayUrl> = self.relays.lock().await.iter().filter_map(Link::unreached).cloned().collect();
+        for tried in unreached {
+            let connected = relay::connect(&tried).await;
+            let mut relays = self.relays.lock().await;
+            let Some(link) = relays.iter_mut().find(|link| link.unreached() == Some(&tried)) else { continue };
             let Link::Unreached { id, url, reason } = link else { continue };
-            match relay::connect(url).await {
+            match connected {
                 Ok(relay) if relay.id() == *id => {
                     info!(relay = %url, "reached");
                     *link = Link::Served(self.serve(relay, url.clone()).await);
@@ -214,12 +226,15 @@ impl Node {
         }
     }
 
-    async fn keep_reaching(node: std::sync::Weak<Self>) {
-        loop {
+    async fn keep_reaching(node: std::sync::Weak<Self>, reached: oneshot::Sender<()>) {
+        let mut first = Some(reached);
+        while let Some(node) = node.upgrade() {
+            node.reach().await;
+            drop(node);
+            // Whoever waited may have gone on.
+            first.take().map(|reached| reached.send(()));
             let pause = relay::backoff::jittered(REACH_AGAIN, rand::rng().next_u64());
             tokio::time::sleep(pause).await;
-            let Some(node) = node.upgrade() else { return };
-            node.reach().await;
         }
     }
 
@@ -242,6 +257,13 @@ impl Link {
         match self {
             Self::Served(worker) => &worker.url,
             Self::Unreached { url, .. } => url,
+        }
+    }
+
+    fn unreached(&self) -> Option<&RelayUrl> {
+        match self {
+            Self::Served(_) => None,
+            Self::Unreached { url, .. } => Some(url),
         }
     }
 
@@ -280,6 +302,8 @@ fn url_place(id: &RelayId) -> Place<'_> {
 
 /// How often relays that were never reached since the start are tried again: 30 s ± 20 %.
 const REACH_AGAIN: Duration = Duration::from_secs(30);
+/// How long the start waits for relays that are slow to answer: 3 s.
+const FIRST_REACH: Duration = Duration::from_secs(3);
 /// How long a pass may take to put what it gave rise to: 200 ms.
 const PASS_SETTLES: Duration = Duration::from_millis(200);
 

@@ -169,3 +169,102 @@ async fn a_joiner_is_told_when_the_card_is_burned() {
     assert!(matches!(ended, Err(pairing::JoinError::Ended)), "{ended:?}");
     assert!(a.driver.roster().borrow().members().count() == 1);
 }
+
+#[tokio::test]
+async fn a_relay_that_moved_is_used_where_it_is_now() {
+    let home = tempfile::tempdir().unwrap();
+    let (relay, moved) = (home.path().join("relay"), home.path().join("moved"));
+    let a = first(&home.path().join("a"), &relay).await;
+    let b = paired(&a, &home.path().join("b"), "second").await;
+    std::fs::rename(&relay, &moved).unwrap();
+    a.driver.push(vec![put("on", "the way")], None).await.unwrap();
+    for node in [&a, &b] {
+        let (report, known) = node.add_relay(moved.to_str().unwrap()).await.unwrap();
+        assert!(known && report.ok && report.url.ends_with("moved"), "{report:?}");
+        assert_eq!(node.relays().await.len(), 1);
+    }
+    until(&b, "delivered in the new place", |status| status.bundle_seq.0 == 1).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_is_taken_out_while_mail_is_under_way_and_put_back_delivers_it() {
+    let home = tempfile::tempdir().unwrap();
+    let relay = home.path().join("relay");
+    let a = first(&home.path().join("a"), &relay).await;
+    let b = paired(&a, &home.path().join("b"), "second").await;
+    for n in 1..=3 {
+        a.driver.push(vec![put(&n.to_string(), "x")], None).await.unwrap();
+        a.remove_relay(relay.to_str().unwrap()).await.unwrap();
+        assert!(a.relays().await.is_empty());
+        a.add_relay(relay.to_str().unwrap()).await.unwrap();
+        until(&b, "delivered", |status| status.bundle_seq.0 == n).await;
+    }
+}
+
+#[tokio::test]
+async fn a_welcome_waits_for_a_relay_that_is_away_when_the_code_is_typed() {
+    let home = tempfile::tempdir().unwrap();
+    let (relay, gone) = (home.path().join("relay"), home.path().join("gone"));
+    let a = first(&home.path().join("a"), &relay).await;
+    let (invitation, mut events) = Invitation::open(Arc::clone(&a)).await.unwrap();
+    let Some(InviteEvent::Card { uri, .. }) = events.recv().await else { panic!("no card") };
+    let (tell, mut hear) = mpsc::channel(8);
+    let b_places = places(&home.path().join("b"));
+    let joining = tokio::spawn(async move { pairing::join(&b_places, &uri, "second", &tell).await });
+    let code = loop {
+        if let JoinEvent::CheckCode(code) = hear.recv().await.unwrap() {
+            break code;
+        }
+    };
+    std::fs::rename(&relay, &gone).unwrap();
+    let confirming = tokio::spawn(async move { invitation.confirm(&code).await });
+    let mut roster = a.driver.roster();
+    tokio::time::timeout(PATIENCE, roster.wait_for(|roster| roster.members().count() == 2)).await.unwrap().unwrap();
+    // The welcome is tried now, in vain.
+    tokio::task::yield_now().await;
+    std::fs::rename(&gone, &relay).unwrap();
+    confirming.await.unwrap().unwrap();
+    let b = joining.await.unwrap().unwrap_or_else(|error| panic!("joining failed: {error}"));
+    until(&b, "the family", |status| status.siblings.len() == 1).await;
+}
+
+#[tokio::test]
+async fn mail_that_found_no_room_is_kept_on_the_relay_and_taken_when_there_is_room() {
+    let home = tempfile::tempdir().unwrap();
+    let relay = home.path().join("relay");
+    let a = first(&home.path().join("a"), &relay).await;
+    let b = paired(&a, &home.path().join("b"), "second").await;
+    let pages = |pages: u32| format!("PRAGMA max_page_count = {pages}");
+    let set = |sql: String| {
+        b.driver.keep(move |store| {
+            store.meddle(&sql);
+            Ok(())
+        })
+    };
+    set(pages(1)).await.unwrap();
+    a.driver.push(vec![put("large", &"x".repeat(200_000))], None).await.unwrap();
+    let mut picture = b.driver.picture();
+    tokio::time::timeout(PATIENCE, picture.wait_for(|picture| picture.fault.is_some())).await.unwrap().unwrap();
+    assert_eq!(b.driver.picture().borrow().status.bundle_seq.0, 0);
+    set(pages(1_000_000)).await.unwrap();
+    until(&b, "what found no room before", |status| status.bundle_seq.0 == 1).await;
+    assert_eq!(b.driver.picture().borrow().fault, None);
+}
+
+#[tokio::test]
+async fn a_pass_answers_when_what_came_is_durable() {
+    let home = tempfile::tempdir().unwrap();
+    let relay = home.path().join("relay");
+    let a = first(&home.path().join("a"), &relay).await;
+    let b = paired(&a, &home.path().join("b"), "second").await;
+    a.driver.push(vec![put("one", "x")], None).await.unwrap();
+    let queued = async {
+        while a.relays().await.iter().map(|report| report.sent).sum::<u64>() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, queued).await.unwrap();
+    a.sync_pass().await.unwrap();
+    b.sync_pass().await.unwrap();
+    assert_eq!(b.driver.picture().borrow().status.bundle_seq.0, 1);
+}
