@@ -47,6 +47,13 @@ pub struct Connect {
     pub wait: Duration,
 }
 
+impl Connect {
+    /// Whether that daemon lives and is one that is asked: the daemon of this home is not when another socket was named.
+    fn may_answer(&self, endpoint: &Endpoint) -> bool {
+        (!self.paths.socket_is_explicit || endpoint.address == self.paths.socket) && endpoint.process_exists()
+    }
+}
+
 /// A connection to a daemon of a version that this client understands. Cloning is cheap and shares the connection.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -64,7 +71,7 @@ impl Client {
         let mut pause = FIRST_PAUSE;
         loop {
             let endpoint = Endpoint::read(&connect.paths.endpoint_file());
-            let starting = endpoint.as_ref().is_some_and(Endpoint::process_exists);
+            let starting = endpoint.as_ref().is_some_and(|endpoint| connect.may_answer(endpoint));
             let patience = if starting { connect.wait.max(STARTING) } else { connect.wait };
             let error = match Self::try_connect(connect, endpoint).await {
                 Ok(client) => return Ok(client),

@@ -47,6 +47,26 @@ async fn a_socket_that_nobody_serves_is_unreachable() {
     assert_eq!(error.code(), "daemon_unreachable");
 }
 
+#[test]
+fn the_daemon_of_the_home_is_not_waited_for_when_another_socket_was_named() {
+    let home = Home::new();
+    let mut connect = home.connect(0);
+    let endpoint = |address: &Path| Endpoint {
+        address: address.into(),
+        pid: std::process::id(),
+        instance_id: String::new(),
+        protocol_min: 1,
+        protocol_max: 1,
+        version: String::new(),
+        started_at_ms: 0,
+    };
+    let (named, elsewhere) = (connect.paths.socket.clone(), home.dir.path().join("elsewhere.sock"));
+    assert!(connect.may_answer(&endpoint(&elsewhere)));
+    connect.paths.socket_is_explicit = true;
+    assert!(!connect.may_answer(&endpoint(&elsewhere)));
+    assert!(connect.may_answer(&endpoint(&named)));
+}
+
 #[tokio::test]
 async fn a_daemon_that_comes_up_later_is_waited_for() {
     let home = Home::new();
