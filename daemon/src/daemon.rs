@@ -148,7 +148,8 @@ pub struct Daemon {
     instance: Instance,
     shutdown: Shutdown,
     setup: watch::Sender<Setup>,
-    /// Held while a device is being made, so that two callers cannot make two.
+    /// Held while a device is being made, so that two callers cannot make two. A join waits for a person: who comes second is told,
+    /// and does not wait behind it.
     making: Mutex<()>,
     invitation: Mutex<Option<Invitation>>,
 }
@@ -191,7 +192,8 @@ impl Daemon {
     /// # Errors
     /// [`InitError`]; nothing is left behind then, but with [`InitError::Change`]: the device is made and lacks the relay.
     pub async fn init(&self, name: &str, relays: &[String]) -> Result<Arc<Node>, InitError> {
-        let _making = self.making.lock().await;
+        self.must_be_new()?;
+        let _making = self.making.try_lock().map_err(|_| SetupError::Busy)?;
         self.must_be_new()?;
         let mut reached = Vec::with_capacity(relays.len());
         for url in relays {
@@ -223,11 +225,11 @@ impl Daemon {
         let (events, heard) = mpsc::channel(8);
         let daemon = Arc::clone(self);
         tokio::spawn(async move {
-            let _making = daemon.making.lock().await;
-            let last = match daemon.try_join(&card, &name, &events).await {
-                Ok(node) => JoinEvent::Joined(node),
-                Err(error) => JoinEvent::Failed(error),
+            let last = match daemon.making.try_lock() {
+                Ok(_making) => daemon.try_join(&card, &name, &events).await,
+                Err(_) => Err(SetupError::Busy.into()),
             };
+            let last = last.map_or_else(JoinEvent::Failed, JoinEvent::Joined);
             events.send(last).await.ok();
         });
         Ok(heard)

@@ -76,6 +76,9 @@ pub enum SetupError {
     /// There is one already.
     #[error("this device is set up already")]
     AlreadySetUp,
+    /// An init or a join is under way here.
+    #[error("this device is being set up already by another `kin init` or `kin join`: finish that first, or end it")]
+    Busy,
     /// The name does not fit.
     #[error("a device name has 1 to 64 bytes and no control characters")]
     Name,
@@ -123,6 +126,7 @@ impl SetupError {
                 true
             }
             Self::AlreadySetUp
+            | Self::Busy
             | Self::Name
             | Self::Store(_)
             | Self::Secret(_)

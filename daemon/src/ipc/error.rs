@@ -117,6 +117,7 @@ pub(super) fn setup(error: &SetupError) -> ErrorDetail {
     let detail = |code| ErrorDetail::new(code, error.to_string());
     match error {
         SetupError::AlreadySetUp => detail(ErrorCode::AlreadySetUp).hint("`kin status` shows it"),
+        SetupError::Busy => detail(ErrorCode::PairingBusy),
         SetupError::Name => detail(ErrorCode::InvalidArgument),
         SetupError::Store(StoreError::Missing(_) | StoreError::WrongKey(_))
         | SetupError::StoreGone { .. }

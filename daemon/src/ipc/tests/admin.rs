@@ -114,7 +114,7 @@ async fn two_devices_are_paired_and_come_to_hold_the_same() {
     let busy = first.client.admin().pair_show(PairShowRequest {}).await.unwrap_err();
     assert_eq!(code(&busy), "pairing_busy");
     let request = JoinRequest { card: card.uri, device_name: "tablet".into(), key_store: 0 };
-    let mut joining = second.client.admin().join(request).await.unwrap().into_inner();
+    let mut joining = second.client.admin().join(request.clone()).await.unwrap().into_inner();
     let code = loop {
         match joining.message().await.unwrap().unwrap().event.unwrap() {
             join_event::Event::CheckCode(check) => break check.code,
@@ -122,6 +122,11 @@ async fn two_devices_are_paired_and_come_to_hold_the_same() {
             join_event::Event::Joined(_) => panic!("joined without a code"),
         }
     };
+    // Who joins waits for a person; nobody else waits behind that.
+    let mut twice = second.client.admin().join(request).await.unwrap().into_inner();
+    assert_eq!(super::code(&twice.message().await.unwrap_err()), "pairing_busy");
+    let begun = second.client.admin().init(InitRequest { device_name: "x".into(), ..InitRequest::default() }).await;
+    assert_eq!(super::code(&begun.unwrap_err()), "pairing_busy");
     let wrong = PairConfirmRequest { code: if code == "000000" { "000001".into() } else { "000000".into() } };
     let refused = first.client.admin().pair_confirm(wrong).await.unwrap_err();
     assert_eq!(super::code(&refused), "wrong_code");
