@@ -56,7 +56,7 @@ pub enum DriverError {
     #[error("the daemon is stopping")]
     Stopping,
     /// No room to commit.
-    #[error("the disk is full: {0}")]
+    #[error("{0}")]
     StoreFull(String),
     /// The store failed otherwise.
     #[error("the store failed: {0}")]
@@ -177,9 +177,12 @@ impl Driver {
             let stop = stop.map(|at| ready.remove(at));
             wake = self.round(&mut ready, config);
             if let Some(Request::Stop { done }) = stop {
+                // The store is closed before anybody hears of it: who waits may end the process at once.
+                drop(self);
+                info!("the driver has stopped");
                 // Nobody listening is fine: the answer is only for those who wait.
                 done.send(()).ok();
-                break;
+                return;
             }
         }
         info!("the driver has stopped");
