@@ -65,9 +65,8 @@ pub enum PairingError {
     Card(#[from] CardError),
     /// The card is too old. Clocks that disagree look the same.
     #[error(
-        "the card has expired: it was good until {} and it is {} now, in seconds since 1970; run `kin pair` again",
-        expires.0 / 1000,
-        now.0 / 1000
+        "the card has expired: it was good until {} s ago by this device's clock",
+        now.0.saturating_sub(expires.0) / 1000
     )]
     Expired {
         /// Its end.
@@ -125,7 +124,9 @@ pub enum PairingError {
     #[error("this device's record does not name its own identity and prekey")]
     OwnRecord,
     /// A second answer was made with the card. The card is burned.
-    #[error("someone else used this card too; nothing was shared. run `kin pair` again and keep the card to yourself")]
+    #[error(
+        "someone else used this card too; nothing was shared. run `kin pair show` again and keep the card to yourself"
+    )]
     CardUsed,
     /// The typed code is not [`CODE_DIGITS`] digits. Costs no try.
     #[error("a check code has {CODE_DIGITS} digits")]
@@ -137,7 +138,7 @@ pub enum PairingError {
         left: u32,
     },
     /// The card was burned by wrong codes or by a second answer.
-    #[error("this card can no longer be used; run `kin pair` again")]
+    #[error("this card can no longer be used; run `kin pair show` again")]
     Burned,
     /// No device has answered yet.
     #[error("no device has answered this card yet")]

@@ -36,6 +36,9 @@ pub(crate) enum Failure {
     /// A stream ended before what it was about.
     #[error("the daemon ended the call before {before}")]
     StreamEnded { before: &'static str },
+    /// The daemon went away during an import.
+    #[error("the import did not come to its end: {0}")]
+    ImportCut(ipc_proto::Error),
     /// `kin wait` and `kin down` ran out of time.
     #[error("{waited_for} after {seconds} s")]
     Timeout { waited_for: &'static str, seconds: u64 },
@@ -89,11 +92,12 @@ impl Failure {
     /// The exit code.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Api(error) => error.exit_code(),
+            Self::Api(error) | Self::ImportCut(error) => error.exit_code(),
             Self::Usage { .. } => 2,
             Self::Paths(_) => 78,
             Self::Line { exit_code, .. } => *exit_code,
             Self::DaemonEnded { .. } => 3,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 5,
             Self::Timeout { .. } | Self::RelayFailed => 6,
             Self::Attention => 7,
             Self::Io { .. } | Self::StreamEnded { .. } | Self::Unequal(_) | Self::Command(_) | Self::Demo { .. } => 1,
@@ -106,9 +110,10 @@ impl Failure {
     /// A name for programs.
     fn code(&self) -> &str {
         match self {
-            Self::Api(error) => error.code(),
+            Self::Api(error) | Self::ImportCut(error) => error.code(),
             Self::Usage { .. } => "usage",
             Self::Paths(_) => "bad_config",
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => "permission_denied",
             Self::Io { .. } => "io",
             Self::Line { code, .. } => code,
             Self::DaemonEnded { .. } => "daemon_unreachable",
@@ -129,12 +134,18 @@ impl Failure {
     fn hint(&self) -> String {
         match self {
             Self::Api(error) => error.hint().to_owned(),
+            Self::ImportCut(_) => {
+                "when the daemon runs (`kin status`), run it again: what is in already changes nothing".to_owned()
+            }
             Self::Usage { hint, .. } => (*hint).to_owned(),
             Self::Line { hint, .. } => hint.clone(),
             Self::DaemonEnded { log, .. } => format!("its log is {}", log.display()),
             Self::Newer(_) => "use the same version of kin and kinfolkd".to_owned(),
             Self::StreamEnded { .. } => "look into its log; `kin paths` says where it is".to_owned(),
             Self::Timeout { .. } => "`kin status` shows how things stand".to_owned(),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "give this user the right to it, or set KINFOLK_HOME to a directory of your own".to_owned()
+            }
             Self::Paths(_)
             | Self::Io { .. }
             | Self::Attention
@@ -149,7 +160,7 @@ impl Failure {
 
     fn retryable(&self) -> bool {
         match self {
-            Self::Api(error) => error.retryable(),
+            Self::Api(error) | Self::ImportCut(error) => error.retryable(),
             Self::Timeout { .. } | Self::StreamEnded { .. } | Self::DaemonEnded { .. } | Self::RelayFailed => true,
             Self::Usage { .. }
             | Self::Paths(_)
@@ -209,6 +220,14 @@ mod tests {
         let failure = Failure::from(ErrorDetail::new(ErrorCode::NotSetUp, "not set up").hint("run `kin init`"));
         assert_eq!(failure.exit_code(), 4);
         insta::assert_snapshot!(failure.to_json(), @r#"{"code":"not_set_up","message":"not set up","hint":"run `kin init`","retryable":false}"#);
+    }
+
+    #[test]
+    fn what_the_user_may_not_touch_ends_with_the_code_of_a_permission() {
+        let failed = |kind: io::ErrorKind| Failure::io("open x")(kind.into());
+        assert_eq!(failed(io::ErrorKind::PermissionDenied).exit_code(), 5);
+        assert_eq!(failed(io::ErrorKind::PermissionDenied).code(), "permission_denied");
+        assert_eq!(failed(io::ErrorKind::NotFound).exit_code(), 1);
     }
 
     #[test]

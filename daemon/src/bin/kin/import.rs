@@ -192,7 +192,7 @@ fn count(batch: &Batch, answer: &PushResponse) -> (u64, u64) {
 
 /// What the daemon refused, by the number of its line.
 fn refused(batch: &Batch, status: tonic::Status) -> Failure {
-    let Some(detail) = ErrorDetail::from_status(&status) else { return status.into() };
+    let Some(detail) = ErrorDetail::from_status(&status) else { return Failure::ImportCut(status.into()) };
     let index = detail.op_index.and_then(|index| usize::try_from(index).ok()).unwrap_or(0);
     match batch.op_lines.get(index) {
         Some(line) => Failure::Line {
@@ -252,7 +252,7 @@ mod tests {
         let failure = refused(&batch, detail.into_status());
         assert_eq!(failure.to_string(), "line 3: message b is here with another body");
         assert_eq!(failure.exit_code(), 11);
-        assert!(matches!(refused(&batch, tonic::Status::unavailable("gone")), Failure::Api(_)));
+        assert!(matches!(refused(&batch, tonic::Status::unavailable("gone")), Failure::ImportCut(_)));
     }
 
     #[test]

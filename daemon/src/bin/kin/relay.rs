@@ -47,7 +47,7 @@ impl RelayCommand {
                 let relay = answer.relay.unwrap_or_default();
                 let object = json!({ "relay": view::relay(&relay), "already_there": answer.already_there });
                 context.output.show("relay.add", object, |style| {
-                    let what = if answer.already_there { "is in use already" } else { "is in use" };
+                    let what = if answer.already_there { "was in use already" } else { "is added" };
                     format!("{} {}", style.strong(&relay.url), style.good(what))
                 })
             }
@@ -87,10 +87,22 @@ pub(crate) fn absolute(url: &str) -> Result<String, Failure> {
     if url.contains("://") {
         return Ok(url.to_owned());
     }
+    if looks_mistyped(url) {
+        return Err(Failure::usage(
+            format!("`{url}` is neither a URL nor a path"),
+            "a URL has `://` after its kind, as in file:///media/nas/kin",
+        ));
+    }
     let path = std::path::absolute(url).map_err(Failure::io(format!("make an absolute path of `{url}`")))?;
     path.into_os_string()
         .into_string()
         .map_err(|path| Failure::usage(format!("{} is not UTF-8", path.display()), "use a path that is"))
+}
+
+/// Whether the text begins as a URL does and then lacks the slashes: `file:/x`. A drive of Windows has one letter.
+fn looks_mistyped(text: &str) -> bool {
+    text.split_once(":/")
+        .is_some_and(|(kind, _)| kind.len() > 1 && kind.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'+'))
 }
 
 /// The line of one relay.
@@ -118,6 +130,15 @@ mod tests {
         assert_eq!(absolute("/a/b").unwrap(), "/a/b");
         let here = std::env::current_dir().unwrap();
         assert_eq!(absolute("folder").unwrap(), here.join("folder").to_str().unwrap());
+    }
+
+    #[test]
+    fn a_url_with_a_slash_too_few_is_not_taken_for_a_path() {
+        for mistyped in ["file:/a/b", "redis:/host", "redis+cluster:/h"] {
+            assert_eq!(absolute(mistyped).unwrap_err().exit_code(), 2, "{mistyped}");
+        }
+        assert!(!looks_mistyped("C:/kin"));
+        assert!(!looks_mistyped("a folder:/b"));
     }
 
     #[test]
