@@ -302,6 +302,16 @@ mod tests {
     }
 
     #[test]
+    fn a_sibling_that_usually_answers_late_is_given_four_times_as_long() {
+        let mut lane = sent_up_to(5);
+        lane.receipted(Seq(5), Millis(25_000), MID);
+        lane.departed(NEAR, Some((Seq(5), Seq(6))), Millis(30_000));
+        lane.arrived(NEAR, Some(Seq(6)), Millis(30_000), MID);
+        assert!(!lane.is_late(Millis(90_000)));
+        assert!(lane.is_late(Millis(140_000)));
+    }
+
+    #[test]
     fn a_refused_parcel_holds_the_lane_for_a_while() {
         let mut lane = Lane::default();
         lane.departed(NEAR, Some((Seq(0), Seq(1))), Millis(0));

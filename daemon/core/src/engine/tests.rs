@@ -7,6 +7,7 @@ mod local;
 mod pairing;
 mod receipts;
 mod refused;
+mod relays;
 mod repairs;
 mod restarts;
 mod script;

@@ -203,3 +203,51 @@ fn a_sibling_cannot_grow_what_waits_without_bound() {
     }
     assert_eq!(world.held(1, 2), 24);
 }
+
+#[test]
+fn what_an_author_has_seen_stays_seen_in_its_later_bundles() {
+    let mut world = World::of(3);
+    let cause = chain(3, vec![body(0)]);
+    world.deliver(&mail_of(3, &[run_of(3, &cause)]));
+    let seen = (source(3), cause[0].head());
+    let effects = chain(2, vec![Body { context: vec![seen], ..body(1) }, body(2)]);
+    world.deliver(&mail_of(2, &[run_of(2, &effects)]));
+    assert_eq!(world.node(1).disk.log[2].context.seq(source(3)), Seq(1));
+}
+
+#[test]
+fn a_bundle_written_after_another_was_applied_says_so() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    world.deliver(&mail_of(2, &[run_of(2, &chain(2, vec![body(0)]))]));
+    world.write(1, 1);
+    let last = world.node(1).disk.log[2].clone();
+    assert_eq!(last.context.seq(source(2)), Seq(1));
+    assert_eq!(last.bundle.body.unwrap().context.len(), 1);
+}
+
+#[test]
+fn own_and_foreign_bundles_share_one_local_order_without_holes() {
+    let mut world = World::of(2);
+    world.write(1, 2);
+    world.deliver(&mail_of(2, &[run_of(2, &chain(2, vec![body(0), body(1)]))]));
+    world.write(1, 1);
+    world.restart(1);
+    world.write(1, 1);
+    let places: Vec<u64> = world.node(1).disk.log.iter().map(|append| append.bundle_seq.0).collect();
+    assert_eq!(places, [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn one_cause_frees_a_whole_chain_of_effects_across_sources() {
+    let mut world = World::of(3);
+    let cause = chain(2, vec![body(0)]);
+    let first = chain(3, vec![Body { context: vec![(source(2), cause[0].head())], ..body(1) }]);
+    let second = Body { context: vec![(source(3), first[0].head())], ..body(2) };
+    let second = Bundle::write(dot(2, 2), cause[0].hash, second).unwrap();
+    world.deliver(&mail_of(2, &[run_of(2, &[second])]));
+    world.deliver(&mail_of(3, &[run_of(3, &first)]));
+    assert_eq!(world.status(1).early, 2);
+    let outputs = world.deliver(&mail_of(2, &[run_of(2, &cause)]));
+    assert_eq!(appended(&outputs), [(2, 1), (3, 1), (2, 2)]);
+}

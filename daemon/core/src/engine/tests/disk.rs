@@ -16,6 +16,7 @@ pub(super) struct Disk {
     me: DeviceId,
     source: SourceId,
     generation: u64,
+    pub(super) prekey_slot: u32,
     pub(super) log: Vec<Append>,
     pub(super) early: BTreeMap<Dot, (DeviceId, Bundle)>,
     heads: BTreeSet<(SourceId, Seq)>,
@@ -27,7 +28,7 @@ pub(super) struct Disk {
 impl Disk {
     /// The disk of a device that was just paired.
     pub(super) fn of(me: DeviceId, source: SourceId, records: Vec<SignedRecord>) -> Self {
-        Self { me, source, generation: 1, records, ..Self::default() }
+        Self { me, source, generation: 1, prekey_slot: 1, records, ..Self::default() }
     }
 
     pub(super) fn write(&mut self, change: &Change) {
@@ -79,7 +80,7 @@ impl Disk {
             records: self.records.iter().cloned().map(Verified::vouch).collect(),
             bundle_seq: self.log.last().map_or(BundleSeq(0), |append| append.bundle_seq),
             epoch: 1,
-            prekey: Prekey { slot: 1, public: member(self.me.0[0]).prekey.public },
+            prekey: Prekey { slot: self.prekey_slot, public: member(self.me.0[0]).prekey.public },
         }
     }
 

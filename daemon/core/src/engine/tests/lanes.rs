@@ -2,21 +2,11 @@
 
 use super::script::*;
 use super::world::*;
-use crate::ids::{Millis, RelayId, Seq};
+use crate::ids::{Millis, Seq};
 use crate::op::Op;
 use crate::parcel::{Letter, Want};
 use crate::step::{Input, Output};
 use crate::value::Value;
-
-fn with_two_relays() -> World {
-    let mut world = World::of(2);
-    for n in [1, 2] {
-        world.node(n).relays.push(OTHER);
-        world.input(n, Input::RelayAdded(OTHER));
-    }
-    world.drive(1_000);
-    world
-}
 
 #[test]
 fn a_bundle_leaves_at_once_to_every_sibling() {
@@ -86,113 +76,6 @@ fn a_second_sending_asks_for_a_receipt() {
     assert!(!world.intercept(1, 2)[0].parcel.letter.receipt_requested);
     world.pass(10_000);
     assert!(world.intercept(1, 2)[0].parcel.letter.receipt_requested);
-}
-
-#[test]
-fn a_late_receipt_moves_the_lane_to_the_next_relay() {
-    let mut world = with_two_relays();
-    world.write(1, 1);
-    let first = world.intercept(1, 2).remove(0).relay;
-    world.pass(10_000);
-    let second = world.intercept(1, 2).remove(0);
-    assert_ne!(second.relay, first);
-    assert_eq!(second.seqs(1), [1]);
-}
-
-#[test]
-fn a_relay_that_is_down_is_not_used_while_another_is_there() {
-    let mut world = with_two_relays();
-    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
-    world.write(1, 1);
-    assert_eq!(world.intercept(1, 2)[0].relay, OTHER);
-}
-
-#[test]
-fn a_refused_put_goes_to_the_other_relay() {
-    let mut world = with_two_relays();
-    world.node(1).puts = Puts::Open;
-    world.write(1, 1);
-    let refused = world.node(1).open.remove(0);
-    world.node(1).puts = Puts::Answered;
-    world.input(1, Input::Sent { ticket: refused.ticket, reached: None, took: Millis(5) });
-    let mail = world.intercept(1, 2).remove(0);
-    assert_ne!(mail.relay, refused.relay);
-    assert_eq!(mail.seqs(1), [1]);
-}
-
-#[test]
-fn a_refused_put_is_tried_again_later_and_loses_nothing() {
-    let mut world = World::of(2);
-    world.node(1).puts = Puts::Refused;
-    world.write(1, 2);
-    world.pass(60_000);
-    assert!(world.mail.is_empty());
-    world.node(1).puts = Puts::Answered;
-    world.drive(120_000);
-    assert_eq!(world.held(2, 1), 2);
-    assert!(world.status(1).synced);
-}
-
-#[test]
-fn unreceipted_mail_is_posted_again_five_seconds_after_a_relay_came_back() {
-    let mut world = World::of(2);
-    world.write(1, 1);
-    world.mail.clear();
-    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
-    world.pass(600_000);
-    assert!(world.mail.is_empty());
-    world.input(1, Input::RelayHealth { relay: RELAY, up: true });
-    world.pass(4_999);
-    assert!(world.intercept(1, 2).iter().all(|mail| mail.seqs(1).is_empty()));
-    world.pass(1);
-    assert_eq!(world.intercept(1, 2).pop().unwrap().seqs(1), [1]);
-}
-
-#[test]
-fn a_relay_that_says_it_is_there_gets_what_it_refused_at_once() {
-    let mut world = World::of(2);
-    world.node(1).puts = Puts::Refused;
-    world.write(1, 1);
-    world.pass(300_000);
-    world.node(1).puts = Puts::Answered;
-    world.input(1, Input::RelayHealth { relay: RELAY, up: true });
-    assert_eq!(world.intercept(1, 2)[0].seqs(1), [1]);
-}
-
-#[test]
-fn what_was_written_while_the_relay_was_away_leaves_when_it_comes_back() {
-    let mut world = World::of(2);
-    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
-    world.write(1, 3);
-    assert!(world.mail.is_empty());
-    world.input(1, Input::RelayHealth { relay: RELAY, up: true });
-    assert_eq!(world.intercept(1, 2)[0].seqs(1), [1, 2, 3]);
-}
-
-#[test]
-fn siblings_learn_where_a_device_looks_for_its_mail() {
-    let mut world = World::of(2);
-    world.input(1, Input::RelayAdded(OTHER));
-    world.input(2, Input::RelayAdded(OTHER));
-    world.drive(2_000);
-    world.input(2, Input::RelayRemoved(RELAY));
-    world.drive(2_000);
-    world.write(1, 1);
-    assert_eq!(world.intercept(1, 2)[0].relay, OTHER);
-}
-
-#[test]
-fn two_devices_that_both_moved_to_another_relay_find_each_other() {
-    let mut world = World::of(2);
-    for n in [1, 2] {
-        world.input(n, Input::RelayRemoved(RELAY));
-        world.mail.clear();
-        world.input(n, Input::RelayAdded(OTHER));
-        world.mail.clear();
-    }
-    world.write(1, 1);
-    world.drive(60_000);
-    assert_eq!(world.held(2, 1), 1);
 }
 
 #[test]
@@ -299,16 +182,6 @@ fn sync_now_sends_again_what_is_not_receipted_and_asks_for_receipts() {
 }
 
 #[test]
-fn a_question_that_a_relay_refused_is_asked_again() {
-    let mut world = World::of(2);
-    world.node(1).puts = Puts::Refused;
-    world.input(1, Input::SyncNow);
-    world.node(1).puts = Puts::Answered;
-    world.pass(10_000);
-    assert!(world.intercept(1, 2).iter().any(|mail| mail.parcel.letter.receipt_requested));
-}
-
-#[test]
 fn a_device_at_rest_says_nothing_and_does_not_wake() {
     let mut world = World::of(3);
     world.write(1, 2);
@@ -322,14 +195,41 @@ fn a_device_at_rest_says_nothing_and_does_not_wake() {
 }
 
 #[test]
-fn a_relay_that_is_away_does_not_keep_a_device_awake() {
+fn a_parcel_that_arrived_without_its_own_bundles_does_not_leave_again_at_once() {
     let mut world = World::of(2);
-    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
+    world.node(1).puts = Puts::Open;
     world.write(1, 1);
-    world.pass(600_000);
-    let now = world.at();
-    assert_eq!(world.node(1).engine.settle(now), None);
-    let unknown = RelayId([9; 16]);
-    world.input(1, Input::RelayHealth { relay: unknown, up: true });
-    assert!(world.mail.is_empty());
+    let empty = world.node(1).open.remove(0);
+    world.input(1, Input::Sent { ticket: empty.ticket, reached: Some(Vec::new()), took: Millis(5) });
+    assert!(world.node(1).open.is_empty());
+    world.pass(3_000);
+    assert_eq!(world.node(1).open.len(), 1);
+}
+
+#[test]
+fn what_the_slowest_sibling_lacks_is_pending() {
+    let mut world = World::of(3);
+    world.write(1, 2);
+    world.intercept(1, 2);
+    world.deliver_all();
+    world.pass(6_000);
+    world.mail.retain(|mail| mail.from == 3);
+    world.deliver_all();
+    let status = world.status(1);
+    assert_eq!(status.siblings.iter().map(|sibling| sibling.lag).collect::<Vec<_>>(), [2, 0]);
+    assert_eq!(status.pending_up, 2);
+}
+
+#[test]
+fn many_sources_are_forwarded_a_few_at_a_time_until_all_are_there() {
+    let mut world = World::of(14);
+    for n in 2..=13 {
+        world.deliver(&mail_of(n, &[run_of(n, &chain(n, vec![body(u64::from(n))]))]));
+    }
+    world.mail.clear();
+    let wants = (2..=13).map(|n| Want { source: source(n), after: Seq(0), upto: Seq(1) }).collect();
+    let letter = Letter { wants, ..Letter::bare(id(14), Millis(EPOCH)) };
+    world.deliver(&Mail { from: 14, to: 1, relay: RELAY, parcel: verified(&letter, &[]) });
+    let runs: Vec<usize> = world.intercept(1, 14).iter().map(|mail| mail.parcel.runs.len()).collect();
+    assert_eq!(runs, [8, 4]);
 }

@@ -188,3 +188,16 @@ fn synced_means_that_nothing_known_to_exist_is_missing() {
     let status = world.status(1);
     assert_eq!((status.synced, status.pending_down, status.siblings[0].ahead), (false, 4, 4));
 }
+
+#[test]
+fn a_receipt_that_a_relay_refused_is_given_again() {
+    let mut world = World::of(2);
+    world.write(2, 1);
+    world.deliver_all();
+    world.node(1).puts = Puts::Refused;
+    world.pass(5_000);
+    world.node(1).puts = Puts::Answered;
+    world.pass(5_000);
+    let receipts = world.intercept(1, 2);
+    assert_eq!(receipts[0].parcel.letter.receipt.vector.seq(source(2)), Seq(1));
+}

@@ -177,3 +177,15 @@ fn an_own_parcel_that_comes_back_is_acknowledged_and_ignored() {
     assert!(matches!(outputs[..], [Output::Acknowledge(_)]));
     assert_eq!(world.status(1), before);
 }
+
+#[test]
+fn another_bundle_at_the_last_position_is_seen_as_a_fork() {
+    let mut world = World::of(3);
+    let bundles = chain(2, vec![body(0), body(1)]);
+    world.deliver(&mail_of(2, &[run_of(2, &bundles[..1])]));
+    let outputs = world.deliver(&mail_of(2, &[run_of(2, &chain(2, vec![body(7)]))]));
+    assert_eq!(quarantined(&outputs), 1);
+    world.deliver(&mail_of(2, &[run_of(2, &bundles)]));
+    assert_eq!(world.held(1, 2), 1);
+    goes_on(&mut world);
+}

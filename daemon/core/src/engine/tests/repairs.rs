@@ -4,7 +4,7 @@ use super::script::*;
 use super::world::*;
 use crate::ids::{Millis, Seq};
 use crate::parcel::{Letter, Receipt, Want};
-use crate::step::Output;
+use crate::step::{Change, Input, Output};
 
 /// What device `n` asked of whom, in order, for the source of device `of`.
 fn asked(world: &mut World, n: u8, of: u8) -> Vec<u8> {
@@ -168,4 +168,103 @@ fn an_own_source_of_before_is_not_repaired_as_the_one_in_use() {
     world.deliver(&Mail { from: 2, to: 1, relay: RELAY, parcel: verified(&letter, &[]) });
     world.pass(100_000);
     assert!(asked(&mut world, 1, 1).is_empty());
+}
+
+#[test]
+fn the_author_is_asked_first_whatever_its_place_in_the_order_of_devices() {
+    let mut world = World::of(3);
+    world.write(3, 1);
+    world.drive(10_000);
+    world.write(3, 1);
+    world.intercept(3, 1);
+    world.deliver_all();
+    for from in [2, 3] {
+        let letter = shown(&world, from);
+        world.deliver(&letter);
+    }
+    world.pass(60_000);
+    assert_eq!(asked(&mut world, 1, 3)[..2], [3, 2]);
+}
+
+#[test]
+fn who_has_what_is_missing_is_asked_soon_after_it_comes_back() {
+    let mut world = with_a_hole();
+    let letter = shown(&world, 3);
+    world.deliver(&letter);
+    world.pass(3_600_000);
+    world.mail.clear();
+    let before = asked(&mut world, 1, 2).len();
+    world.deliver(&letter);
+    world.pass(2_000);
+    assert_eq!(asked(&mut world, 1, 2).len(), before + 1);
+}
+
+#[test]
+fn progress_makes_questions_patient_again() {
+    let mut world = with_a_hole();
+    let letter = shown(&world, 3);
+    world.deliver(&letter);
+    world.pass(100_000);
+    world.deliver(&letter);
+    world.pass(10_000);
+    let before = asked(&mut world, 1, 2).len();
+    let first = world.node(2).disk.log[0].bundle.clone();
+    world.deliver(&mail_of(3, &[run_of(2, &[first])]));
+    world.pass(8_000);
+    assert_eq!(asked(&mut world, 1, 2).len(), before + 1);
+}
+
+#[test]
+fn a_sibling_that_moves_on_is_left_to_its_own_pace() {
+    let mut world = World::of(3);
+    let bundles = chain(2, (0..10).map(body).collect());
+    for (held, bundle) in bundles.iter().enumerate() {
+        world.deliver(&mail_of(2, &[run_of(2, std::slice::from_ref(bundle))]));
+        let mut letter = mail_of(3, &[]);
+        if held > 0 {
+            letter.parcel.letter.receipt.vector.advance(source(2), bundles[held - 1].head());
+        }
+        world.deliver(&letter);
+        world.pass(20_000);
+        assert!(world.intercept(1, 3).iter().all(|mail| mail.parcel.runs.is_empty()));
+    }
+}
+
+#[test]
+fn sync_now_asks_at_once_for_what_is_missing() {
+    let mut world = with_a_hole();
+    let letter = shown(&world, 3);
+    world.deliver(&letter);
+    world.pass(3_600_000);
+    let before = asked(&mut world, 1, 2).len();
+    world.input(1, Input::SyncNow);
+    assert_eq!(asked(&mut world, 1, 2).len(), before + 1);
+}
+
+#[test]
+fn a_refused_source_is_not_asked_for() {
+    let mut world = World::of(3);
+    let outputs = world.deliver(&mail_of(2, &[run_of(2, &chain(2, vec![body(5), body(5)]))]));
+    assert!(outputs.iter().any(|output| matches!(output, Output::Commit(Change::Quarantine(_)))));
+    let mut letter = mail_of(3, &[]);
+    letter.parcel.letter.receipt.vector = vector(&[(2, 9)]);
+    world.deliver(&letter);
+    world.pass(200_000);
+    assert!(asked(&mut world, 1, 2).is_empty());
+    assert_eq!(world.status(1).pending_down, 8);
+}
+
+#[test]
+fn a_question_waits_for_the_way_to_be_free_and_is_not_lost() {
+    let mut world = with_a_hole();
+    world.node(1).puts = Puts::Open;
+    world.write(1, 1);
+    let letter = shown(&world, 3);
+    world.deliver(&letter);
+    world.pass(30_000);
+    assert!(asked(&mut world, 1, 2).is_empty());
+    for send in std::mem::take(&mut world.node(1).open) {
+        world.answer(1, &send);
+    }
+    assert_eq!(asked(&mut world, 1, 2), [3]);
 }

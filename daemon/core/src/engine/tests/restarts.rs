@@ -2,7 +2,8 @@
 
 use super::script::*;
 use super::world::*;
-use crate::ids::Seq;
+use crate::ids::{Millis, Seq};
+use crate::roster::{PREKEY_BYTES, Prekey};
 use crate::step::{CallId, Change, Delivery, Input, Output, Push};
 
 #[test]
@@ -74,9 +75,50 @@ fn a_siblings_word_is_on_disk_after_five_seconds_even_when_nothing_else_is_writt
     world.write(1, 1);
     world.drive(5_000);
     assert!(world.status(1).synced);
+    let on_disk = |world: &mut World| world.node(1).disk.saved().siblings[0].receipt.vector.seq(source(1));
+    assert_eq!(on_disk(&mut world), Seq(0));
     world.drive(5_000);
-    let receipts = world.node(1).disk.saved().siblings;
-    assert_eq!(receipts[0].receipt.vector.seq(source(1)), Seq(1));
+    assert_eq!(on_disk(&mut world), Seq(1));
+}
+
+#[test]
+fn a_sibling_is_remembered_with_the_prekey_it_announced() {
+    let mut world = World::of(2);
+    let announce = |slot: u32| {
+        let mut mail = mail_of(2, &[]);
+        let public = bytes::Bytes::from(vec![slot as u8; PREKEY_BYTES]);
+        mail.parcel.letter.prekey = Prekey { slot, public };
+        mail
+    };
+    let used = |world: &mut World| {
+        world.write(1, 1);
+        let send = world.node(1).outputs.iter().rev().find_map(|output| match output {
+            Output::Send(send) => Some(send.prekey.slot),
+            Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
+        });
+        send.unwrap()
+    };
+    assert_eq!(used(&mut world), 1);
+    world.deliver(&announce(3));
+    assert_eq!(used(&mut world), 3);
+    world.deliver(&announce(2));
+    assert_eq!(used(&mut world), 3);
+    world.restart(1);
+    assert_eq!(used(&mut world), 3);
+}
+
+#[test]
+fn a_prekey_that_is_newer_than_the_rosters_is_announced_with_its_key() {
+    let mut world = World::of(2);
+    let key = |world: &mut World| {
+        world.write(1, 1);
+        world.intercept(1, 2).pop().unwrap().parcel.letter.prekey
+    };
+    assert!(key(&mut world).public.is_empty());
+    world.node(1).disk.prekey_slot = 2;
+    world.restart(1);
+    let announced = key(&mut world);
+    assert_eq!((announced.slot, announced.public.len()), (2, PREKEY_BYTES));
 }
 
 #[test]
@@ -110,4 +152,46 @@ fn a_group_that_fails_is_refused_whole_and_can_be_pushed_again() {
     world.inputs(1, vec![push(1), push(2)]);
     assert_eq!(world.held(1, 1), 2);
     assert_eq!(world.node(1).disk.log.len(), 2);
+}
+
+#[test]
+fn tickets_of_one_start_are_not_those_of_another() {
+    let mut world = World::of(2);
+    let tickets = |world: &mut World| -> Vec<u64> {
+        let sends = world.node(1).outputs.iter().filter_map(|output| match output {
+            Output::Send(send) => Some(send.ticket),
+            Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
+        });
+        sends.collect()
+    };
+    world.write(1, 10);
+    let before = tickets(&mut world);
+    world.restart(1);
+    world.write(1, 10);
+    let after = tickets(&mut world);
+    assert!(before.len() > 5 && after.len() > 5);
+    assert!(before.iter().all(|ticket| !after.contains(ticket)));
+}
+
+#[test]
+fn a_receipt_for_more_than_there_is_is_remembered_as_one_for_all() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    world.mail.clear();
+    let mut letter = mail_of(2, &[]);
+    letter.parcel.letter.receipt.vector = vector(&[(1, 9)]);
+    world.deliver(&letter);
+    world.drive(10_000);
+    world.restart(1);
+    world.mail.clear();
+    world.write(1, 1);
+    assert!(world.intercept(1, 2).iter().any(|mail| mail.seqs(1) == [2]));
+}
+
+#[test]
+fn the_clock_goes_on_after_the_roster_too() {
+    let mut world = World::of(2);
+    let latest = world.node(1).engine.roster().latest();
+    world.restart(1);
+    assert!(world.node(1).engine.stamp(Millis(0)) > latest);
 }

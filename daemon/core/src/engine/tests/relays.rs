@@ -1,0 +1,178 @@
+//! Which relay, and what happens when one goes away.
+
+use super::script::*;
+use super::world::*;
+use crate::ids::{Millis, RelayId, Seq};
+use crate::roster::Verified;
+use crate::step::{CallId, Input};
+
+fn with_two_relays() -> World {
+    let mut world = World::of(2);
+    for n in [1, 2] {
+        world.node(n).relays.push(OTHER);
+        world.input(n, Input::RelayAdded(OTHER));
+    }
+    world.drive(1_000);
+    world
+}
+
+#[test]
+fn a_late_receipt_moves_the_lane_to_the_next_relay() {
+    let mut world = with_two_relays();
+    world.write(1, 1);
+    let first = world.intercept(1, 2).remove(0).relay;
+    world.pass(10_000);
+    let second = world.intercept(1, 2).remove(0);
+    assert_ne!(second.relay, first);
+    assert_eq!(second.seqs(1), [1]);
+}
+
+#[test]
+fn a_relay_that_is_down_is_not_used_while_another_is_there() {
+    let mut world = with_two_relays();
+    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
+    world.write(1, 1);
+    assert_eq!(world.intercept(1, 2)[0].relay, OTHER);
+}
+
+#[test]
+fn a_refused_put_goes_to_the_other_relay() {
+    let mut world = with_two_relays();
+    world.node(1).puts = Puts::Open;
+    world.write(1, 1);
+    let refused = world.node(1).open.remove(0);
+    world.node(1).puts = Puts::Answered;
+    world.input(1, Input::Sent { ticket: refused.ticket, reached: None, took: Millis(5) });
+    let mail = world.intercept(1, 2).remove(0);
+    assert_ne!(mail.relay, refused.relay);
+    assert_eq!(mail.seqs(1), [1]);
+}
+
+#[test]
+fn a_refused_put_is_tried_again_later_and_loses_nothing() {
+    let mut world = World::of(2);
+    world.node(1).puts = Puts::Refused;
+    world.write(1, 2);
+    world.pass(60_000);
+    assert!(world.mail.is_empty());
+    world.node(1).puts = Puts::Answered;
+    world.drive(120_000);
+    assert_eq!(world.held(2, 1), 2);
+    assert!(world.status(1).synced);
+}
+
+#[test]
+fn unreceipted_mail_is_posted_again_five_seconds_after_a_relay_came_back() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    world.mail.clear();
+    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
+    world.pass(600_000);
+    assert!(world.mail.is_empty());
+    world.input(1, Input::RelayHealth { relay: RELAY, up: true });
+    world.pass(4_999);
+    assert!(world.intercept(1, 2).iter().all(|mail| mail.seqs(1).is_empty()));
+    world.pass(1);
+    assert_eq!(world.intercept(1, 2).pop().unwrap().seqs(1), [1]);
+}
+
+#[test]
+fn a_relay_that_says_it_is_there_gets_what_it_refused_at_once() {
+    let mut world = World::of(2);
+    world.node(1).puts = Puts::Refused;
+    world.write(1, 1);
+    world.pass(300_000);
+    world.node(1).puts = Puts::Answered;
+    world.input(1, Input::RelayHealth { relay: RELAY, up: true });
+    assert_eq!(world.intercept(1, 2)[0].seqs(1), [1]);
+}
+
+#[test]
+fn what_was_written_while_the_relay_was_away_leaves_when_it_comes_back() {
+    let mut world = World::of(2);
+    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
+    world.write(1, 3);
+    assert!(world.mail.is_empty());
+    world.input(1, Input::RelayHealth { relay: RELAY, up: true });
+    assert_eq!(world.intercept(1, 2)[0].seqs(1), [1, 2, 3]);
+}
+
+#[test]
+fn siblings_learn_where_a_device_looks_for_its_mail() {
+    let mut world = World::of(2);
+    world.input(1, Input::RelayAdded(OTHER));
+    world.input(2, Input::RelayAdded(OTHER));
+    world.drive(2_000);
+    world.input(2, Input::RelayRemoved(RELAY));
+    world.drive(2_000);
+    world.write(1, 1);
+    assert_eq!(world.intercept(1, 2)[0].relay, OTHER);
+}
+
+#[test]
+fn two_devices_that_both_moved_to_another_relay_find_each_other() {
+    let mut world = World::of(2);
+    for n in [1, 2] {
+        world.input(n, Input::RelayRemoved(RELAY));
+        world.mail.clear();
+        world.input(n, Input::RelayAdded(OTHER));
+        world.mail.clear();
+    }
+    world.write(1, 1);
+    world.drive(60_000);
+    assert_eq!(world.held(2, 1), 1);
+}
+
+#[test]
+fn a_question_that_a_relay_refused_is_asked_again() {
+    let mut world = World::of(2);
+    world.node(1).puts = Puts::Refused;
+    world.input(1, Input::SyncNow);
+    world.node(1).puts = Puts::Answered;
+    world.pass(10_000);
+    assert!(world.intercept(1, 2).iter().any(|mail| mail.parcel.letter.receipt_requested));
+}
+
+#[test]
+fn a_relay_that_is_away_does_not_keep_a_device_awake() {
+    let mut world = World::of(2);
+    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
+    world.write(1, 1);
+    world.pass(600_000);
+    let now = world.at();
+    assert_eq!(world.node(1).engine.settle(now), None);
+    let unknown = RelayId([9; 16]);
+    world.input(1, Input::RelayHealth { relay: unknown, up: true });
+    assert!(world.mail.is_empty());
+}
+
+#[test]
+fn a_new_lane_takes_the_relay_that_was_fastest() {
+    let mut world = with_two_relays();
+    world.node(1).puts = Puts::Open;
+    world.write(1, 1);
+    let slow = world.node(1).open.remove(0);
+    let reached = Some(vec![(source(1), Seq(1))]);
+    world.input(1, Input::Sent { ticket: slow.ticket, reached, took: Millis(8_000) });
+    world.node(1).puts = Puts::Answered;
+    let newcomer = addition(1, 3, world.node(1).engine.roster().heads().into_iter().next().unwrap(), 9);
+    world.input(1, Input::Record { call: CallId(1), record: Verified::vouch(newcomer) });
+    assert_ne!(world.intercept(1, 3)[0].relay, slow.relay);
+}
+
+#[test]
+fn a_relay_taken_out_is_forgotten_with_all_that_was_under_way() {
+    let mut world = World::of(2);
+    world.node(1).puts = Puts::Open;
+    world.write(1, 1);
+    let old = world.node(1).open.remove(0);
+    world.input(1, Input::RelayRemoved(RELAY));
+    world.input(1, Input::RelayAdded(RELAY));
+    let again = world.node(1).open.remove(0);
+    assert_eq!(again.runs[0].after, Seq(0));
+    let reached = Some(vec![(source(1), Seq(1))]);
+    world.input(1, Input::Sent { ticket: old.ticket, reached, took: Millis(5) });
+    world.input(1, Input::Sent { ticket: again.ticket, reached: None, took: Millis(5) });
+    world.pass(3_000);
+    assert_eq!(world.node(1).open.remove(0).runs[0].after, Seq(0));
+}
