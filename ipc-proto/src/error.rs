@@ -105,7 +105,7 @@ impl Error {
             Self::Failed(status) if status.code() == Code::Unimplemented => {
                 "the daemon is older than this client; restart it: `kin down`, then `kin up`"
             }
-            Self::Failed(_) => "look whether the daemon still runs: `kin status`",
+            Self::Failed(_) => "look whether the daemon runs (`kin up`) and into its log; `kin paths` says where it is",
             Self::Deadline => "ask for the state before you try again",
         }
     }
