@@ -220,13 +220,18 @@ impl Daemon {
     ///
     /// # Errors
     /// When this device is set up already; everything else is the last event.
-    pub fn join(self: &Arc<Self>, card: String, name: String) -> Result<mpsc::Receiver<JoinEvent>, JoinError> {
+    pub fn join(
+        self: &Arc<Self>,
+        card: String,
+        name: String,
+        relays: Vec<String>,
+    ) -> Result<mpsc::Receiver<JoinEvent>, JoinError> {
         self.must_be_new()?;
         let (events, heard) = mpsc::channel(8);
         let daemon = Arc::clone(self);
         tokio::spawn(async move {
             let last = match daemon.making.try_lock() {
-                Ok(_making) => daemon.try_join(&card, &name, &events).await,
+                Ok(_making) => daemon.try_join(&card, &name, &relays, &events).await,
                 Err(_) => Err(SetupError::Busy.into()),
             };
             let last = last.map_or_else(JoinEvent::Failed, JoinEvent::Joined);
@@ -235,9 +240,23 @@ impl Daemon {
         Ok(heard)
     }
 
-    async fn try_join(&self, card: &str, name: &str, events: &mpsc::Sender<JoinEvent>) -> Result<Arc<Node>, JoinError> {
+    async fn try_join(
+        &self,
+        card: &str,
+        name: &str,
+        relays: &[String],
+        events: &mpsc::Sender<JoinEvent>,
+    ) -> Result<Arc<Node>, JoinError> {
         self.must_be_new()?;
-        let node = pairing::join(&self.places, card, name, events).await?;
+        let joined = pairing::join(&self.places, card, name, relays, events).await;
+        let node = match joined {
+            Ok(node) => node,
+            // A device that was made and did not start is a device: it is opened as after a restart.
+            Err(error) => match open_device(&self.places).await {
+                Ok(Setup::Ready(node)) => node,
+                Ok(Setup::NotSetUp | Setup::Locked(_)) | Err(_) => return Err(error),
+            },
+        };
         info!(device = %node.me, "joined");
         self.setup.send_replace(Setup::Ready(Arc::clone(&node)));
         Ok(node)

@@ -158,9 +158,24 @@ pub fn start(me: DeviceId, identity: Arc<Identity>, store: Store, config: Config
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(|error| DriverError::Store(error.to_string()))?;
     let thread = std::thread::Builder::new().name("driver".into());
-    let thread = thread.spawn(move || runtime.block_on(driver.run(inbox, config)));
+    let thread = thread.spawn(move || {
+        let _end = EndWithProcess;
+        runtime.block_on(driver.run(inbox, config));
+    });
     thread.map_err(|error| DriverError::Store(error.to_string()))?;
     Ok(Handle::new(requests, picture, bell, roster))
+}
+
+/// A driver that panics takes the process along: a service manager starts it again from what is durable. Serving on without it would
+/// look alive and do nothing.
+struct EndWithProcess;
+
+impl Drop for EndWithProcess {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
 }
 
 impl Driver {

@@ -113,11 +113,15 @@ impl Node {
         self.adopt(relay, url).await
     }
 
-    /// Adds a relay that another device named. Its place must be there: a path of another machine is not made here.
-    pub(crate) async fn add_known_relay(&self, url: &str) -> Result<(Report, bool), RelayChangeError> {
+    /// Adds a relay that another device named. Its place must be there: a path of another machine is not made here. One that is
+    /// served already stays where it is: this device's own word for it goes first.
+    pub(crate) async fn add_known_relay(&self, url: &str) -> Result<(), RelayChangeError> {
         let url = RelayUrl::parse(url).map_err(RelayError::from)?;
         let relay = relay::connect(&url).await?;
-        self.adopt(relay, url).await
+        if self.reached().await.iter().all(|served| served.id() != relay.id()) {
+            self.adopt(relay, url).await?;
+        }
+        Ok(())
     }
 
     /// Uses a relay that was reached. One that is in use already under another URL moves there.

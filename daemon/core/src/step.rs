@@ -433,7 +433,8 @@ pub struct Status {
     pub pending_down: u64,
     /// Own bundles that some live sibling has not receipted: the most any sibling lacks.
     pub pending_up: u64,
-    /// Everything accepted here is receipted by every live sibling, and nothing known to exist is missing.
+    /// Everything accepted here is receipted by every live sibling, and nothing known to exist is missing;
+    /// and at least one of them has spoken, if there are any.
     pub synced: bool,
 }
 

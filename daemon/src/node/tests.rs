@@ -30,7 +30,7 @@ async fn paired(inviter: &Arc<Node>, home: &Path, name: &str) -> Arc<Node> {
     let Some(InviteEvent::Card { uri, .. }) = events.recv().await else { panic!("no card") };
     let (tell, mut hear) = mpsc::channel(8);
     let (places, name) = (places(home), name.to_owned());
-    let joining = tokio::spawn(async move { pairing::join(&places, &uri, &name, &tell).await });
+    let joining = tokio::spawn(async move { pairing::join(&places, &uri, &name, &[], &tell).await });
     loop {
         match tokio::time::timeout(PATIENCE, hear.recv()).await.unwrap() {
             Some(JoinEvent::CheckCode(code)) => drop(invitation.confirm(&code).await.unwrap()),
@@ -156,7 +156,7 @@ async fn a_joiner_is_told_when_the_card_is_burned() {
     let Some(InviteEvent::Card { uri, .. }) = events.recv().await else { panic!("no card") };
     let (tell, mut hear) = mpsc::channel(8);
     let newcomer = places(&home.path().join("b"));
-    let joining = tokio::spawn(async move { pairing::join(&newcomer, &uri, "second", &tell).await.map(|_| ()) });
+    let joining = tokio::spawn(async move { pairing::join(&newcomer, &uri, "second", &[], &tell).await.map(|_| ()) });
     while let Some(event) = hear.recv().await {
         if let JoinEvent::CheckCode(code) = event {
             let wrong = if code == "000000" { "000001" } else { "000000" };
@@ -210,7 +210,7 @@ async fn a_welcome_waits_for_a_relay_that_is_away_when_the_code_is_typed() {
     let Some(InviteEvent::Card { uri, .. }) = events.recv().await else { panic!("no card") };
     let (tell, mut hear) = mpsc::channel(8);
     let b_places = places(&home.path().join("b"));
-    let joining = tokio::spawn(async move { pairing::join(&b_places, &uri, "second", &tell).await });
+    let joining = tokio::spawn(async move { pairing::join(&b_places, &uri, "second", &[], &tell).await });
     let code = loop {
         if let JoinEvent::CheckCode(code) = hear.recv().await.unwrap() {
             break code;
@@ -267,4 +267,31 @@ async fn a_pass_answers_when_what_came_is_durable() {
     a.sync_pass().await.unwrap();
     b.sync_pass().await.unwrap();
     assert_eq!(b.driver.picture().borrow().status.bundle_seq.0, 1);
+}
+
+#[tokio::test]
+async fn a_folder_mounted_at_another_path_is_named_when_joining() {
+    let home = tempfile::tempdir().unwrap();
+    let relay = home.path().join("relay");
+    let a = first(&home.path().join("a"), &relay).await;
+    let (invitation, mut events) = Invitation::open(Arc::clone(&a)).await.unwrap();
+    let Some(InviteEvent::Card { uri, .. }) = events.recv().await else { panic!("no card") };
+    // The same folder under another name; the name on the card leads nowhere for the new device.
+    let elsewhere = home.path().join("elsewhere");
+    std::fs::rename(&relay, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &relay).unwrap();
+    let (tell, mut hear) = mpsc::channel(8);
+    let newcomer = places(&home.path().join("b"));
+    let named = vec![elsewhere.to_str().unwrap().to_owned()];
+    let joining = tokio::spawn(async move { pairing::join(&newcomer, &uri, "second", &named, &tell).await });
+    while let Some(event) = hear.recv().await {
+        if let JoinEvent::CheckCode(code) = event {
+            invitation.confirm(&code).await.unwrap();
+        }
+    }
+    let b = joining.await.unwrap().unwrap_or_else(|error| panic!("joining failed: {error}"));
+    let urls: Vec<String> = b.relays().await.into_iter().map(|relay| relay.url).collect();
+    assert_eq!(urls, [format!("file://{}", elsewhere.display())]);
+    a.driver.push(vec![put("over", "another path")], None).await.unwrap();
+    until(&b, "a's record on b", |status| status.bundle_seq.0 == 1).await;
 }

@@ -34,17 +34,20 @@ pub enum JoinEvent {
     Failed(JoinError),
 }
 
-/// Joins the family of the device that shows `card`; tells how it goes. Ends early when nobody listens.
+/// Joins the family of the device that shows `card`; tells how it goes. Ends early when nobody listens. `places_of_relays` are the
+/// URLs under which this device reaches the card's relays, where they differ: a folder is seldom mounted at the same path twice.
 pub(crate) async fn join(
     places: &Places,
     card: &str,
     name: &str,
+    places_of_relays: &[String],
     events: &mpsc::Sender<JoinEvent>,
 ) -> Result<Arc<Node>, JoinError> {
     let card = Card::parse(card.trim()).map_err(PairingError::from)?;
     let fresh = Fresh::generate(name, &mut rand::rng())?;
     let joiner = Joiner::new(card, &fresh.device, &fresh.identity, &fresh.prekey, wall_clock())?;
-    let (relays, urls) = reach(joiner.card().relays()).await?;
+    let candidates = [places_of_relays, joiner.card().relays()].concat();
+    let (relays, urls) = reach(&candidates).await?;
     let rendezvous = Rendezvous::new(relays);
     let expires = joiner.card().expires();
     events.send(JoinEvent::Accepted { relays: urls, expires }).await.ok();
@@ -88,9 +91,9 @@ pub(crate) async fn join(
     let family = Family { roster: welcome.roster, records, group: welcome.group };
     let opened = places.join(fresh, family, &mut rand::rng())?;
     let node = Node::start(opened).await?;
-    for url in welcome.relays {
+    for url in places_of_relays.iter().chain(&welcome.relays) {
         // A relay that this device cannot reach now can be added later; the others do meanwhile.
-        if let Err(error) = node.add_known_relay(&url).await {
+        if let Err(error) = node.add_known_relay(url).await {
             warn!(%error, "a relay of the family was not added");
         }
     }

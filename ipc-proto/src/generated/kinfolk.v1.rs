@@ -1551,6 +1551,10 @@ pub struct JoinRequest {
     /// What protects its keys.
     #[prost(enumeration = "KeyStore", tag = "3")]
     pub key_store: i32,
+    /// Where this device reaches the card's relays, if elsewhere than the other one does, such as a folder mounted at
+    /// another path. At most 8.
+    #[prost(string, repeated, tag = "4")]
+    pub relay_urls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// How joining goes, in this order.
 #[derive(Clone, PartialEq, ::prost::Message)]

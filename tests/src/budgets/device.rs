@@ -76,7 +76,12 @@ impl Device {
                 break card.uri;
             }
         };
-        let request = JoinRequest { card: uri, device_name: "b".into(), key_store: KeyStore::File.into() };
+        let request = JoinRequest {
+            card: uri,
+            device_name: "b".into(),
+            key_store: KeyStore::File.into(),
+            relay_urls: Vec::new(),
+        };
         let mut joining = other.client.admin().join(request).await?.into_inner();
         while let Some(event) = joining.next().await {
             if let Some(join_event::Event::CheckCode(code)) = event?.event {

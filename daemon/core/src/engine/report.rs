@@ -34,6 +34,8 @@ impl Engine {
             });
         }
         let pending_down = self.vector.lacking(&known);
+        // A device that has just joined knows of no history yet: until a sibling has spoken, nothing says that it has everything.
+        let heard = siblings.iter().all(|s| !s.live) || siblings.iter().any(|s| s.live && s.heard.is_some());
         Status {
             me: self.me,
             vector: self.vector.clone(),
@@ -42,7 +44,7 @@ impl Engine {
             early: u64::try_from(self.early.len()).unwrap_or(u64::MAX),
             pending_down,
             pending_up,
-            synced: pending_up == 0 && pending_down == 0,
+            synced: heard && pending_up == 0 && pending_down == 0,
         }
     }
 }

@@ -22,7 +22,8 @@ use crate::view;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   kin join -                        then paste the card
-  kin join - --name phone < card.txt")]
+  kin join - --name phone < card.txt
+  kin join - --relay file:///mnt/nas/kin    the shared folder is mounted elsewhere here")]
 pub(crate) struct Join {
     /// `-` for stdin, or a file that holds the card
     #[arg(value_name = "-|FILE")]
@@ -30,6 +31,9 @@ pub(crate) struct Join {
     /// What you call this device [default: the host name]
     #[arg(long)]
     name: Option<String>,
+    /// Where this device reaches the shared storage, if elsewhere than the other one; may be given several times
+    #[arg(long, value_name = "URL")]
+    relay: Vec<String>,
     /// What protects the keys of this device
     #[arg(long, value_enum, default_value_t = KeyStoreChoice::Auto)]
     keystore: KeyStoreChoice,
@@ -43,6 +47,7 @@ impl Join {
             card,
             device_name: self.name.unwrap_or_default(),
             key_store: KeyStore::from(self.keystore).into(),
+            relay_urls: self.relay,
         };
         let mut events = client.admin().join(request).await?.into_inner();
         while let Some(event) = events.next().await {

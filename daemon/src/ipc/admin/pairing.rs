@@ -38,7 +38,8 @@ pub(super) fn join(api: &Api, request: &Request<JoinRequest>) -> Result<Response
     let asked = request.get_ref();
     devices::check_key_store(asked.key_store)?;
     let name = devices::named(asked.device_name.clone())?;
-    let events = api.daemon.join(asked.card.clone(), name).map_err(|refused| error::join(&refused))?;
+    let events =
+        api.daemon.join(asked.card.clone(), name, asked.relay_urls.clone()).map_err(|refused| error::join(&refused))?;
     let daemon = api.daemon.clone();
     api.pipes.open(request, move |pipe| async move { follow_join(&daemon, events, pipe).await })
 }

@@ -113,7 +113,7 @@ async fn two_devices_are_paired_and_come_to_hold_the_same() {
     };
     let busy = first.client.admin().pair_show(PairShowRequest {}).await.unwrap_err();
     assert_eq!(code(&busy), "pairing_busy");
-    let request = JoinRequest { card: card.uri, device_name: "tablet".into(), key_store: 0 };
+    let request = JoinRequest { card: card.uri, device_name: "tablet".into(), ..JoinRequest::default() };
     let mut joining = second.client.admin().join(request.clone()).await.unwrap().into_inner();
     let code = loop {
         match joining.message().await.unwrap().unwrap().event.unwrap() {

@@ -37,10 +37,11 @@ pub(super) async fn run(shared: Shared, reader: Reader, mut outbox: mpsc::Receiv
     }
 }
 
-/// A long run is read, compressed and sealed away from the event loop; a live one is quicker than the way there and back.
+/// A run that must be read is read, compressed and sealed away from the event loop; one still in memory, which is small, is quicker than the
+/// way there and back.
 async fn compose_off_loop(outgoing: Outgoing, reader: &Reader, shared: &Shared) -> Result<Composed, ComposeError> {
-    let bundles: u64 = outgoing.send.runs.iter().map(|run| run.upto.since(run.after)).sum();
-    if bundles <= LIVE {
+    let in_memory = if outgoing.fresh.is_some() { 1 } else { 0 };
+    if outgoing.send.runs.len() <= in_memory {
         return compose(outgoing, reader, &shared.credentials);
     }
     let (reader, credentials) = (reader.clone(), shared.credentials.clone());
@@ -125,7 +126,5 @@ fn refused(outcome: &PutOutcome) -> Option<String> {
 
 /// Most parcels in one put: one for each of 16 siblings.
 const BATCH: usize = 16;
-/// Up to so many bundles are sealed on the event loop: about 0.3 ms.
-const LIVE: u64 = 8;
 /// The pause before the first repetition; the second one is twice as long.
 const PAUSE: Duration = Duration::from_millis(100);

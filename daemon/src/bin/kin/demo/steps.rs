@@ -36,7 +36,8 @@ pub(super) async fn pair(inviter: &Client, joiner: &Client) -> Result<String, Fa
                 None => return Err(Failure::StreamEnded { before: "a card was shown" }),
             }
         };
-        let request = JoinRequest { card, device_name: "phone".into(), key_store: KeyStore::File.into() };
+        let request =
+            JoinRequest { card, device_name: "phone".into(), key_store: KeyStore::File.into(), relay_urls: Vec::new() };
         let mut joining = joiner.admin().join(request).await?.into_inner();
         let mut code = String::new();
         loop {
