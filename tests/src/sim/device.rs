@@ -1,6 +1,6 @@
 //! A simulated device: an engine while it runs, a disk always, and what it was asked to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kinfolk_core::engine::{Config, Engine};
 use kinfolk_core::ids::{DeviceId, Millis, Now, Seq};
@@ -33,6 +33,8 @@ pub(super) struct Device {
     pub(super) next_call: u64,
     /// The last number of its app's bundles that was answered, and the one that is not.
     pub(super) app: AppState,
+    /// Who spoke in this round without being on its roster.
+    pub(super) strangers: BTreeSet<DeviceId>,
     /// What it held after its last commit.
     pub(super) held: VersionVector,
     /// How far own bundles were sent to whom, to see lanes go back.
@@ -81,6 +83,7 @@ impl Device {
             calls: BTreeMap::new(),
             next_call: 0,
             app: AppState::default(),
+            strangers: BTreeSet::new(),
             held: VersionVector::default(),
             sent: BTreeMap::new(),
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use kinfolk_core::engine::Engine;
-use kinfolk_core::ids::{Dot, Millis, Seq, SourceId};
+use kinfolk_core::ids::{DeviceId, Dot, Millis, Seq, SourceId};
 use kinfolk_core::parcel::{Parcel, RUN_TARGET, VerifiedParcel, encode};
 use kinfolk_core::roster::Verified;
 use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Reply, Send};
@@ -23,6 +23,7 @@ impl World {
             return Ok(());
         };
         device.planned = false;
+        device.strangers.clear();
         let ready = device.inbox.len();
         let taken = if self.dice.chance(70) { ready } else { ready.min(1) };
         let requests: Vec<Request> = device.inbox.drain(..taken).collect();
@@ -110,9 +111,26 @@ impl World {
             self.tally.duplicates += u64::try_from(held).unwrap_or_default();
             self.tally.forwarded += u64::try_from(forwarded).unwrap_or_default();
         }
-        if let Some(engine) = self.engine(index) {
-            engine.handle(input, at);
-        }
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        let Some(engine) = device.engine.as_mut() else { return Ok(()) };
+        let named: Vec<DeviceId> = match &input {
+            Input::Received { parcel, .. } => {
+                let authors = parcel.runs.iter().map(|run| run.get().device);
+                authors.chain([parcel.letter.sender]).collect()
+            }
+            Input::Push(_)
+            | Input::Unopenable { .. }
+            | Input::Record { .. }
+            | Input::Sent { .. }
+            | Input::RelayHealth { .. }
+            | Input::RelayAdded(_)
+            | Input::RelayRemoved(_)
+            | Input::SyncNow
+            | Input::Tick => Vec::new(),
+        };
+        engine.handle(input, at);
+        let strangers = named.into_iter().filter(|id| engine.roster().member(*id).is_none());
+        device.strangers.extend(strangers);
         Ok(())
     }
 
@@ -278,10 +296,10 @@ impl World {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let own = people::source_id(index);
         let model = device.disk.model();
-        // Of those whose place on the roster is not known here yet nothing is kept; they send again.
-        let known = |id| device.engine.as_ref().is_some_and(|engine| engine.roster().member(id).is_some());
-        let heard = mail.parcel.runs.iter().map(Verified::get).filter(|run| known(run.device));
-        for bundle in heard.filter(|_| known(mail.parcel.letter.sender)).flat_map(|run| &run.bundles) {
+        // Of those whose place on the roster was not known here nothing is kept; they send again.
+        let heard = mail.parcel.runs.iter().map(Verified::get).filter(|run| !device.strangers.contains(&run.device));
+        let heard = heard.filter(|_| !device.strangers.contains(&mail.parcel.letter.sender));
+        for bundle in heard.flat_map(|run| &run.bundles) {
             let kept = model.bundle(bundle.dot).is_some() || model.waits(bundle.dot) || bundle.dot.source == own;
             Broken::unless(kept, "what is acknowledged is on disk", || format!("device {index}: {:?}", bundle.dot))?;
         }
