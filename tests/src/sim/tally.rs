@@ -60,6 +60,10 @@ tally! {
     failed_commits: "commits refused by the disk",
     /// Devices that joined late.
     pairings: "late pairings",
+    /// Names of devices changed.
+    renames: "devices renamed",
+    /// Wall clocks that were set.
+    jumps: "jumps of wall clocks",
     /// Devices that never came back.
     lost_devices: "devices lost for good",
     /// Bundles that came before their time.

@@ -75,6 +75,8 @@ enum Event {
     Back(usize),
     Join,
     Garbage(usize),
+    Rename(usize),
+    Jump(usize),
 }
 
 impl World {
@@ -214,6 +216,8 @@ impl World {
             Event::Back(relay) => self.turn(relay, true),
             Event::Join => self.join()?,
             Event::Garbage(index) => self.garbage(index),
+            Event::Rename(index) => self.rename(index),
+            Event::Jump(index) => self.jump(index),
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kinfolk_core::engine::Engine;
 use kinfolk_core::ids::{DeviceId, Dot, Millis, Seq, SourceId};
 use kinfolk_core::parcel::{Parcel, RUN_TARGET, VerifiedParcel, encode};
-use kinfolk_core::roster::Verified;
+use kinfolk_core::roster::{RosterChange, Verified};
 use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Reply, Send};
 
 use super::{Event, World};
@@ -253,7 +253,12 @@ impl World {
                 self.tally.refused += 1;
                 self.say(|| format!("device {index} refuses: {refusal}"));
             }
-            (Reply::Recorded, Call::Author(_)) => self.joined()?,
+            (Reply::Recorded, Call::Author(change)) => match *change {
+                RosterChange::Add(_) => self.joined()?,
+                RosterChange::Genesis(_) | RosterChange::Rename { .. } | RosterChange::Unknown => {
+                    self.tally.renames += 1
+                }
+            },
             (reply, call) => {
                 return Broken::rule("an answer fits its question", format!("{reply:?} to {call:?}"));
             }

@@ -1,10 +1,9 @@
 //! The storm: what happens to a world.
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 use kinfolk_core::ids::{DeviceId, Millis, RelayId};
 use kinfolk_core::parcel::{Letter, VerifiedParcel};
+use kinfolk_core::roster::RosterChange;
 use kinfolk_core::step::{Delivery, Input};
 
 use super::{Event, World};
@@ -28,6 +27,12 @@ impl World {
         for _ in 0..self.dice.below(3) {
             let index = self.somebody(count);
             self.some_time(Event::Garbage(index));
+        }
+        for _ in 0..self.dice.below(3) {
+            let index = self.somebody(count);
+            self.some_time(Event::Rename(index));
+            let index = self.somebody(count);
+            self.some_time(Event::Jump(index));
         }
         for _ in 0..self.dice.below(3) {
             let relay = self.somebody(self.post.relays.len());
@@ -126,6 +131,21 @@ impl World {
         self.settle_in(newcomer, records)
     }
 
+    /// A device gives itself or another a new name.
+    pub(super) fn rename(&mut self, index: usize) {
+        let device = people::device_id(self.somebody(self.devices.len()));
+        let name = format!("name {}", self.dice.below(100));
+        self.ask(index, Request::Author(RosterChange::Rename { device, name }));
+    }
+
+    /// A wall clock is set, forwards or back.
+    pub(super) fn jump(&mut self, index: usize) {
+        let skew = Millis(self.dice.below(7_200_000));
+        let Some(device) = self.devices.get_mut(index) else { return };
+        device.skew = skew;
+        self.tally.jumps += 1;
+    }
+
     /// Somebody puts rubbish into a mailbox, or speaks without being on the roster.
     pub(super) fn garbage(&mut self, index: usize) {
         self.tally.garbage += 1;
@@ -136,7 +156,7 @@ impl World {
         } else {
             let letter = Letter { receipt_requested: true, ..Letter::bare(stranger, people::EPOCH) };
             let parcel = VerifiedParcel { letter, records: Vec::new(), runs: Vec::new(), rejected: 0 };
-            Input::Received { delivery, parcel: Box::new(Rc::new(parcel).as_ref().clone()) }
+            Input::Received { delivery, parcel: Box::new(parcel) }
         };
         self.ask(index, Request::Tell(input));
     }
