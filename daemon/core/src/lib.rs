@@ -10,6 +10,7 @@
 //! **Invariant:** this crate touches no clock, randomness, file, socket, environment, thread or log. Time and randomness
 //! are arguments. `.clippy.toml` beside it and the tidy test hold that.
 
+mod bound;
 pub mod bundle;
 pub mod clock;
 pub mod digest;

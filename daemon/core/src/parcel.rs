@@ -9,10 +9,11 @@
 use bytes::Bytes;
 use prost::Message;
 
+use crate::bound;
 use crate::bundle::{Bundle, HeadWire};
 use crate::ids::{DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
 use crate::op::OP_LEVEL;
-use crate::roster::{PREKEY_BYTES, Prekey, SignedRecord, Verified};
+use crate::roster::{MAX_RECORDS, PREKEY_BYTES, Prekey, SignedRecord, Verified};
 use crate::vector::{Head, VersionVector};
 
 /// Largest parcel in bytes, before compression: 1.25 MiB.
@@ -23,6 +24,11 @@ pub const RUN_TARGET: usize = 256 * 1024;
 pub const MAX_RUNS: usize = 64;
 /// Most sources in a vector: 16 devices with 64 sources each.
 pub const MAX_VECTOR: usize = 1024;
+
+/// Most bodies in a parcel: with its stamp alone a body has 9 bytes, so runs of [`RUN_TARGET`] hold at most 29,128.
+pub const MAX_BODIES: usize = 32 * 1024;
+/// Most fields of a parcel: its 16 kinds, runs, vector, wants, all roster records, and relays.
+const MAX_PARTS: usize = 16 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024;
 
 /// All that is said besides bundles.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,12 +177,18 @@ impl Parcel {
         if bytes.len() > MAX_PARCEL {
             return Err(ParcelError::TooLarge(bytes.len()));
         }
+        if !bound::has_at_most(bytes, MAX_PARTS) {
+            return Err(Malformed("more parts than a parcel may have"));
+        }
         let wire = ParcelWire::decode(bytes).map_err(|_| Malformed("not protobuf"))?;
         if wire.version != VERSION {
             return Err(Malformed("unknown version"));
         }
         if wire.runs.len() > MAX_RUNS || wire.vector.len() > MAX_VECTOR || wire.wants.len() > MAX_VECTOR {
             return Err(Malformed("more entries than a parcel may have"));
+        }
+        if wire.runs.iter().map(|run| run.bodies.len()).sum::<usize>() > MAX_BODIES {
+            return Err(Malformed("more bundles than a parcel may have"));
         }
         let runs = wire.runs.iter().map(RunWire::read).collect::<Result<_, _>>()?;
         Ok(Self { letter: wire.letter()?, runs })
@@ -426,6 +438,16 @@ mod tests {
         let bytes = encode(&Letter::bare(DeviceId([1; 16]), Millis(0)), &[swapped]).unwrap();
         let head = Parcel::decode(&bytes).unwrap().runs[0].signed_head().unwrap().head;
         assert_ne!(head, bundles[2].head());
+    }
+
+    #[test]
+    fn a_parcel_of_countless_empty_parts_is_refused_before_it_is_decoded() {
+        let empty_runs = [0x32, 0].repeat(MAX_PARCEL / 2);
+        assert_eq!(Parcel::decode(&empty_runs), Err(ParcelError::Malformed("more parts than a parcel may have")));
+        let mut run = run_of(&chain(SourceId([3; 16]), 1));
+        run.bodies = vec![Bytes::new(); MAX_BODIES + 1];
+        let bytes = encode(&Letter::bare(DeviceId([1; 16]), Millis(0)), &[run]).unwrap();
+        assert_eq!(Parcel::decode(&bytes), Err(ParcelError::Malformed("more bundles than a parcel may have")));
     }
 
     #[test]
