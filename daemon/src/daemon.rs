@@ -7,19 +7,20 @@
 //! A home without a device is served too: it answers `Info`, `Init` and `Join`, and becomes a device in place. A device whose keys cannot be
 //! read is *locked*: served, said so, and tried again.
 
-use std::fs::File;
+mod process;
+
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipc_proto::endpoint::Endpoint;
 use ipc_proto::paths::{PathError, Paths};
 use kinfolk_core::ids::{DeviceId, Millis};
 use tokio::sync::{Mutex, mpsc, watch};
 use tracing::{error, info, warn};
 
+use self::process::{announce, forbid_dumps, lock};
 use crate::driver::wall_clock;
 use crate::ipc;
 use crate::logging;
@@ -350,44 +351,6 @@ async fn open_device(places: &Places) -> Result<Setup, SetupError> {
     match places.open()? {
         Found::Nothing => Ok(Setup::NotSetUp),
         Found::Device(opened) => Ok(Setup::Ready(Node::start(*opened).await?)),
-    }
-}
-
-/// One daemon for each state directory: the lock lies there, not beside the socket, whose place differs between logins.
-fn lock(paths: &Paths) -> Result<File, DaemonError> {
-    let path = paths.lock_file();
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&path).map_err(|source| io_error(format!("cannot open {}", path.display()), source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(DaemonError::Running(paths.state.clone())),
-        Err(std::fs::TryLockError::Error(source)) => Err(io_error(format!("cannot lock {}", path.display()), source)),
-    }
-}
-
-/// Tells clients where this daemon listens.
-fn announce(paths: &Paths, instance: &Instance) -> Result<(), DaemonError> {
-    let endpoint = Endpoint {
-        address: paths.socket.clone(),
-        pid: instance.pid,
-        instance_id: instance.id.clone(),
-        protocol_min: ipc_proto::PROTOCOL_MIN,
-        protocol_max: ipc_proto::PROTOCOL_MAX,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at_ms: instance.started.0,
-    };
-    let file = paths.endpoint_file();
-    endpoint.write(&file).map_err(|source| io_error(format!("cannot write {}", Path::new(&file).display()), source))
-}
-
-/// No core dumps and no peeking by other processes of this user: the memory holds keys.
-fn forbid_dumps() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
-        warn!(%error, "the process could not be made undumpable");
     }
 }
 
