@@ -11,7 +11,6 @@ mod process;
 
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ use crate::node::Node;
 use crate::pairing::{self, Invitation, InviteError, InviteEvent, JoinError, JoinEvent};
 use crate::relay::{RelayError, RelayUrl};
 use crate::setup::{Found, Fresh, Places, SetupError, private_dir};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{self, Shutdown};
 
 /// How to run the daemon.
 #[derive(Clone, Debug, Default)]
@@ -89,17 +88,18 @@ pub enum DaemonError {
     },
 }
 
-/// Runs the daemon in the foreground until it is told to stop.
-pub fn run(args: &Args) -> ExitCode {
+/// Runs the daemon in the foreground until it is told to stop, and ends the process.
+pub fn run(args: &Args) -> ! {
     logging::start(args.log.as_deref());
-    match try_run(args) {
-        Ok(()) => ExitCode::SUCCESS,
+    let code = match try_run(args) {
+        Ok(()) => 0,
         Err(error) => {
             error!(%error, "kinfolkd ends");
             eprintln!("kinfolkd: {error}");
-            ExitCode::from(error.exit_code())
+            error.exit_code()
         }
-    }
+    };
+    shutdown::leave(code.into())
 }
 
 impl DaemonError {

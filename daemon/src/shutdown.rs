@@ -27,7 +27,7 @@ impl Shutdown {
             let mut signalled = false;
             for signal in signals.forever() {
                 if std::mem::replace(&mut signalled, true) {
-                    std::process::exit(HARD_EXIT);
+                    leave(HARD_EXIT);
                 }
                 info!(signal, "stopping; a second signal ends it at once");
                 on_signal.begin();
@@ -51,6 +51,12 @@ impl Shutdown {
         // The sender lives as long as `self`.
         self.begun.subscribe().wait_for(|begun| *begun).await.ok();
     }
+}
+
+/// Ends the process at once, without the exit handlers of C libraries: OpenSSL's would take its tables away under threads that still use
+/// them.
+pub fn leave(code: i32) -> ! {
+    signal_hook::low_level::exit(code)
 }
 
 /// The exit code of a process that was interrupted.
