@@ -13,7 +13,7 @@ use super::rendezvous::Rendezvous;
 use super::{InviteError, LOOK, left, welcome};
 use crate::driver::{DriverError, wall_clock};
 use crate::node::Node;
-use crate::seal::pairing::{CODE_TRIES, Confirmed, Inviter, PairingError};
+use crate::seal::pairing::{CODE_TRIES, Confirmed, Inviter, PairingError, Post};
 
 /// What becomes of an invitation, in this order.
 pub enum InviteEvent {
@@ -162,7 +162,7 @@ impl Host {
         let accepted = self.inviter.on_answer(answer, wall_clock(), identity, &mut rand::rng());
         match accepted {
             Ok(accept) => {
-                self.rendezvous.post(&accept).await?;
+                self.leave(&accept).await?;
                 if let Some(device) = self.inviter.candidate().filter(|_| first) {
                     let name = device.name.clone();
                     self.events.send(InviteEvent::Answered { name }).await.ok();
@@ -178,6 +178,18 @@ impl Host {
                 Ok(())
             }
         }
+    }
+
+    /// Leaves a message on a relay; one that is away is waited for until the card expires.
+    async fn leave(&self, post: &Post) -> Result<(), InviteError> {
+        while let Err(error) = self.rendezvous.post(post).await {
+            if wall_clock() >= self.inviter.card().expires() {
+                return Err(error.into());
+            }
+            warn!(%error, "a pairing message could not be left on a relay yet");
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     /// Takes a typed code; `Some` when that ended the invitation.
@@ -226,15 +238,7 @@ impl Host {
         let group = group.ok_or(DriverError::Roster("this device holds no group secret"))?;
         let welcome = welcome::encode(&roster, group, &self.node.relay_urls().await);
         let finalize = self.inviter.finalize(&welcome, &credentials.identity, &mut rand::rng())?;
-        let expires = self.inviter.card().expires();
-        while let Err(error) = self.rendezvous.post(&finalize).await {
-            // The device is on the roster: giving up now would leave it there without a voice.
-            if wall_clock() >= expires {
-                return Err(error.into());
-            }
-            warn!(%error, "the welcome could not be left on a relay yet");
-            tokio::time::sleep(LOOK).await;
-        }
+        self.leave(&finalize).await?;
         info!(device = %id, "a device was added");
         Ok(())
     }
