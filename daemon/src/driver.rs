@@ -162,8 +162,8 @@ pub fn start(me: DeviceId, identity: Arc<Identity>, store: Store, config: Config
         let _end = EndWithProcess;
         runtime.block_on(driver.run(inbox, config));
     });
-    thread.map_err(|error| DriverError::Store(error.to_string()))?;
-    Ok(Handle::new(requests, picture, bell, roster))
+    let thread = thread.map_err(|error| DriverError::Store(error.to_string()))?;
+    Ok(Handle::new(requests, picture, bell, roster, thread))
 }
 
 /// A driver that panics takes the process along: a service manager starts it again from what is durable. Serving on without it would

@@ -1,6 +1,7 @@
 //! How everyone else talks to the driver.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use kinfolk_core::ids::{BundleSeq, DeviceId, RelayId};
 use kinfolk_core::op::Op;
@@ -34,6 +35,20 @@ pub struct Handle {
     picture: watch::Receiver<Arc<Picture>>,
     bell: watch::Receiver<BundleSeq>,
     roster: watch::Receiver<Arc<Roster>>,
+    /// Dropped last: by then the driver has nobody to wait for.
+    _thread: Arc<Thread>,
+}
+
+/// The driver's thread; whoever drops the last handle waits for its end, so that no thread is left in the database when a process ends.
+struct Thread(Option<JoinHandle<()>>);
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take().filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            // A driver that panicked has ended the process.
+            thread.join().ok();
+        }
+    }
 }
 
 impl Handle {
@@ -42,8 +57,9 @@ impl Handle {
         picture: watch::Receiver<Arc<Picture>>,
         bell: watch::Receiver<BundleSeq>,
         roster: watch::Receiver<Arc<Roster>>,
+        thread: JoinHandle<()>,
     ) -> Self {
-        Self { requests, picture, bell, roster }
+        Self { requests, picture, bell, roster, _thread: Arc::new(Thread(Some(thread))) }
     }
 
     /// Pushes one atomic bundle. Durable when it returns.
