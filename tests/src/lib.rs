@@ -6,6 +6,7 @@
 pub mod budgets;
 pub mod e2e;
 pub mod frozen;
+pub mod servers;
 pub mod sim;
 pub mod source;
 pub mod tidy;
