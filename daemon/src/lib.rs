@@ -6,6 +6,7 @@
 
 pub mod daemon;
 pub mod driver;
+pub mod hops;
 pub mod ipc;
 pub mod logging;
 pub mod node;

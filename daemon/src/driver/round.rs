@@ -11,6 +11,7 @@ use tracing::{error, warn};
 
 use super::handle::Authored;
 use super::{Driver, DriverError, PushError, Request, Work};
+use crate::hops::{self, Hop};
 use crate::relay::worker;
 use crate::seal;
 use crate::store::StoreError;
@@ -62,6 +63,7 @@ struct Round {
 impl Driver {
     /// Runs one round over `ready`; says when the engine wants the next one.
     pub(super) fn round(&mut self, ready: &mut Vec<Request>, config: Config) -> Option<Millis> {
+        hops::passed(Hop::Taken);
         let now = self.now();
         let mut round = Round::default();
         match self.decide(ready, &mut round, now, config) {
@@ -107,7 +109,9 @@ impl Driver {
         let wake = self.engine.settle(now);
         self.collect(round)?;
         if round.begun {
+            hops::passed(Hop::Applied);
             self.store.commit()?;
+            hops::passed(Hop::Durable);
         }
         Ok(wake)
     }

@@ -17,6 +17,7 @@ use super::pipe::Events;
 use super::watch::{Filter, Watching};
 use super::{Api, error, page, read};
 use crate::driver::PushError;
+use crate::hops::{self, Hop};
 use crate::node::Node;
 
 /// Items of a page when no size was asked for.
@@ -29,6 +30,7 @@ impl Records for Api {
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
         let node = self.node()?;
         let asked = Asked::read(request.into_inner())?;
+        hops::passed(Hop::Asked);
         let pushed = push(&node, &asked).await?;
         let (source_id, seq, bundle_seq) = place(&node, &pushed);
         let already_committed = pushed.repeated;

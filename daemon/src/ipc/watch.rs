@@ -27,6 +27,7 @@ use super::convert::bundle::{self, Touched};
 use super::convert::invalid;
 use super::pipe::{End, Pipe};
 use super::read;
+use crate::hops::{self, Hop};
 use crate::store::{LoggedBundle, Reader, StoreError};
 
 /// The longest silence of a watch: after it, the position is sent as a sign of life.
@@ -93,6 +94,7 @@ impl Watching {
     /// Sends everything to come.
     pub(super) async fn feed(mut self, pipe: Pipe<WatchResponse>) -> Result<(), End> {
         loop {
+            hops::passed(Hop::Rung);
             self.bell.mark_unchanged();
             let caught_up = self.catch_up(&pipe).await?;
             if caught_up {
@@ -113,6 +115,7 @@ impl Watching {
         let (cursor, filter) = (self.cursor, self.filter.clone());
         let batch = read(&self.reader, move |reader| Batch::read(reader, cursor, &filter));
         let batch = pipe.wait(batch).await??;
+        hops::passed(Hop::Read);
         let silent = batch.bundles.is_empty();
         for shown in batch.bundles {
             let bundle_seq = shown.bundle_seq;

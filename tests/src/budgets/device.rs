@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipc_proto::client::{Client, Connect};
 use ipc_proto::paths::Paths;
@@ -17,22 +17,23 @@ pub struct Device {
     child: Child,
     /// A connection to it.
     pub client: Client,
+    /// What it has logged.
+    pub log: PathBuf,
 }
 
 impl Device {
-    /// Starts `program` in `home` and waits until it answers.
+    /// Starts `program` in `home` and waits until it answers. `log` is what it logs, beside its home's other files.
     ///
     /// # Errors
     /// When it cannot be started or does not answer.
-    pub async fn start(program: &Path, home: &Path) -> Result<Self, BudgetError> {
+    pub async fn start(program: &Path, home: &Path, filter: &str) -> Result<Self, BudgetError> {
         let log = home.join("log");
         let made = std::fs::create_dir_all(home).and_then(|()| std::fs::File::create(&log));
-        let log = made.map_err(|source| BudgetError::Io { what: format!("cannot write {}", log.display()), source })?;
+        let file = made.map_err(BudgetError::io(format!("cannot write {}", log.display())))?;
         let mut command = Command::new(program);
-        command.env("KINFOLK_HOME", home).env("KINFOLK_LOG", "warn").env_remove("KINFOLK_SOCKET");
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        let child =
-            child.map_err(|source| BudgetError::Io { what: format!("cannot start {}", program.display()), source })?;
+        command.env("KINFOLK_HOME", home).env("KINFOLK_LOG", filter).env_remove("KINFOLK_SOCKET");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn();
+        let child = child.map_err(BudgetError::io(format!("cannot start {}", program.display())))?;
         let paths = Paths {
             config: home.join("config"),
             state: home.join("state"),
@@ -42,7 +43,7 @@ impl Device {
         };
         let connect = Connect { paths, client: "budgets".into(), wait: Duration::from_secs(20) };
         let client = Client::connect(&connect).await?;
-        Ok(Self { child, client })
+        Ok(Self { child, client, log })
     }
 
     /// The daemon's process.
@@ -50,25 +51,22 @@ impl Device {
         self.child.id()
     }
 
-    /// Makes it the first device, with a relay.
+    /// Makes it the first device, with these relays.
     ///
     /// # Errors
     /// What the daemon says.
-    pub async fn init(&self, relay: &str) -> Result<(), BudgetError> {
-        let request = InitRequest {
-            device_name: "a".into(),
-            relay_urls: vec![relay.to_owned()],
-            key_store: KeyStore::File.into(),
-        };
+    pub async fn init(&self, relays: &[String]) -> Result<(), BudgetError> {
+        let request =
+            InitRequest { device_name: "a".into(), relay_urls: relays.to_vec(), key_store: KeyStore::File.into() };
         self.client.admin().init(request).await?;
         Ok(())
     }
 
-    /// Makes `other` a sibling of this one, as a person would: card, check code.
+    /// Makes `other` a sibling of this one, as a person would: card, check code. Answers when the code was typed in.
     ///
     /// # Errors
     /// What the daemons say.
-    pub async fn pair(&self, other: &Self) -> Result<(), BudgetError> {
+    pub async fn pair(&self, other: &Self) -> Result<Instant, BudgetError> {
         let mut shown = self.client.admin().pair_show(PairShowRequest {}).await?.into_inner();
         let uri = loop {
             let event = shown.next().await.ok_or_else(|| BudgetError::Unexpected("the invitation ended".into()))??;
@@ -82,13 +80,15 @@ impl Device {
             key_store: KeyStore::File.into(),
             relay_urls: Vec::new(),
         };
+        let mut confirmed = Instant::now();
         let mut joining = other.client.admin().join(request).await?.into_inner();
         while let Some(event) = joining.next().await {
             if let Some(join_event::Event::CheckCode(code)) = event?.event {
+                confirmed = Instant::now();
                 self.client.admin().pair_confirm(PairConfirmRequest { code: code.code }).await?;
             }
         }
-        Ok(())
+        Ok(confirmed)
     }
 }
 
@@ -100,13 +100,12 @@ impl Drop for Device {
     }
 }
 
-/// The daemon built beside this program.
+/// A program that was built beside this one.
 ///
 /// # Errors
 /// When this program does not know where it lies.
-pub fn program() -> Result<PathBuf, BudgetError> {
+pub fn program(name: &str) -> Result<PathBuf, BudgetError> {
     let here = std::env::current_exe();
-    let here =
-        here.map_err(|source| BudgetError::Io { what: "this program does not know its place".into(), source })?;
-    Ok(here.with_file_name(format!("kinfolkd{}", std::env::consts::EXE_SUFFIX)))
+    let here = here.map_err(BudgetError::io("this program does not know its place".into()))?;
+    Ok(here.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }

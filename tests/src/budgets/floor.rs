@@ -1,10 +1,15 @@
-//! The floor under everything durable: what one `fdatasync` costs on this disk now.
+//! Floors: what the disk, the database, the relay's server and the cipher ask at least, measured in the same round.
+
+mod seal;
+mod sqlite;
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+pub use self::seal::{Sealing, sealing};
+pub use self::sqlite::{Rows, rows};
 use super::BudgetError;
 
 /// How many appends are measured.
@@ -29,7 +34,7 @@ pub fn fdatasync(directory: &Path) -> Result<Vec<Duration>, BudgetError> {
         times.sort();
         Ok(times)
     })();
-    measured.map_err(|source| BudgetError::Io { what: format!("cannot sync {}", path.display()), source })
+    measured.map_err(BudgetError::io(format!("cannot sync {}", path.display())))
 }
 
 /// The value below which `share` of the sorted times lie.

@@ -1,10 +1,10 @@
-//! What is measured: imports of 10,000 events, and single live events.
+//! What is measured: imports of 10,000 events, single live events, and a device that joins.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ipc_proto::v1::{
-    GetStatusRequest, Message, Op, PushRequest, PutRecord, Value, WatchRequest, WatchStatusRequest, message, op, value,
-    watch_response,
+    GetStatusRequest, Message, Op, PushRequest, PutRecord, Status, Value, WatchRequest, WatchStatusRequest, message,
+    op, value, watch_response,
 };
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
@@ -42,15 +42,70 @@ pub async fn import(
     count: usize,
     per_bundle: usize,
 ) -> Result<Import, BudgetError> {
-    let before = bundle_seq(b).await?;
-    let mut requests = Vec::with_capacity(count / per_bundle);
-    for first in (0..count).step_by(per_bundle) {
-        let ops = (first..count.min(first + per_bundle)).map(|at| event(events, round, per_bundle, at)).collect();
-        requests.push(PushRequest { ops, ..PushRequest::default() });
-    }
-    let wanted = before + u64::try_from(requests.len()).unwrap_or(u64::MAX);
+    let requests = requests(events, round, count, per_bundle);
+    let wanted = bundle_seq(b).await? + u64::try_from(requests.len()).unwrap_or(u64::MAX);
     let mut arrived = b.client.admin().watch_status(WatchStatusRequest {}).await?.into_inner();
     let begin = Instant::now();
+    push_all(a, requests).await?;
+    let import = begin.elapsed();
+    until(&mut arrived, "the other device caught up", |status| status.bundle_seq >= wanted).await?;
+    Ok(Import { import, converge: begin.elapsed() })
+}
+
+/// Pushes `count` records, one a bundle, [`IN_FLIGHT`] at a time, on a device that has nobody to tell; how long that takes.
+///
+/// # Errors
+/// When a push is refused.
+pub async fn alone(device: &Device, count: usize) -> Result<Duration, BudgetError> {
+    let requests = requests(Events::Records, 0, count, 1);
+    let begin = Instant::now();
+    push_all(device, requests).await?;
+    Ok(begin.elapsed())
+}
+
+/// How long a new device takes from the check code until it holds all that the other one does.
+///
+/// # Errors
+/// When they cannot pair, or it does not catch up in two minutes.
+pub async fn join(old: &Device, new: &Device) -> Result<Duration, BudgetError> {
+    let wanted = bundle_seq(old).await?;
+    let confirmed = old.pair(new).await?;
+    let mut arrived = new.client.admin().watch_status(WatchStatusRequest {}).await?.into_inner();
+    until(&mut arrived, "the new device holds everything", |status| status.bundle_seq >= wanted).await?;
+    Ok(confirmed.elapsed())
+}
+
+/// Waits until a device and its siblings have told each other everything, and [`RECEIPTS`] more for the last receipts.
+///
+/// # Errors
+/// When that takes more than two minutes.
+pub async fn quiet(device: &Device) -> Result<(), BudgetError> {
+    let mut status = device.client.admin().watch_status(WatchStatusRequest {}).await?.into_inner();
+    until(&mut status, "everything was receipted", |status| status.synced).await?;
+    tokio::time::sleep(RECEIPTS).await;
+    Ok(())
+}
+
+async fn until(
+    statuses: &mut tonic::Streaming<Status>,
+    what: &str,
+    is_so: impl Fn(&Status) -> bool,
+) -> Result<(), BudgetError> {
+    let waiting = async {
+        while let Some(response) = statuses.next().await {
+            if is_so(&response?) {
+                return Ok(());
+            }
+        }
+        Err(BudgetError::Unexpected("the status watch ended".into()))
+    };
+    match tokio::time::timeout(PATIENCE, waiting).await {
+        Ok(done) => done,
+        Err(_) => Err(BudgetError::Unexpected(format!("waited in vain until {what}"))),
+    }
+}
+
+async fn push_all(a: &Device, requests: Vec<PushRequest>) -> Result<(), BudgetError> {
     let mut pushes: JoinSet<Result<(), tonic::Status>> = JoinSet::new();
     for request in requests {
         if pushes.len() >= IN_FLIGHT
@@ -64,38 +119,46 @@ pub async fn import(
     while let Some(done) = pushes.join_next().await {
         done.map_err(|error| BudgetError::Unexpected(error.to_string()))??;
     }
-    let import = begin.elapsed();
-    let caught_up = async {
-        while let Some(status) = arrived.next().await {
-            if status?.bundle_seq >= wanted {
-                return Ok(());
-            }
-        }
-        Err(BudgetError::Unexpected("the status watch ended".into()))
-    };
-    match tokio::time::timeout(PATIENCE, caught_up).await {
-        Ok(done) => done?,
-        Err(_) => return Err(BudgetError::Unexpected("the other device did not catch up".into())),
-    }
-    Ok(Import { import, converge: begin.elapsed() })
+    Ok(())
 }
 
-/// Pushes single events 50 ms apart and times each from just before the push until the other device's watch delivers it; sorted.
+/// Single events, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// Until the push was answered: durable here; sorted.
+    pub pushed: Vec<Duration>,
+    /// Until the other device's watch delivered it; sorted.
+    pub times: Vec<Duration>,
+    /// When each was under way, in the order of the pushes.
+    pub windows: Vec<Window>,
+}
+
+/// A stretch of time, in microseconds of the day (UTC), as the daemons' logs write it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Window {
+    /// Just before the push.
+    pub pushed_us: u64,
+    /// Just after the event arrived.
+    pub seen_us: u64,
+}
+
+/// Pushes single events 50 ms apart and times each from just before the push until the other device's watch delivers it.
 ///
 /// # Errors
 /// When a push is refused or an event does not arrive in two minutes.
-pub async fn live(a: &Device, b: &Device, round: usize, count: usize) -> Result<Vec<Duration>, BudgetError> {
+pub async fn live(a: &Device, b: &Device, round: usize, count: usize) -> Result<Live, BudgetError> {
     let request = WatchRequest { after_bundle_seq: None, collections: vec![LIVE.into()] };
     let mut watch = b.client.records().watch(request).await?.into_inner();
     // The first event is a position: from here on nothing is missed.
     watch.next().await.ok_or_else(|| BudgetError::Unexpected("the watch ended".into()))??;
-    let mut times = Vec::with_capacity(count);
+    let mut live = Live::default();
     for at in 0..count {
         tokio::time::sleep(APART).await;
         let key = format!("{round}-{at}");
         let request = PushRequest { ops: vec![put(LIVE, &key, digits(at))], ..PushRequest::default() };
-        let begin = Instant::now();
+        let (begin, pushed_us) = (Instant::now(), micros_of_day());
         a.client.records().push(request).await?;
+        live.pushed.push(begin.elapsed());
         let arrival = async {
             while let Some(event) = watch.next().await {
                 if let Some(watch_response::Event::Bundle(_)) = event?.event {
@@ -108,14 +171,29 @@ pub async fn live(a: &Device, b: &Device, round: usize, count: usize) -> Result<
             Ok(done) => done?,
             Err(_) => return Err(BudgetError::Unexpected("a live event did not arrive".into())),
         }
-        times.push(begin.elapsed());
+        live.times.push(begin.elapsed());
+        live.windows.push(Window { pushed_us, seen_us: micros_of_day() });
     }
-    times.sort();
-    Ok(times)
+    live.pushed.sort();
+    live.times.sort();
+    Ok(live)
 }
 
 async fn bundle_seq(device: &Device) -> Result<u64, BudgetError> {
     Ok(device.client.admin().get_status(GetStatusRequest {}).await?.into_inner().bundle_seq)
+}
+
+fn micros_of_day() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    u64::try_from(since % (24 * 3600 * 1_000_000)).unwrap_or_default()
+}
+
+fn requests(events: Events, round: usize, count: usize, per_bundle: usize) -> Vec<PushRequest> {
+    let bundle = |first: usize| {
+        let ops = (first..count.min(first + per_bundle)).map(|at| event(events, round, per_bundle, at)).collect();
+        PushRequest { ops, ..PushRequest::default() }
+    };
+    (0..count).step_by(per_bundle).map(bundle).collect()
 }
 
 fn event(events: Events, round: usize, per_bundle: usize, at: usize) -> Op {
@@ -165,4 +243,6 @@ fn digits(seed: usize) -> String {
 pub const IN_FLIGHT: usize = 64;
 const APART: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(120);
+/// A receipt for a few events may wait for more of them: 5 s, and one to spare.
+const RECEIPTS: Duration = Duration::from_secs(6);
 const LIVE: &str = "live";

@@ -116,7 +116,7 @@ impl RedisServer {
     /// When it does not answer, or refuses.
     pub fn ask(&self, command: &[&str]) -> Result<String, ServerError> {
         let refused = |reply| ServerError::Refused { command: command.join(" "), reply };
-        let mut connection = Connection::open(self.port).map_err(ServerError::io("connecting to redis-server"))?;
+        let mut connection = self.connect()?;
         for command in [&["AUTH", KEEPER, KEEPER], command] {
             let reply = connection.ask(command).map_err(ServerError::io("talking with redis-server"))?;
             let reply = reply.map_err(refused)?;
@@ -125,6 +125,11 @@ impl RedisServer {
             }
         }
         Err(refused("AUTH is done by itself".into()))
+    }
+
+    /// A connection of the user that nobody has to name.
+    pub(crate) fn connect(&self) -> Result<Connection, ServerError> {
+        Connection::open(self.port).map_err(ServerError::io("connecting to redis-server"))
     }
 
     fn run(&mut self) -> Result<(), ServerError> {

@@ -11,11 +11,11 @@ const MAX_LENGTH: usize = 64 << 20;
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Connection(BufReader<TcpStream>);
+pub(crate) struct Connection(BufReader<TcpStream>);
 
 impl Connection {
     /// Connects to a port of this machine.
-    pub(super) fn open(port: u16) -> io::Result<Self> {
+    pub(crate) fn open(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -23,13 +23,17 @@ impl Connection {
     }
 
     /// Sends a command. `Ok(Err(words))` is the server's refusal; an array's items stand on lines.
-    pub(super) fn ask(&mut self, command: &[&str]) -> io::Result<Result<String, String>> {
-        let mut request = format!("*{}\r\n", command.len());
-        for word in command {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
-        self.0.get_mut().write_all(request.as_bytes())?;
+    pub(crate) fn ask(&mut self, command: &[&str]) -> io::Result<Result<String, String>> {
+        self.0.get_mut().write_all(request(command).as_bytes())?;
         self.reply()
+    }
+
+    /// Sends commands in one write; the first refusal, if there is one.
+    pub(crate) fn ask_all(&mut self, commands: &[[&str; 4]]) -> io::Result<Result<(), String>> {
+        let requests: String = commands.iter().map(|command| request(command)).collect();
+        self.0.get_mut().write_all(requests.as_bytes())?;
+        let replies = commands.iter().map(|_| self.reply()).collect::<io::Result<Vec<_>>>()?;
+        Ok(replies.into_iter().collect::<Result<Vec<_>, _>>().map(drop))
     }
 
     fn reply(&mut self) -> io::Result<Result<String, String>> {
@@ -56,6 +60,14 @@ impl Connection {
             other => Err(io::Error::other(format!("a reply that begins with {other:?}"))),
         }
     }
+}
+
+fn request(command: &[&str]) -> String {
+    let mut request = format!("*{}\r\n", command.len());
+    for word in command {
+        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    request
 }
 
 fn length(text: &str) -> io::Result<usize> {

@@ -19,6 +19,7 @@ use tokio_stream::StreamExt;
 use tracing::{debug, warn};
 
 use super::{Credentials, Pass, Settled, Shared, outgoing};
+use crate::hops::{self, Hop};
 use crate::relay::{Cursor, Handle, Mailbox, Push, RelayError, Want, WatchEvent, WatchStream, backoff};
 use crate::seal;
 
@@ -133,6 +134,7 @@ impl Intake {
 
     /// Collects everything there is, as far as deliveries may be open; how many envelopes came that were not under way already.
     async fn collect(&mut self) -> u64 {
+        hops::passed(Hop::Hinted);
         let mut came = 0;
         loop {
             let want = |mailbox: &Mailbox| Want { mailbox: *mailbox, after: self.cursors.get(mailbox).cloned() };
@@ -144,6 +146,7 @@ impl Intake {
                     return came;
                 }
             };
+            hops::passed(Hop::Fetched);
             self.up().await;
             let more = fetched.iter().any(|fetched| fetched.more);
             for fetched in fetched {
@@ -175,7 +178,9 @@ impl Intake {
         self.tickets = self.tickets.wrapping_add(1);
         let delivery = Delivery { relay: self.shared.relay.id(), ticket: self.tickets };
         let roster = Arc::clone(&self.roster.borrow());
-        let input = match open_off_loop(&sealed, mailbox, &self.shared.credentials, roster).await {
+        let opened = open_off_loop(&sealed, mailbox, &self.shared.credentials, roster).await;
+        hops::passed(Hop::Opened);
+        let input = match opened {
             Ok(parcel) => Input::Received { delivery, parcel: Box::new(parcel) },
             Err(reason) => {
                 warn!(%reason, "an envelope was set aside");

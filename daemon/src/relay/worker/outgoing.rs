@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 
 use super::compose::{ComposeError, Composed, compose};
 use super::{Outgoing, Shared};
+use crate::hops::{self, Hop};
 use crate::relay::{Envelope, Mailbox, PutOutcome, RelayError};
 use crate::store::Reader;
 
@@ -19,6 +20,7 @@ pub(super) const TRIES: u32 = 3;
 pub(super) async fn run(shared: Shared, reader: Reader, mut outbox: mpsc::Receiver<Outgoing>) {
     let mut ready = Vec::with_capacity(BATCH);
     while outbox.recv_many(&mut ready, BATCH).await > 0 {
+        hops::passed(Hop::Handed);
         let began = Instant::now();
         let mut composed = Vec::with_capacity(ready.len());
         for outgoing in ready.drain(..) {
@@ -50,9 +52,11 @@ async fn compose_off_loop(outgoing: Outgoing, reader: &Reader, shared: &Shared) 
 }
 
 async fn put(shared: &Shared, composed: Vec<Composed>, began: Instant) {
+    hops::passed(Hop::Sealed);
     let items: Vec<(Mailbox, Envelope)> = composed.iter().map(|c| (c.mailbox, c.envelope.clone())).collect();
     match offer(shared, &items).await {
         Ok(outcomes) => {
+            hops::passed(Hop::Put);
             let stored = outcomes.iter().filter(|outcome| is_there(outcome)).count();
             let note = outcomes.iter().find_map(refused).unwrap_or_default();
             shared.reporter.sent(u64::try_from(stored).unwrap_or_default(), note);
