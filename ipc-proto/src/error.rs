@@ -236,7 +236,7 @@ impl ErrorCode {
             | Self::NoPairing
             | Self::PairingBusy
             | Self::VersionMismatch => Code::FailedPrecondition,
-            Self::PermissionDenied => Code::PermissionDenied,
+            Self::PermissionDenied | Self::RelayDenied => Code::PermissionDenied,
             Self::MessageDiffers | Self::BundleDiffers => Code::AlreadyExists,
             Self::RelayUnreachable | Self::ShuttingDown => Code::Unavailable,
             Self::CardUsed | Self::CardBurnt | Self::TooSlow => Code::Aborted,
@@ -270,6 +270,7 @@ impl ErrorCode {
             | Self::OutOfOrder
             | Self::TooLarge
             | Self::RelayConfig
+            | Self::RelayDenied
             | Self::NoRelay
             | Self::BadCard
             | Self::CardExpired
@@ -286,7 +287,7 @@ impl ErrorCode {
         match self {
             Self::ShuttingDown => 3,
             Self::NotSetUp | Self::Locked => 4,
-            Self::PermissionDenied => 5,
+            Self::PermissionDenied | Self::RelayDenied => 5,
             Self::RelayUnreachable | Self::NoRelay | Self::PairingTimeout => 6,
             Self::NotFound => 8,
             Self::VersionMismatch => 10,

@@ -93,8 +93,8 @@ pub(super) fn relay(error: &RelayError) -> ErrorDetail {
         // A parent that is not there is a disk that is not mounted, as likely as a slip of the pen.
         RelayError::Transient { .. }
         | RelayError::Ambiguous { .. }
-        | RelayError::Denied { .. }
         | RelayError::Config(ConfigError::ParentMissing { .. }) => ErrorCode::RelayUnreachable,
+        RelayError::Denied { .. } => ErrorCode::RelayDenied,
         RelayError::Config(_) => ErrorCode::RelayConfig,
     };
     ErrorDetail::new(code, error.to_string())

@@ -127,7 +127,7 @@ pub enum ErrorCode {
     OutOfOrder = 10,
     /// Something is longer than its limit. gRPC `INVALID_ARGUMENT`.
     TooLarge = 11,
-    /// The relay does not answer, or refuses. gRPC `UNAVAILABLE`.
+    /// The relay does not answer, or cannot take anything now. gRPC `UNAVAILABLE`.
     RelayUnreachable = 12,
     /// The relay URL cannot be used: unknown scheme, malformed, wrong settings. gRPC `INVALID_ARGUMENT`.
     RelayConfig = 13,
@@ -161,6 +161,8 @@ pub enum ErrorCode {
     VersionMismatch = 27,
     /// A subscriber reads too slowly and was disconnected; it resumes from its cursor and misses nothing. gRPC `ABORTED`.
     TooSlow = 28,
+    /// The relay is there and does not let us in: wrong password, missing right. gRPC `PERMISSION_DENIED`.
+    RelayDenied = 29,
 }
 impl ErrorCode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -198,6 +200,7 @@ impl ErrorCode {
             Self::ShuttingDown => "ERROR_CODE_SHUTTING_DOWN",
             Self::VersionMismatch => "ERROR_CODE_VERSION_MISMATCH",
             Self::TooSlow => "ERROR_CODE_TOO_SLOW",
+            Self::RelayDenied => "ERROR_CODE_RELAY_DENIED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -232,6 +235,7 @@ impl ErrorCode {
             "ERROR_CODE_SHUTTING_DOWN" => Some(Self::ShuttingDown),
             "ERROR_CODE_VERSION_MISMATCH" => Some(Self::VersionMismatch),
             "ERROR_CODE_TOO_SLOW" => Some(Self::TooSlow),
+            "ERROR_CODE_RELAY_DENIED" => Some(Self::RelayDenied),
             _ => None,
         }
     }

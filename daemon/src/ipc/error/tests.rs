@@ -58,11 +58,13 @@ fn a_full_disk_is_retryable_and_a_broken_store_is_not() {
 }
 
 #[test]
-fn a_relay_that_is_away_differs_from_one_that_is_misspelled() {
+fn a_relay_that_is_away_differs_from_one_that_is_misspelled_or_refuses() {
     let away = RelayError::Transient { place: "/x".into(), reason: Reason::Missing, after: None };
     assert_eq!((relay(&away).code.as_str(), relay(&away).retryable), ("relay_unreachable", true));
     let misspelled = RelayChangeError::Relay(ConfigError::NotAUrl.into());
     assert_eq!(relay_change(&misspelled).code, "relay_config");
+    let refuses = relay(&RelayError::Denied { place: "/x".into(), reason: Reason::Refused });
+    assert_eq!((refuses.code.as_str(), refuses.retryable), ("relay_denied", false));
     let unmounted = RelayError::Config(ConfigError::ParentMissing { path: "/media/stick".into() });
     assert_eq!(relay(&unmounted).code, "relay_unreachable");
     assert_eq!(relay_change(&RelayChangeError::NotFound("x".into())).code, "not_found");
