@@ -159,10 +159,8 @@ impl Fresh {
         }
         let identity = Identity::generate(rng);
         let prekey = Prekey::generate(FIRST_SLOT, rng).map_err(|error| SetupError::Keys(error.to_string()))?;
-        let mut id = [0; 16];
-        rng.fill_bytes(&mut id);
         let device = Device {
-            id: DeviceId(id),
+            id: DeviceId::of(&identity.public()),
             key: identity.public(),
             name: name.to_owned(),
             platform: std::env::consts::OS.to_owned(),

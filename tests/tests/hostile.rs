@@ -10,7 +10,7 @@ use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{DeviceId, Dot, Hash, IdentityKey, Millis, Seq, SourceId};
 use kinfolk_core::op::{Level, MessageBody, Op};
 use kinfolk_core::parcel::{self, Letter, MAX_PARCEL, MAX_RUNS, MAX_VECTOR, Parcel, RunBodies, Want};
-use kinfolk_core::roster::{Device, MAX_RECORD_BYTES, PREKEY_BYTES, Prekey, Record, RosterChange, name_fits};
+use kinfolk_core::roster::{Device, MAX_ENDS, MAX_RECORD_BYTES, PREKEY_BYTES, Prekey, Record, RosterChange, name_fits};
 use kinfolk_core::value::Value;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -85,6 +85,7 @@ fn read_record(bytes: &[u8]) {
         RosterChange::Genesis(device) => assert!(name_fits(&device.name) && device.prekey.public.len() == PREKEY_BYTES),
         RosterChange::Rename { name, .. } => assert!(name_fits(name)),
         RosterChange::Add(addition) => assert!(name_fits(&addition.device.name)),
+        RosterChange::Remove(removal) => assert!(removal.ends.len() <= MAX_ENDS),
         RosterChange::Unknown => {}
     }
 }

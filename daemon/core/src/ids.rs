@@ -55,7 +55,8 @@ macro_rules! id_type {
 }
 
 id_type!(
-    /// One installation for one person: 16 random bytes, made once, kept across restarts, shown as 32 hex digits.
+    /// One installation for one person: 16 bytes, made once with its key ([`DeviceId::of`]), kept across restarts, shown as 32
+    /// hex digits.
     DeviceId, 16
 );
 id_type!(
@@ -79,6 +80,16 @@ id_type!(
     /// An Ed25519 public key (RFC 8032): the identity of a device.
     IdentityKey, 32
 );
+
+impl DeviceId {
+    /// The id of a device with that key: who sees the id knows the key it belongs to, and no other key can claim it.
+    pub fn of(key: &IdentityKey) -> Self {
+        let Hash(hash) = Hash::of_parts(&[b"kinfolk/1/device", &key.0]);
+        let mut id = [0; Self::LEN];
+        id.iter_mut().zip(hash).for_each(|(byte, hashed)| *byte = hashed);
+        Self(id)
+    }
+}
 
 impl Hash {
     /// SHA-256 of `bytes`.

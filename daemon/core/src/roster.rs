@@ -1,23 +1,31 @@
 //! The roster: the signed set of a person's devices.
 //!
 //! **Records** form a hash DAG: each names its parents, its author with the author's key, and one change. The first
-//! (genesis) names the first device, and its hash is the [`Roster::id`] that everything else is bound to. A record is valid iff its
-//! author was a member, under the key in the record, in the record's causal past; an added device has also signed its own
-//! join. Signatures are checked outside (`seal`); here only [`Verified`] records count.
+//! (genesis) names the first device, and its hash is the [`Roster::id`] that everything else is bound to. An added device has
+//! also signed its own join, and the heads in a removal are signed by the removed device. Signatures are checked outside
+//! (`seal`); here only [`Verified`] records count.
 //!
-//! **Any order, any repetition.** The roster is a pure function of the set of records: records whose parents are missing wait;
-//! among concurrent changes to one thing the greatest (stamp, record hash) wins.
+//! **Any order, any repetition.** The roster is a pure function of the set of records ([`evaluate`]): records whose parents are
+//! missing wait; among concurrent names the greatest (stamp, record hash) wins.
 //!
-//! Kinds from a newer version are kept and forwarded, and have no effect here. Room is kept for removal with its cut, epochs,
-//! relays, recovery key and keepers.
+//! **Removal is final.** It names where each source of the removed device ends ([`Removed::end`]). The device never comes back
+//! under its id: it joins anew with other keys.
+//!
+//! Kinds from a newer version are kept and forwarded, and have no effect here. Room is kept for relays, recovery key and keepers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use prost::Message;
 
 use crate::clock::Stamp;
-use crate::ids::{DeviceId, Hash, IdentityKey};
+use crate::ids::{DeviceId, Hash, IdentityKey, Seq, SourceId};
+use crate::parcel::SignedHead;
+use crate::vector::Head;
+
+mod evaluate;
+mod record;
+
+pub use self::record::{RecordError, name_fits};
 
 /// Something whose signature `seal` has checked. Only `seal` may vouch; the tidy test holds that.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -82,6 +90,8 @@ pub enum RosterChange {
         /// Its name from now on.
         name: String,
     },
+    /// A device leaves, for good.
+    Remove(Removal),
     /// From a newer version: kept, forwarded, without effect.
     Unknown,
 }
@@ -97,6 +107,28 @@ pub struct Addition {
     pub join_signature: Bytes,
     /// SHA-256 of the pairing card that was used.
     pub card_hash: Hash,
+}
+
+/// A device leaving: who, and what of its sources still counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Removal {
+    /// The device.
+    pub device: DeviceId,
+    /// Its key: the one that signed the ends.
+    pub key: IdentityKey,
+    /// Where its sources end, at most [`MAX_ENDS`]; a source that is not named ends before its first bundle.
+    pub ends: Vec<End>,
+}
+
+/// The last bundle of a source that counts, as its device signed it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct End {
+    /// Which source.
+    pub source: SourceId,
+    /// Its last bundle.
+    pub head: Head,
+    /// Ed25519 by the removed device over (device, source, seq, hash); 64 bytes.
+    pub signature: Bytes,
 }
 
 /// One device as the roster knows it.
@@ -131,14 +163,8 @@ pub const PREKEY_BYTES: usize = 1216;
 pub const MAX_RECORDS: usize = 4096;
 /// Largest record, in bytes.
 pub const MAX_RECORD_BYTES: usize = 8 * 1024;
-
-/// Why bytes are not a roster record.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum RecordError {
-    /// Not the expected shape.
-    #[error("roster record refused: {0}")]
-    Malformed(&'static str),
-}
+/// Most sources that a removal names: 48 × 133 bytes leave room for the rest of a record.
+pub const MAX_ENDS: usize = 48;
 
 /// The person's devices, as all valid records together say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -146,6 +172,7 @@ pub struct Roster {
     id: Option<Hash>,
     records: BTreeMap<Hash, (SignedRecord, Record)>,
     devices: BTreeMap<DeviceId, Member>,
+    removed: BTreeMap<DeviceId, Removed>,
 }
 
 /// A member with what is known of how it came.
@@ -157,6 +184,26 @@ pub struct Member {
     pub added_by: DeviceId,
     /// When it was added.
     pub added: Stamp,
+}
+
+/// A device that was a member.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Removed {
+    /// The device as it was.
+    pub member: Member,
+    ends: BTreeMap<SourceId, SignedHead>,
+}
+
+impl Removed {
+    /// How far `source` counts, if it is one of the device's. What lies beyond has no effect anywhere.
+    pub fn end(&self, source: SourceId) -> Seq {
+        self.ends.get(&source).map_or(Seq::ZERO, |end| end.head.seq)
+    }
+
+    /// The ends of its sources, signed by itself.
+    pub fn ends(&self) -> impl Iterator<Item = &SignedHead> {
+        self.ends.values()
+    }
 }
 
 impl Roster {
@@ -184,7 +231,7 @@ impl Roster {
             fresh.push(signed);
         }
         if !fresh.is_empty() {
-            self.devices = evaluate(&self.records);
+            (self.devices, self.removed) = evaluate::evaluate(&self.records);
         }
         fresh
     }
@@ -199,6 +246,32 @@ impl Roster {
         self.devices.get(&id)
     }
 
+    /// All devices that were removed, in order of id.
+    pub fn removed(&self) -> impl Iterator<Item = (DeviceId, &Removed)> {
+        self.removed.iter().map(|(id, removed)| (*id, removed))
+    }
+
+    /// The removed device with that id.
+    pub fn removal(&self, id: DeviceId) -> Option<&Removed> {
+        self.removed.get(&id)
+    }
+
+    /// The device with that id, a member or removed.
+    pub fn known(&self, id: DeviceId) -> Option<&Device> {
+        let removed = || self.removed.get(&id).map(|removed| &removed.member);
+        self.devices.get(&id).or_else(removed).map(|member| &member.device)
+    }
+
+    /// How many records are held. It only grows.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether no record is held.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// Whether the record with that name is held.
     pub fn contains(&self, record: Hash) -> bool {
         self.records.contains_key(&record)
@@ -206,7 +279,7 @@ impl Roster {
 
     /// All records, parents before children where both are known.
     pub fn records(&self) -> Vec<SignedRecord> {
-        causal_order(&self.records).into_iter().map(|id| self.records[&id].0.clone()).collect()
+        evaluate::causal_order(&self.records).into_iter().map(|id| self.records[&id].0.clone()).collect()
     }
 
     /// The records no other record names as parent: what the next record names as its parents.
@@ -225,258 +298,6 @@ impl Roster {
     pub fn latest(&self) -> Stamp {
         self.records.values().map(|(_, record)| record.stamp).filter(|stamp| stamp.is_valid()).max().unwrap_or_default()
     }
-}
-
-/// The members that the set of records makes.
-fn evaluate(records: &BTreeMap<Hash, (SignedRecord, Record)>) -> BTreeMap<DeviceId, Member> {
-    let mut members: BTreeMap<DeviceId, Member> = BTreeMap::new();
-    let mut names: BTreeMap<DeviceId, (Stamp, Hash, String)> = BTreeMap::new();
-    // Members in each record's causal past, so that "was a member then" does not depend on what else is known.
-    let mut pasts: BTreeMap<Hash, BTreeMap<DeviceId, IdentityKey>> = BTreeMap::new();
-    for id in causal_order(records) {
-        let (_, record) = &records[&id];
-        let mut past: BTreeMap<DeviceId, IdentityKey> =
-            record.parents.iter().filter_map(|parent| pasts.get(parent)).flatten().map(|(d, k)| (*d, *k)).collect();
-        let by_member = past.get(&record.author) == Some(&record.author_key);
-        match &record.change {
-            RosterChange::Genesis(device) if record.roster.is_none() => {
-                let own = device.id == record.author && device.key == record.author_key;
-                if own && record.parents.is_empty() {
-                    past.insert(device.id, device.key);
-                    admit(&mut members, device, record);
-                }
-            }
-            RosterChange::Add(addition) if by_member && !past.contains_key(&addition.device.id) => {
-                past.insert(addition.device.id, addition.device.key);
-                admit(&mut members, &addition.device, record);
-            }
-            RosterChange::Rename { device, name } if by_member => {
-                let entry = (record.stamp, id, name.clone());
-                let current = names.entry(*device).or_insert_with(|| entry.clone());
-                if (current.0, current.1) < (entry.0, entry.1) {
-                    *current = entry;
-                }
-            }
-            RosterChange::Genesis(_) | RosterChange::Add(_) | RosterChange::Rename { .. } | RosterChange::Unknown => {}
-        }
-        pasts.insert(id, past);
-    }
-    for (device, (_, _, name)) in names {
-        if let Some(member) = members.get_mut(&device) {
-            member.device.name = name;
-        }
-    }
-    members
-}
-
-/// A device that two records add concurrently is the one of the earlier record, on every device alike.
-fn admit(members: &mut BTreeMap<DeviceId, Member>, device: &Device, record: &Record) {
-    let member = Member { device: device.clone(), added_by: record.author, added: record.stamp };
-    let rank = |member: &Member| (member.added, member.added_by, member.device.key);
-    match members.get(&device.id) {
-        Some(current) if rank(current) <= rank(&member) => {}
-        Some(_) | None => {
-            members.insert(device.id, member);
-        }
-    }
-}
-
-/// Records whose whole past is known, parents first; among equals the smaller (stamp, hash) first.
-fn causal_order(records: &BTreeMap<Hash, (SignedRecord, Record)>) -> Vec<Hash> {
-    let mut children: BTreeMap<Hash, Vec<Hash>> = BTreeMap::new();
-    let mut missing: BTreeMap<Hash, usize> = BTreeMap::new();
-    let mut ready: BTreeSet<(Stamp, Hash)> = BTreeSet::new();
-    for (id, (_, record)) in records {
-        missing.insert(*id, record.parents.len());
-        record.parents.iter().for_each(|parent| children.entry(*parent).or_default().push(*id));
-        if record.parents.is_empty() {
-            ready.insert((record.stamp, *id));
-        }
-    }
-    let mut order = Vec::with_capacity(records.len());
-    while let Some((_, id)) = ready.pop_first() {
-        order.push(id);
-        for child in children.remove(&id).unwrap_or_default() {
-            let Some(left) = missing.get_mut(&child) else { continue };
-            *left -= 1;
-            if *left == 0 {
-                ready.insert((records[&child].1.stamp, child));
-            }
-        }
-    }
-    order
-}
-
-impl Record {
-    /// The bytes to be signed.
-    pub fn encode(&self) -> Bytes {
-        let mut wire = RecordWire {
-            version: VERSION,
-            roster: self.roster.map(|id| id.0.to_vec()).unwrap_or_default(),
-            author: self.author.0.to_vec(),
-            author_key: self.author_key.0.to_vec(),
-            parents: self.parents.iter().map(|parent| parent.0.to_vec()).collect(),
-            stamp: self.stamp.0,
-            ..RecordWire::default()
-        };
-        match &self.change {
-            RosterChange::Genesis(device) => wire.genesis = Some(device.encode().to_vec()),
-            RosterChange::Add(addition) => {
-                wire.add = Some(AddWire {
-                    device: addition.device_bytes.to_vec(),
-                    join_signature: addition.join_signature.to_vec(),
-                    card_hash: addition.card_hash.0.to_vec(),
-                });
-            }
-            RosterChange::Rename { device, name } => {
-                wire.rename = Some(RenameWire { device: device.0.to_vec(), name: name.clone() });
-            }
-            RosterChange::Unknown => {}
-        }
-        Bytes::from(wire.encode_to_vec())
-    }
-
-    /// Reads a record; bounded, never panics.
-    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        use RecordError::Malformed;
-        if bytes.len() > MAX_RECORD_BYTES {
-            return Err(Malformed("longer than 8 KiB"));
-        }
-        let wire = RecordWire::decode(bytes).map_err(|_| Malformed("not protobuf"))?;
-        if wire.version != VERSION {
-            return Err(Malformed("unknown version"));
-        }
-        let roster = match wire.roster.as_slice() {
-            [] => None,
-            id => Some(Hash::from_slice(id).ok_or(Malformed("roster id is not 32 bytes"))?),
-        };
-        let parents = wire.parents.iter().map(|parent| Hash::from_slice(parent)).collect::<Option<_>>();
-        let change = match (wire.genesis, wire.add, wire.rename) {
-            (Some(device), None, None) => RosterChange::Genesis(Device::decode(&device)?),
-            (None, Some(add), None) => RosterChange::Add(Addition {
-                device: Device::decode(&add.device)?,
-                device_bytes: Bytes::from(add.device),
-                join_signature: Bytes::from(add.join_signature),
-                card_hash: Hash::from_slice(&add.card_hash).ok_or(Malformed("card hash is not 32 bytes"))?,
-            }),
-            (None, None, Some(rename)) => RosterChange::Rename {
-                device: DeviceId::from_slice(&rename.device).ok_or(Malformed("device id is not 16 bytes"))?,
-                name: checked_name(rename.name)?,
-            },
-            (None, None, None) => RosterChange::Unknown,
-            (Some(_) | None, Some(_) | None, Some(_) | None) => return Err(Malformed("more than one change")),
-        };
-        Ok(Self {
-            roster,
-            author: DeviceId::from_slice(&wire.author).ok_or(Malformed("author is not 16 bytes"))?,
-            author_key: IdentityKey::from_slice(&wire.author_key).ok_or(Malformed("key is not 32 bytes"))?,
-            parents: parents.ok_or(Malformed("a parent is not 32 bytes"))?,
-            stamp: Stamp(wire.stamp),
-            change,
-        })
-    }
-}
-
-impl Device {
-    /// The bytes that a joining device signs.
-    pub fn encode(&self) -> Bytes {
-        let wire = DeviceWire {
-            id: self.id.0.to_vec(),
-            key: self.key.0.to_vec(),
-            name: self.name.clone(),
-            platform: self.platform.clone(),
-            prekey_slot: self.prekey.slot,
-            prekey: self.prekey.public.to_vec(),
-        };
-        Bytes::from(wire.encode_to_vec())
-    }
-
-    /// Reads a device; bounded, never panics.
-    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        use RecordError::Malformed;
-        let wire = DeviceWire::decode(bytes).map_err(|_| Malformed("device is not protobuf"))?;
-        if wire.prekey.len() != PREKEY_BYTES || wire.platform.len() > MAX_NAME {
-            return Err(Malformed("prekey is not 1216 bytes, or the platform name is too long"));
-        }
-        Ok(Self {
-            id: DeviceId::from_slice(&wire.id).ok_or(Malformed("device id is not 16 bytes"))?,
-            key: IdentityKey::from_slice(&wire.key).ok_or(Malformed("key is not 32 bytes"))?,
-            name: checked_name(wire.name)?,
-            platform: wire.platform,
-            prekey: Prekey { slot: wire.prekey_slot, public: Bytes::from(wire.prekey) },
-        })
-    }
-}
-
-/// Whether a device can bear that name: 1 to [`MAX_NAME`] bytes without control characters.
-pub fn name_fits(name: &str) -> bool {
-    (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control)
-}
-
-fn checked_name(name: String) -> Result<String, RecordError> {
-    if name_fits(&name) {
-        Ok(name)
-    } else {
-        Err(RecordError::Malformed("a device name has 1 to 64 bytes and no control characters"))
-    }
-}
-
-const VERSION: u32 = 1;
-
-#[derive(Clone, PartialEq, Message)]
-struct RecordWire {
-    #[prost(uint32, tag = "1")]
-    version: u32,
-    #[prost(bytes = "vec", tag = "2")]
-    roster: Vec<u8>,
-    #[prost(bytes = "vec", tag = "3")]
-    author: Vec<u8>,
-    #[prost(bytes = "vec", tag = "4")]
-    author_key: Vec<u8>,
-    #[prost(bytes = "vec", repeated, tag = "5")]
-    parents: Vec<Vec<u8>>,
-    #[prost(fixed64, tag = "6")]
-    stamp: u64,
-    #[prost(bytes = "vec", optional, tag = "10")]
-    genesis: Option<Vec<u8>>,
-    #[prost(message, optional, tag = "11")]
-    add: Option<AddWire>,
-    #[prost(message, optional, tag = "12")]
-    rename: Option<RenameWire>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct AddWire {
-    #[prost(bytes = "vec", tag = "1")]
-    device: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    join_signature: Vec<u8>,
-    #[prost(bytes = "vec", tag = "3")]
-    card_hash: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct RenameWire {
-    #[prost(bytes = "vec", tag = "1")]
-    device: Vec<u8>,
-    #[prost(string, tag = "2")]
-    name: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct DeviceWire {
-    #[prost(bytes = "vec", tag = "1")]
-    id: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    key: Vec<u8>,
-    #[prost(string, tag = "3")]
-    name: String,
-    #[prost(string, tag = "4")]
-    platform: String,
-    #[prost(uint32, tag = "5")]
-    prekey_slot: u32,
-    #[prost(bytes = "vec", tag = "6")]
-    prekey: Vec<u8>,
 }
 
 #[cfg(test)]

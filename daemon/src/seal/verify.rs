@@ -1,9 +1,9 @@
 //! From an opened envelope to what the core may act on: every signature in a parcel is checked here.
 //!
 //! ```text
-//! records   each by the key it names, an addition also by the device it adds
+//! records   each by the key it names, an addition also by the device it adds, a removal by the one it removes
 //! sender    by its key in the roster as it is *with* those records: a new sibling introduces itself
-//! runs      each head by its device's key in that same roster
+//! runs      each head by its device's key in that same roster, a removed device's too
 //! ```
 //!
 //! A parcel whose sender is no member, or did not sign it, is refused as a whole. A run or record that does not hold is left out
@@ -54,6 +54,9 @@ pub enum RecordRefused {
     /// The added device's signature does not hold.
     #[error("the signature of the device it adds: {0}")]
     Join(#[source] SignatureError),
+    /// The removed device did not sign where its source ends.
+    #[error("the signature of the device it removes: {0}")]
+    End(#[source] SignatureError),
     /// Only a genesis has no roster; an addition must name the one it is for.
     #[error("it adds a device to no roster")]
     NoRoster,
@@ -113,6 +116,13 @@ pub fn verify_record(signed: SignedRecord) -> Result<Verified<SignedRecord>, Rec
             )
             .map_err(RecordRefused::Join)?;
         }
+        RosterChange::Remove(removal) => {
+            for end in &removal.ends {
+                let (head, signature) = (end.head, &end.signature);
+                identity::verify_head(&removal.key, removal.device, end.source, head.seq, head.hash, signature)
+                    .map_err(RecordRefused::End)?;
+            }
+        }
         RosterChange::Genesis(_) | RosterChange::Rename { .. } | RosterChange::Unknown => {}
     }
     Ok(Verified::vouch(signed))
@@ -121,7 +131,7 @@ pub fn verify_record(signed: SignedRecord) -> Result<Verified<SignedRecord>, Rec
 /// Checks a run's head under its device's key; `None` when it does not hold or nobody knows the device.
 fn verify_run(run: Run, roster: &Roster) -> Option<Verified<Run>> {
     let signed = run.signed_head()?;
-    let key = roster.member(signed.device)?.device.key;
+    let key = roster.known(signed.device)?.key;
     let head = signed.head;
     identity::verify_head(&key, signed.device, signed.source, head.seq, head.hash, &signed.signature).ok()?;
     Some(Verified::vouch(run))

@@ -26,7 +26,6 @@ const MAX_LINES: usize = 400;
 /// Files that are longer, each with why it still tells one story. An entry that is not needed is a finding too.
 const LONG: &[(&str, &str)] = &[
     ("daemon/core/src/parcel.rs", "one wire format: the domain types and their encoding are read together"),
-    ("daemon/core/src/roster.rs", "one wire format and the one function that evaluates it"),
     ("daemon/core/src/step.rs", "the whole wall between engine and world on one page"),
 ];
 

@@ -10,7 +10,7 @@ use kinfolk_core::merge::{LIVE, value_hash};
 use kinfolk_core::op::{self, Attachment, Field, Level, Meaning, MessageBody, Op};
 use kinfolk_core::parcel::{self, Letter, Parcel, RunBodies, Want};
 use kinfolk_core::roster::{
-    Addition, Device, PREKEY_BYTES, Prekey, Record, Roster, RosterChange, SignedRecord, Verified,
+    Addition, Device, End, PREKEY_BYTES, Prekey, Record, Removal, Roster, RosterChange, SignedRecord, Verified,
 };
 use kinfolk_core::step::content_hash;
 use kinfolk_core::value::{Kind, Value};
@@ -22,6 +22,8 @@ const SOURCE: SourceId = SourceId(*b"source-of-device");
 const OTHER: SourceId = SourceId(*b"source-of-others");
 const DEVICE: DeviceId = DeviceId(*b"the-first-device");
 const JOINER: DeviceId = DeviceId(*b"the-other-device");
+
+const SIGNATURE: Bytes = Bytes::from_static(&[7; 64]);
 
 /// 2026-01-02 03:04:05 UTC, counter 6.
 const STAMP: Stamp = Stamp(1_767_323_045_000 << 16 | 6);
@@ -106,6 +108,9 @@ fn roster_records_keep_their_bytes_and_make_the_same_roster() {
     let genesis = genesis();
     let add = record(&[&genesis], RosterChange::Add(addition()));
     let rename = record(&[&add], RosterChange::Rename { device: JOINER, name: "kitchen".into() });
+    let end = End { source: OTHER, head: Head { seq: Seq(300), hash: Hash([0x5A; 32]) }, signature: SIGNATURE };
+    let removal = Removal { device: JOINER, key: IdentityKey([0x22; 32]), ends: vec![end] };
+    let remove = record(&[&rename], RosterChange::Remove(removal));
     let named = [("record-genesis", genesis), ("record-add", add), ("record-rename", rename)];
     let mut roster: Option<Roster> = None;
     for (name, record) in &named {
@@ -119,6 +124,13 @@ fn roster_records_keep_their_bytes_and_make_the_same_roster() {
     let members: Vec<_> = roster.members().map(|member| (member.device.id, member.device.name.as_str())).collect();
     assert_eq!(members, [(DEVICE, "desk"), (JOINER, "kitchen")]);
     frozen("roster-hash", "hash over the ids of the three records", &roster.hash().0);
+
+    let mut roster = roster;
+    let file = frozen("record-remove", "roster record \"remove\" that names the end of one source", &remove.encode());
+    assert_eq!(Record::decode(&file).as_ref(), Ok(&remove));
+    roster.extend([Verified::vouch(SignedRecord { bytes: file, signature: SIGNATURE })]);
+    assert_eq!(roster.members().map(|member| member.device.id).collect::<Vec<_>>(), [DEVICE]);
+    assert_eq!(roster.removal(JOINER).map(|removed| removed.end(OTHER)), Some(Seq(300)));
 }
 
 #[test]
@@ -248,6 +260,7 @@ fn kind_of(change: &RosterChange) -> &'static str {
         RosterChange::Genesis(_) => "genesis",
         RosterChange::Add(_) => "add",
         RosterChange::Rename { .. } => "rename",
+        RosterChange::Remove(_) => "remove",
         RosterChange::Unknown => "unknown",
     }
 }

@@ -1,5 +1,7 @@
 use super::*;
 
+mod removal;
+
 fn device(n: u8) -> Device {
     Device {
         id: DeviceId([n; 16]),

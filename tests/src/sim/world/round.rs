@@ -255,9 +255,10 @@ impl World {
             }
             (Reply::Recorded, Call::Author(change)) => match *change {
                 RosterChange::Add(_) => self.joined()?,
-                RosterChange::Genesis(_) | RosterChange::Rename { .. } | RosterChange::Unknown => {
-                    self.tally.renames += 1
-                }
+                RosterChange::Genesis(_)
+                | RosterChange::Rename { .. }
+                | RosterChange::Remove(_)
+                | RosterChange::Unknown => self.tally.renames += 1,
             },
             (reply, call) => {
                 return Broken::rule("an answer fits its question", format!("{reply:?} to {call:?}"));
