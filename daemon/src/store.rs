@@ -23,9 +23,11 @@ mod error;
 mod facts;
 mod keep;
 mod key;
+mod level;
 mod messages;
 mod open;
 mod reader;
+mod rebuild;
 mod registers;
 mod restore;
 mod schema;
@@ -39,6 +41,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, SourceId};
+use kinfolk_core::op::OP_LEVEL;
 use kinfolk_core::roster::{Prekey, SignedRecord};
 use kinfolk_core::step::Change;
 
@@ -46,6 +49,7 @@ pub use self::apply::QUARANTINE_ROWS;
 pub use self::error::StoreError;
 pub use self::keep::SavedRelay;
 pub use self::key::DbKey;
+pub use self::level::Idle;
 pub use self::open::DATABASE_FILE;
 pub use self::reader::{
     ConversationView, Counts, Exported, Hit, LoggedBundle, MAX_PAGE, MessageView, Piece, Reader, RecordView, Stretch,
@@ -56,6 +60,7 @@ use self::apply::Origin;
 use self::collections::Collections;
 use self::conversations::Conversations;
 use self::convert::{int, uint};
+use self::level::Level;
 use self::open::Access;
 use self::sources::Sources;
 
@@ -104,6 +109,7 @@ struct Cache {
     next_row: i64,
     /// The last place given out in this device's order.
     last: BundleSeq,
+    level: Level,
 }
 
 impl Store {
@@ -126,14 +132,22 @@ impl Store {
     /// Opens the database in `dir` and brings its schema up to date.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::WrongKey`] and [`StoreError::Newer`]; nothing is touched then.
+    /// [`StoreError::Missing`], [`StoreError::WrongKey`], [`StoreError::Newer`] and [`StoreError::NewerOps`]; nothing is touched
+    /// then.
     pub fn open(dir: &Path, key: &DbKey) -> Result<Self, StoreError> {
         Self::over(open::open(dir, key, Access::Write)?)
     }
 
     fn over(connection: Connection) -> Result<Self, StoreError> {
+        Self::over_at(connection, OP_LEVEL)
+    }
+
+    /// As a version that understands ops up to `level` opens it.
+    fn over_at(connection: Connection, level: u32) -> Result<Self, StoreError> {
         let cache = Cache::load(&connection)?;
-        Ok(Self { connection, cache, transaction: Transaction::None })
+        let mut store = Self { connection, cache, transaction: Transaction::None };
+        store.come_to(level)?;
+        Ok(store)
     }
 
     /// Opens a transaction.
@@ -201,12 +215,14 @@ impl Cache {
             conversations: Conversations::default(),
             next_row: row + 1,
             last: BundleSeq(uint(last)),
+            level: Level::load(connection)?,
         })
     }
 
     fn flush(&mut self, connection: &Connection) -> Result<(), StoreError> {
         self.conversations.flush(connection)?;
         self.collections.flush(connection)?;
+        self.level.flush(connection)?;
         self.sources.flush(connection)
     }
 }

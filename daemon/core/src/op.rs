@@ -205,6 +205,14 @@ pub enum Meaning {
 impl Op {
     /// Says what the op does.
     pub fn meaning(&self) -> Meaning {
+        self.meaning_at(OP_LEVEL)
+    }
+
+    /// Says what the op does on a device that understands kinds up to `level`.
+    pub fn meaning_at(&self, level: u32) -> Meaning {
+        if self.kind > level {
+            return Meaning::Unknown;
+        }
         match self.try_meaning() {
             Ok(meaning) => meaning,
             Err(reason) => Meaning::Invalid(reason),
@@ -259,6 +267,7 @@ impl Op {
                 let body = DeleteBody::decode(self.payload.as_slice()).map_err(|_| "the deletion is unreadable")?;
                 Ok(Meaning::MessageDelete(body.at_us))
             }
+            0 => Err("an op has a kind"),
             _ => Ok(Meaning::Unknown),
         }
     }
@@ -330,12 +339,15 @@ mod tests {
         assert!(matches!(nameless.meaning(), Meaning::Invalid(_)));
         let level = Op::message(KIND_MESSAGE_STATUS, "m", StatusBody { level: 4, at_us: None }.encode_to_vec());
         assert!(matches!(level.meaning(), Meaning::Invalid(_)));
+        assert!(matches!(Op { kind: 0, ..put }.meaning(), Meaning::Invalid(_)));
     }
 
     #[test]
     fn an_op_of_a_newer_version_is_unknown_not_invalid() {
         let op = Op { kind: 99, collection: "notes".into(), key: "a".into(), ..Op::default() };
         assert_eq!(op.meaning(), Meaning::Unknown);
+        assert_eq!(Op::message_delete("m", None).meaning_at(KIND_MESSAGE_DELETE - 1), Meaning::Unknown);
+        assert_eq!(Op::message_delete("m", None).meaning_at(KIND_MESSAGE_DELETE), Meaning::MessageDelete(None));
     }
 
     #[test]

@@ -71,9 +71,11 @@ impl Store {
         bundle.ops().iter().try_for_each(|op| self.take_effect(&origin, op))
     }
 
-    fn take_effect(&mut self, origin: &Origin<'_>, op: &Op) -> Result<(), StoreError> {
-        let meaning = op.meaning();
+    /// Lets one op change the state.
+    pub(super) fn take_effect(&mut self, origin: &Origin<'_>, op: &Op) -> Result<(), StoreError> {
         let cache = &mut self.cache;
+        let meaning = op.meaning_at(cache.level.ops);
+        cache.level.count(&meaning);
         let (connection, sources, collections) = (&self.connection, &cache.sources, &mut cache.collections);
         let timed =
             |at_us| Timed { at_us: merge::time_or_stamp(at_us, origin.stamp), stamp: origin.stamp, dot: origin.dot };
@@ -98,7 +100,7 @@ impl Store {
                 let mut messages = Messages::new(connection, sources, collections, &mut cache.conversations)?;
                 messages.delete(&op.key, timed(at_us), origin)
             }
-            // Kept in the log, where a newer version finds it; an invalid op never means anything.
+            // Kept in the log, where a newer version finds it ([`super::level`]); an invalid op never means anything.
             Meaning::Unknown | Meaning::Invalid(_) => Ok(()),
         }
     }

@@ -21,6 +21,16 @@ pub enum StoreError {
         /// The newest schema known here.
         known: i64,
     },
+    /// Its state holds the effect of ops that this version does not understand.
+    #[error(
+        "the state has ops of level {found}, this kinfolk knows up to {known}: upgrade kinfolk; nothing was changed"
+    )]
+    NewerOps {
+        /// The level of the state.
+        found: u32,
+        /// The level known here.
+        known: u32,
+    },
     /// There is none.
     #[error("there is no database at {0}: run `kin init` or `kin join`")]
     Missing(PathBuf),

@@ -164,6 +164,17 @@ impl<'a> Messages<'a> {
         Ok(())
     }
 
+    /// Takes away all that is stored of a message, its tombstone too.
+    pub(super) fn clear(&mut self, id: &str) -> Result<(), StoreError> {
+        let entity = digest::entity(MESSAGE_COLLECTION, id);
+        self.forget(id, entity)?;
+        if let Some(current) = self.tombstone(entity)? {
+            self.collection.sum.remove(timed_leaf(entity, digest::FIELD_TOMBSTONE, &current));
+            self.connection.prepare_cached("DELETE FROM tombstone WHERE entity = ?1")?.execute((entity.0,))?;
+        }
+        Ok(())
+    }
+
     /// A post that is now the message's content enters the index, the conversation and the digest.
     fn enter(&mut self, idx: i64, entity: Hash, origin: &Origin<'_>, post: &Incoming<'_>) -> Result<(), StoreError> {
         let Incoming { conversation, payload, body, unread } = *post;

@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use kinfolk_core::digest;
 use kinfolk_core::ids::{Dot, Hash};
@@ -83,6 +83,29 @@ impl Registers<'_> {
         let update = "UPDATE row SET live = ?3, conflicts = ?4, version = ?5 WHERE collection = ?1 AND key = ?2";
         let row = (collection.idx, &op.key, is_live, conflicts, int(origin.place.0));
         self.connection.prepare_cached(update)?.execute(row)?;
+        Ok(())
+    }
+
+    /// Takes away all that is stored of a record.
+    pub(super) fn clear(&mut self, name: &str, key: &str) -> Result<(), StoreError> {
+        let collection = self.collections.enter(self.connection, name)?;
+        let sql = "DELETE FROM row WHERE collection = ?1 AND key = ?2 RETURNING idx, live";
+        let gone: Option<(i64, bool)> = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row((collection.idx, key), |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((row, live)) = gone else { return Ok(()) };
+        collection.live -= i64::from(live);
+        let sql = "DELETE FROM write WHERE row = ?1 RETURNING field, source, seq, stamp, value";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut writes = statement.query((row,))?;
+        while let Some(row) = writes.next()? {
+            let dot = self.sources.dot(row.get(1)?, row.get(2)?)?;
+            let (field, value): (String, Option<Vec<u8>>) = (row.get(0)?, row.get(4)?);
+            let (entity, stamp) = (digest::entity(name, key), Stamp(uint(row.get(3)?)));
+            collection.sum.remove(digest::leaf(entity, &field, dot, stamp, merge::value_hash(value.as_deref())));
+        }
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod author;
 mod convergence;
 mod durability;
+mod levels;
 mod messages;
 mod reading;
 mod records;
@@ -71,10 +72,15 @@ impl Home {
 
     /// Closes and opens again.
     fn reopen(self) -> Self {
+        self.reopen_at(OP_LEVEL)
+    }
+
+    /// As a version opens it that understands ops up to `level`.
+    fn reopen_at(self, level: u32) -> Self {
         let Self { store, dir } = self;
         drop(store);
-        let store = Store::open(dir.path(), &key()).unwrap();
-        Self { store, dir }
+        let connection = open::open(dir.path(), &key(), Access::Write).unwrap();
+        Self { store: Store::over_at(connection, level).unwrap(), dir }
     }
 
     /// Applies and commits, each bundle at the next place.

@@ -26,6 +26,7 @@ use kinfolk_core::vector::{Head, VersionVector};
 
 use super::collections::Collections;
 use super::convert::uint;
+use super::level::{Idle, Level};
 use super::reader::Span;
 use super::{Reader, Store, StoreError, open};
 
@@ -36,6 +37,8 @@ pub struct Report {
     pub bundles: u64,
     /// Ops in them.
     pub ops: u64,
+    /// Those of them that have no effect.
+    pub idle: Idle,
     /// The digest of the stored state.
     pub digest: Hash,
     /// The digest of the rebuilt state; `None` when the log could not be read to its end.
@@ -94,10 +97,11 @@ pub(super) fn verify(connection: &Connection) -> Result<Report, StoreError> {
     let damage = check_file(connection)?;
     if !damage.is_empty() {
         let digest = Collections::load(connection).map(|collections| collections.digest()).unwrap_or_default();
-        return Ok(Report { bundles: 0, ops: 0, digest, rebuilt: None, problems: damage });
+        return Ok(Report { bundles: 0, ops: 0, idle: Idle::default(), digest, rebuilt: None, problems: damage });
     }
     let mut problems = Vec::new();
-    let mut rebuilt = Store::over(open::in_memory()?)?;
+    let level = Level::load(connection)?;
+    let mut rebuilt = Store::over_at(open::in_memory()?, level.ops)?;
     let read = replay(connection, &mut rebuilt)?;
     let whole = read.problem.is_none();
     problems.extend(read.problem);
@@ -109,6 +113,7 @@ pub(super) fn verify(connection: &Connection) -> Result<Report, StoreError> {
     Ok(Report {
         bundles: read.bundles,
         ops: read.ops,
+        idle: level.idle.unwrap_or_default(),
         digest: Collections::load(connection)?.digest(),
         rebuilt: whole.then(|| rebuilt.digest()),
         problems,

@@ -9,7 +9,7 @@ use rusqlite::types::Value;
 use super::Problem;
 use crate::store::StoreError;
 
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 12] = [
     (
         "sources",
         "SELECT lower(hex(id)), device, generation, seq, hash, stamp, context FROM source ORDER BY idx",
@@ -18,13 +18,13 @@ const TABLES: [(&str, &str); 11] = [
     (
         "records",
         "SELECT c.name || '/' || r.key, r.live, r.conflicts, r.version FROM row r JOIN collection c ON c.idx = r.collection
-         ORDER BY r.collection, r.key",
+         ORDER BY c.name, r.key",
     ),
     (
         "fields",
         "SELECT c.name || '/' || r.key || '/' || w.field, s.id, w.seq, w.stamp, w.value
          FROM row r JOIN collection c ON c.idx = r.collection JOIN write w ON w.row = r.idx
-         LEFT JOIN source s ON s.idx = w.source ORDER BY r.collection, r.key, w.field, w.source",
+         LEFT JOIN source s ON s.idx = w.source ORDER BY c.name, r.key, w.field, w.source",
     ),
     ("field writes", "SELECT 'their number', count(*) FROM write"),
     (
@@ -52,6 +52,7 @@ const TABLES: [(&str, &str); 11] = [
              (SELECT count(*) FROM message_text WHERE message_text MATCH 'place : \"' || c.idx || '\"')
          FROM conversation c LEFT JOIN message m ON m.idx = c.last ORDER BY c.name",
     ),
+    ("ops without effect", "SELECT 'their number', unknown, invalid FROM level"),
     ("words", "SELECT term, col, doc, cnt FROM temp.words WHERE col <> 'place'"),
 ];
 

@@ -1,0 +1,119 @@
+//! The state of some entities, made again from the log.
+//!
+//! What is stored of them is taken away, with its leaves; then their ops take effect again in the order in which their bundles were
+//! applied here, by the same code as the first time. Everything else stays as it is. The log is read once from its beginning, for only
+//! there it says what each author had seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+
+use kinfolk_core::bundle::Bundle;
+use kinfolk_core::clock::Stamp;
+use kinfolk_core::ids::{BundleSeq, Dot, Hash, Seq, SourceId};
+use kinfolk_core::op::{MESSAGE_COLLECTION, Op};
+use kinfolk_core::vector::VersionVector;
+
+use super::apply::Origin;
+use super::convert::{int, uint};
+use super::messages::Messages;
+use super::registers::Registers;
+use super::{Store, StoreError};
+
+/// Bundles that are read from the log together: 256 of at most 1 MiB, usually of 1 KiB.
+const PAGE: i64 = 256;
+
+/// The name of a record or message.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Entity {
+    collection: String,
+    key: String,
+}
+
+impl Entity {
+    /// What the op is about.
+    pub(super) fn of(op: &Op) -> Self {
+        Self { collection: op.collection.clone(), key: op.key.clone() }
+    }
+}
+
+impl Store {
+    /// Makes the state of `entities` again, in the open transaction.
+    pub(super) fn rebuild(&mut self, entities: &BTreeSet<Entity>) -> Result<(), StoreError> {
+        if entities.is_empty() {
+            return Ok(());
+        }
+        entities.iter().try_for_each(|entity| self.clear(entity))?;
+        let mut walk = Walk::default();
+        loop {
+            let page = walk.page(&self.connection)?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            for logged in &page {
+                let ours = logged.bundle.ops().iter().filter(|op| entities.contains(&Entity::of(op)));
+                ours.into_iter().try_for_each(|op| self.take_effect(&logged.origin(), op))?;
+            }
+        }
+    }
+
+    fn clear(&mut self, entity: &Entity) -> Result<(), StoreError> {
+        let cache = &mut self.cache;
+        let (connection, sources, collections) = (&self.connection, &cache.sources, &mut cache.collections);
+        if entity.collection == MESSAGE_COLLECTION {
+            Messages::new(connection, sources, collections, &mut cache.conversations)?.clear(&entity.key)
+        } else {
+            let mut registers = Registers { connection, sources, collections, next_row: &mut cache.next_row };
+            registers.clear(&entity.collection, &entity.key)
+        }
+    }
+}
+
+/// Reads the log from its beginning, with what each bundle's author had seen.
+#[derive(Default)]
+pub(super) struct Walk {
+    after: BundleSeq,
+    contexts: BTreeMap<i64, Arc<VersionVector>>,
+}
+
+/// A bundle of the log.
+pub(super) struct Logged {
+    pub(super) bundle: Bundle,
+    source: i64,
+    place: BundleSeq,
+    context: Arc<VersionVector>,
+}
+
+impl Walk {
+    /// The next bundles in order; none at the end.
+    pub(super) fn page(&mut self, connection: &Connection) -> Result<Vec<Logged>, StoreError> {
+        let sql = "SELECT l.bundle_seq, l.source, s.id, l.seq, l.body FROM log l JOIN source s ON s.idx = l.source
+                   WHERE l.bundle_seq > ?1 ORDER BY l.bundle_seq LIMIT ?2";
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query((int(self.after.0), PAGE))?;
+        let mut page = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (place, source) = (BundleSeq(uint(row.get(0)?)), row.get(1)?);
+            let dot = Dot { source: SourceId(row.get(2)?), seq: Seq(uint(row.get(3)?)) };
+            // Only the body is wanted: what chain it stands in does not matter here.
+            let bundle = Bundle::rebuild(dot, Hash::default(), Bytes::from(row.get::<_, Vec<u8>>(4)?));
+            let bundle = bundle.map_err(|_| StoreError::Damaged("a bundle is too large"))?;
+            let context = self.contexts.entry(source).or_default();
+            if let Some(body) = bundle.body.as_ref().filter(|body| !body.context.is_empty()) {
+                Arc::make_mut(context).join(&body.context.iter().copied().collect());
+            }
+            self.after = place;
+            page.push(Logged { bundle, source, place, context: Arc::clone(context) });
+        }
+        Ok(page)
+    }
+}
+
+impl Logged {
+    fn origin(&self) -> Origin<'_> {
+        let stamp = self.bundle.body.as_ref().map_or(Stamp::default(), |body| body.stamp);
+        Origin { source: self.source, dot: self.bundle.dot, stamp, context: &self.context, place: self.place }
+    }
+}
