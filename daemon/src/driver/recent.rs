@@ -63,10 +63,10 @@ impl Recent {
     }
 }
 
-/// Most bytes kept: 64 KiB, so that all of it fits into one run.
-const MAX_BYTES: usize = 64 << 10;
+/// Most bytes kept: 128 KiB, so that all of it fits into one run. Two commits of 64 pushes of 1 KiB.
+const MAX_BYTES: usize = 128 << 10;
 /// Most bundles kept.
-const MAX_BUNDLES: usize = 64;
+const MAX_BUNDLES: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -113,7 +113,7 @@ mod tests {
         let mut recent = Recent::default();
         (1..=200).for_each(|seq| recent.push(&bundle(seq, 2_000)));
         assert!(recent.bytes <= MAX_BYTES && recent.bundles.len() <= MAX_BUNDLES);
-        recent.push(&bundle(201, 100_000));
+        recent.push(&bundle(201, 200_000));
         assert!(recent.bundles.is_empty());
     }
 }

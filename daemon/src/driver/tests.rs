@@ -140,6 +140,20 @@ async fn a_restored_engine_still_knows_that_a_relay_is_out_of_reach() {
 }
 
 #[tokio::test]
+async fn the_rest_of_a_crowd_that_does_not_come_back_is_not_waited_for_long() {
+    let bench = Arc::new(Bench::new());
+    let mut crowd = tokio::task::JoinSet::new();
+    for n in 0..64 {
+        let bench = Arc::clone(&bench);
+        crowd.spawn(async move { bench.push(&n.to_string(), 10).await });
+    }
+    while let Some(pushed) = crowd.join_next().await {
+        pushed.unwrap().unwrap();
+    }
+    assert_eq!(bench.push("alone", 10).await.unwrap().bundle_seq, BundleSeq(65));
+}
+
+#[tokio::test]
 async fn what_was_asked_before_the_end_is_done_in_its_order() {
     let bench = Bench::new();
     let app = |id| Some(AppBundle { source: "app".into(), id });

@@ -17,6 +17,8 @@ use super::admission::{Deadline, limit, too_late};
 
 /// Most streams that are open at a time, over all connections.
 pub(super) const MAX_STREAMS: usize = 128;
+/// Streams that are few: 8 reads of 0.2 ms hold the event loop up for less than 2 ms.
+const FEW_STREAMS: usize = 8;
 /// Events that wait for a subscriber in its channel; a bundle has at most about 1 MiB, so some 4 MiB for each stream at worst.
 pub(super) const MAX_WAITING: usize = 4;
 /// How long a subscriber may leave its channel full before it is disconnected.
@@ -61,6 +63,7 @@ pub(super) struct Pipe<T> {
     stopping: watch::Receiver<bool>,
     deadline: Option<Deadline>,
     slow: Duration,
+    places: Arc<Semaphore>,
 }
 
 impl Pipes {
@@ -90,7 +93,8 @@ impl Pipes {
         // Nobody else has the channel yet, so it has room.
         let last = events.clone().try_reserve_owned().map_err(|_| Status::internal("a new channel is full"))?;
         let deadline = request.extensions().get().copied();
-        let feeding = feed(Pipe { events, stopping: self.stopping.clone(), deadline, slow: self.slow });
+        let (stopping, places) = (self.stopping.clone(), Arc::clone(&self.places));
+        let feeding = feed(Pipe { events, stopping, deadline, slow: self.slow, places });
         tokio::spawn(async move {
             let _place = place;
             if let Err(End::Told(status)) = feeding.await {
@@ -102,6 +106,11 @@ impl Pipes {
 }
 
 impl<T> Pipe<T> {
+    /// Whether so few streams are open that each may do a little work on the event loop.
+    pub(super) fn is_one_of_few(&self) -> bool {
+        MAX_STREAMS - self.places.available_permits() <= FEW_STREAMS
+    }
+
     /// Hands one event over, once there is room for it.
     pub(super) async fn send(&self, event: T) -> Result<(), End> {
         let patience = async {

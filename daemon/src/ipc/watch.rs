@@ -25,6 +25,7 @@ use tonic::Status;
 use super::admission::limit;
 use super::convert::bundle::{self, Touched};
 use super::convert::invalid;
+use super::error;
 use super::pipe::{End, Pipe};
 use super::read;
 use crate::hops::{self, Hop};
@@ -35,7 +36,9 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Most names in a filter.
 pub(super) const MAX_FILTER: usize = 256;
 /// Bundles read at a time.
-const BATCH: usize = 64;
+const BATCH: u64 = 64;
+/// Bundles that are few enough to be read on the event loop.
+const LIVE: u64 = 2;
 /// Bytes of bundles read at a time, unless the first alone is larger.
 const BATCH_BYTES: usize = 1 << 20;
 /// Most bytes of one event: a reply with room for its framing.
@@ -112,9 +115,17 @@ impl Watching {
 
     /// Reads on from the cursor and sends what matches. Says whether that was all.
     async fn catch_up(&mut self, pipe: &Pipe<WatchResponse>) -> Result<bool, End> {
-        let (cursor, filter) = (self.cursor, self.filter.clone());
-        let batch = read(&self.reader, move |reader| Batch::read(reader, cursor, &filter));
-        let batch = pipe.wait(batch).await??;
+        let cursor = self.cursor;
+        // A live event is read where we are: a thread for it would be twice as far away as the database.
+        let rung = *self.bell.borrow();
+        let is_live = rung.0.saturating_sub(cursor.0) <= LIVE;
+        let batch = if is_live && pipe.is_one_of_few() && self.reader.is_free() {
+            Batch::read(&self.reader, cursor, &self.filter, LIVE).map_err(|fault| error::store(&fault))?
+        } else {
+            let filter = self.filter.clone();
+            let batch = read(&self.reader, move |reader| Batch::read(reader, cursor, &filter, BATCH));
+            pipe.wait(batch).await??
+        };
         hops::passed(Hop::Read);
         let silent = batch.bundles.is_empty();
         for shown in batch.bundles {
@@ -130,7 +141,8 @@ impl Watching {
             // A long stretch without a match is progress, too.
             self.tell_position(pipe).await?;
         }
-        Ok(batch.last)
+        // What is committed after the bell was looked at rings again.
+        Ok(batch.last || batch.upto >= rung)
     }
 
     async fn tell_position(&self, pipe: &Pipe<WatchResponse>) -> Result<(), End> {
@@ -148,8 +160,8 @@ struct Batch {
 }
 
 impl Batch {
-    fn read(reader: &Reader, after: BundleSeq, filter: &Filter) -> Result<Self, StoreError> {
-        let logged = reader.bundles_after(after, BATCH, BATCH_BYTES)?;
+    fn read(reader: &Reader, after: BundleSeq, filter: &Filter, most: u64) -> Result<Self, StoreError> {
+        let logged = reader.bundles_after(after, usize::try_from(most).unwrap_or(usize::MAX), BATCH_BYTES)?;
         let mut batch = Self { bundles: Vec::new(), upto: after, last: logged.is_empty() };
         for bundle in logged {
             batch.upto = bundle.bundle_seq;

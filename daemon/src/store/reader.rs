@@ -84,6 +84,12 @@ impl Reader {
         Ok(Self(Arc::new(Pool { dir: dir.to_owned(), key: key.clone(), state, returned: Condvar::new() })))
     }
 
+    /// Whether a short read would find a connection now, without waiting for one or opening one.
+    pub fn is_free(&self) -> bool {
+        let state = self.0.lock();
+        !state.is_full(Span::Short) && !state.idle.is_empty()
+    }
+
     /// Runs a short `read` on a connection of the pool, in one read transaction.
     fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.during(Span::Short, read)

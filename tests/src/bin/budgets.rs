@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     if !build() {
         return ExitCode::FAILURE;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+    // One thread, so that what is measured is the daemons and not how threads of this program wake each other.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("budgets: {error}");

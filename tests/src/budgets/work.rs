@@ -1,5 +1,6 @@
 //! What is measured: imports of 10,000 events, single live events, and a device that joins.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ipc_proto::v1::{
@@ -106,17 +107,19 @@ async fn until(
 }
 
 async fn push_all(a: &Device, requests: Vec<PushRequest>) -> Result<(), BudgetError> {
-    let mut pushes: JoinSet<Result<(), tonic::Status>> = JoinSet::new();
-    for request in requests {
-        if pushes.len() >= IN_FLIGHT
-            && let Some(done) = pushes.join_next().await
-        {
-            done.map_err(|error| BudgetError::Unexpected(error.to_string()))??;
-        }
-        let mut records = a.client.records();
-        pushes.spawn(async move { records.push(request).await.map(drop) });
+    let mut callers: JoinSet<Result<(), tonic::Status>> = JoinSet::new();
+    let requests = Arc::new(Mutex::new(requests.into_iter()));
+    for _ in 0..IN_FLIGHT {
+        let (mut records, requests) = (a.client.records(), Arc::clone(&requests));
+        callers.spawn(async move {
+            loop {
+                let next = requests.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some(request) = next else { return Ok(()) };
+                records.push(request).await?;
+            }
+        });
     }
-    while let Some(done) = pushes.join_next().await {
+    while let Some(done) = callers.join_next().await {
         done.map_err(|error| BudgetError::Unexpected(error.to_string()))??;
     }
     Ok(())
