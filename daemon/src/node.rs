@@ -210,18 +210,18 @@ impl Node {
 
     /// Tries to reach the relays that were not reached yet. Nobody who asks for the relays waits for that.
     async fn reach(&self) {
-        let unreached: Vec<RelayUrl> = self.relays.lock().await.iter().filter_map(Link::unreached).cloned().collect();
-        for tried in unreached {
-            let connected = relay::connect(&tried).await;
+        let unreached: Vec<(RelayId, RelayUrl)> =
+            self.relays.lock().await.iter().filter_map(|link| Some((link.id(), link.unreached()?.clone()))).collect();
+        for (known, tried) in unreached {
+            let connected = relay::reconnect(&tried, known).await;
             let mut relays = self.relays.lock().await;
             let Some(link) = relays.iter_mut().find(|link| link.unreached() == Some(&tried)) else { continue };
-            let Link::Unreached { id, url, reason } = link else { continue };
+            let Link::Unreached { url, reason, .. } = link else { continue };
             match connected {
-                Ok(relay) if relay.id() == *id => {
+                Ok(relay) => {
                     info!(relay = %url, "reached");
                     *link = Link::Served(self.serve(relay, url.clone()).await);
                 }
-                Ok(_) => *reason = "another relay lies there now; remove it and add it again if that is meant".into(),
                 Err(error) => {
                     warn!(relay = %url, %error, "a relay is out of reach");
                     *reason = error.to_string();

@@ -21,7 +21,7 @@
 //! 8. **One call serves all mailboxes of a poll**, and is bounded in bytes.
 //!
 //! # To add a kind
-//! One file or folder beside [`folder`], one arm in [`connect`] and [`prepare`], one scheme in [`url::SUPPORTED`], and
+//! One file or folder beside [`folder`], one arm in [`connect`], [`prepare`] and, if its identity can be lost, [`reconnect`], one scheme in [`url::SUPPORTED`], and
 //! one `conformance::suite!` line with a bed that opens handles to one storage.
 
 pub mod backoff;
@@ -32,6 +32,7 @@ pub mod error;
 pub mod folder;
 pub mod mail;
 pub mod memory;
+pub mod redis;
 pub mod url;
 pub mod worker;
 
@@ -48,6 +49,7 @@ pub use self::capabilities::{Batch, Capabilities, Deletes, Durability, Poll, Pus
 pub use self::error::{ConfigError, Reason, RelayError};
 pub use self::folder::FolderRelay;
 pub use self::mail::{Cursor, Delivery, Envelope, Fetched, Handle, Mailbox, PutOutcome, Want};
+pub use self::redis::RedisRelay;
 pub use self::url::RelayUrl;
 
 /// How long mail may lie on a relay before a sweep takes it: 30 days, the age to which every other span in the
@@ -118,6 +120,20 @@ pub enum ProbeWarning {
     /// The file system is not known to report changes made elsewhere.
     #[error("this file system is not known to report changes made by other machines; new mail is found by polling")]
     PollingOnly,
+    /// The server may delete mail when its memory is full.
+    #[error("its maxmemory-policy is not noeviction: when its memory is full it may drop mail without a word")]
+    MayEvict,
+    /// The server does not let us ask.
+    #[error("this user may not run INFO: whether the server drops mail when its memory is full is unknown")]
+    UnknownEviction,
+    /// The server writes nothing to disk.
+    #[error(
+        "it writes neither snapshots nor a log to disk: when it restarts, mail that was not collected is lost and sent again"
+    )]
+    NotKept,
+    /// The user may not publish or subscribe.
+    #[error("this user may not publish and subscribe on ntf:*: hints of new mail may be late")]
+    NoMessages,
 }
 
 /// What [`Relay::sweep`] removed.
@@ -133,7 +149,24 @@ pub struct Swept {
 pub async fn connect(url: &RelayUrl) -> Result<Arc<dyn Relay>, RelayError> {
     match url.scheme() {
         url::FILE => Ok(Arc::new(FolderRelay::open(&url.to_path()?).await?)),
+        url::REDIS | url::REDISS => Ok(Arc::new(RedisRelay::open(url).await?)),
         other => Err(unknown_scheme(other)),
+    }
+}
+
+/// Opens a relay that this device has used before, as `id`. A server that lost all its data becomes that relay again; one that is another relay
+/// now is refused.
+pub async fn reconnect(url: &RelayUrl, id: RelayId) -> Result<Arc<dyn Relay>, RelayError> {
+    let relay = match url.scheme() {
+        url::REDIS | url::REDISS => Arc::new(RedisRelay::reopen(url, id).await?),
+        _ => connect(url).await?,
+    };
+    match relay.id() {
+        found if found == id => Ok(relay),
+        found => {
+            let place = url.to_string();
+            Err(RelayError::Config(ConfigError::AnotherRelay { place, expected: id, found }))
+        }
     }
 }
 
@@ -141,6 +174,7 @@ pub async fn connect(url: &RelayUrl) -> Result<Arc<dyn Relay>, RelayError> {
 pub async fn prepare(url: &RelayUrl) -> Result<Arc<dyn Relay>, RelayError> {
     match url.scheme() {
         url::FILE => Ok(Arc::new(FolderRelay::prepare(&url.to_path()?).await?)),
+        url::REDIS | url::REDISS => Ok(Arc::new(RedisRelay::prepare(url).await?)),
         other => Err(unknown_scheme(other)),
     }
 }

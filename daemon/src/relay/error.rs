@@ -30,9 +30,7 @@ pub enum RelayError {
         reason: Reason,
     },
     /// The relay is there and does not let us in; it rests until the person acts.
-    #[error(
-        "relay {place} refuses us: {reason}; give this user the right to read and write it, then run `kin relay test`"
-    )]
+    #[error("relay {place} refuses us: {reason}, then run `kin relay test`")]
     Denied {
         /// The path or redacted URL that a person would look at.
         place: String,
@@ -66,8 +64,38 @@ pub enum Reason {
     #[error("connection lost")]
     Disconnected,
     /// The relay knows us and says no.
-    #[error("access denied")]
+    #[error("access denied; give this user the right to read and write it")]
     Refused,
+    /// It wants a password and the URL has none.
+    #[error("it wants a password; add the relay again as redis://user:password@host")]
+    NoPassword,
+    /// It does not take this user with this password.
+    #[error("wrong user or password; add the relay again with the right one")]
+    WrongPassword,
+    /// The user may log in, and not do what mail needs.
+    #[error("this user lacks rights on the server; give it those that the documentation lists")]
+    NoRight,
+    /// The host is there and nothing serves.
+    #[error("nothing answers there (does the server run?)")]
+    Unreachable,
+    /// The server has just started.
+    #[error("the server is loading its data")]
+    Loading,
+    /// The server's memory is used up.
+    #[error("the server's memory is full (its maxmemory is reached); mail waits here until there is room")]
+    OutOfMemory,
+    /// The server only copies another one.
+    #[error("the server is a replica and takes no mail; name the one it copies")]
+    Replica,
+    /// The server lost what it kept.
+    #[error("the server came back empty; what no device has confirmed is sent again")]
+    Emptied,
+    /// The answer makes no sense.
+    #[error("the answer makes no sense")]
+    Garbled,
+    /// The server's own words.
+    #[error("the server says: {0}")]
+    Said(String),
     /// The operating system said.
     #[error("{doing}: {source}")]
     Io {
@@ -120,10 +148,10 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// The marker was written by a later kinfolk.
-    #[error("{} was made by a newer kinfolk (relay version {found}, this one reads {known}); upgrade this device", path.display())]
+    #[error("{place} was made by a newer kinfolk (relay version {found}, this one reads {known}); upgrade this device")]
     NewerRelay {
-        /// The marker file.
-        path: PathBuf,
+        /// The marker file, or the redacted URL.
+        place: String,
         /// Its version.
         found: u32,
         /// Ours.
@@ -136,13 +164,53 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// Another relay lies at that place now.
-    #[error("{} is another relay now ({found}, it was {expected}); remove the relay and add it again if that is meant", path.display())]
+    #[error(
+        "{place} is another relay now ({found}, it was {expected}); remove the relay and add it again if that is meant"
+    )]
     AnotherRelay {
-        /// The folder.
-        path: PathBuf,
+        /// The folder, or the redacted URL.
+        place: String,
         /// The relay that this handle was opened for.
         expected: RelayId,
         /// The relay that is there.
         found: RelayId,
+    },
+    /// The URL of a server says what cannot be meant.
+    #[error("{place} is no address of a server: {why}")]
+    BadServerUrl {
+        /// The redacted URL.
+        place: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The file of certificate authorities cannot be read.
+    #[error("the certificate authority {} cannot be read: {source}", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// The error.
+        source: io::Error,
+    },
+    /// The server proves its name with a certificate that nobody we trust has signed.
+    #[error(
+        "{place} shows a certificate that is not trusted here, or is for another name; name the authority that signed it with ?ca=/path/to/ca.pem"
+    )]
+    Untrusted {
+        /// The redacted URL.
+        place: String,
+    },
+    /// The server is there and nobody made it a relay.
+    #[error("{place} is not a relay yet; `kin relay add` makes it one")]
+    NotPrepared {
+        /// The redacted URL.
+        place: String,
+    },
+    /// The server cannot be a relay.
+    #[error("{place} cannot be used: {why}")]
+    Unsuited {
+        /// The redacted URL.
+        place: String,
+        /// Why not.
+        why: &'static str,
     },
 }

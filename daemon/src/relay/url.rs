@@ -15,8 +15,14 @@ pub const MAX_BYTES: usize = 512;
 /// Scheme of a shared folder.
 pub const FILE: &str = "file";
 
+/// Scheme of a Redis server.
+pub const REDIS: &str = "redis";
+
+/// Scheme of a Redis server behind TLS.
+pub const REDISS: &str = "rediss";
+
 /// Every scheme that [`super::connect`] answers.
-pub const SUPPORTED: &[&str] = &[FILE];
+pub const SUPPORTED: &[&str] = &[FILE, REDIS, REDISS];
 
 /// The supported schemes as a person reads them.
 pub(super) fn supported() -> String {
@@ -149,7 +155,7 @@ fn percent_encode(path: &str) -> String {
 }
 
 /// Undoes percent encoding; `None` for a broken escape, for bytes that are not UTF-8, and for NUL.
-fn percent_decode(text: &str) -> Option<String> {
+pub(super) fn percent_decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -13,10 +13,12 @@ use crate::view;
 pub(crate) enum RelayCommand {
     /// Use another relay
     ///
-    /// It must answer now. A folder is made if its parent is there.
+    /// It must answer now. A folder is made if its parent is there. A Redis server needs nothing but a user; `?ca=FILE` after a
+    /// rediss:// URL names an authority of your own for its certificate.
     #[command(after_help = "Examples:
   kin relay add file:///media/nas/kinfolk
-  kin relay add ~/Sync/kinfolk")]
+  kin relay add ~/Sync/kinfolk
+  kin relay add rediss://user:password@example.org:6379/0")]
     Add {
         /// Its URL, or a path for a folder
         url: String,

@@ -119,7 +119,11 @@ impl Root {
         if found == self.id {
             return Ok(());
         }
-        Err(RelayError::Config(ConfigError::AnotherRelay { path: self.path.clone(), expected: self.id, found }))
+        Err(RelayError::Config(ConfigError::AnotherRelay {
+            place: self.path.display().to_string(),
+            expected: self.id,
+            found,
+        }))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -198,9 +202,11 @@ fn identify(root: &Path) -> Result<RelayId, RelayError> {
     let place = || root.display().to_string();
     match marker::read(root) {
         Ok(Some(Marker::Relay(id))) => Ok(id),
-        Ok(Some(Marker::Newer(found))) => {
-            Err(RelayError::Config(ConfigError::NewerRelay { path, found, known: marker::VERSION }))
-        }
+        Ok(Some(Marker::Newer(found))) => Err(RelayError::Config(ConfigError::NewerRelay {
+            place: path.display().to_string(),
+            found,
+            known: marker::VERSION,
+        })),
         Ok(Some(Marker::Garbled)) => Err(RelayError::Config(ConfigError::BadMarker { path })),
         Ok(None) => {
             let reason = if root.is_dir() { Reason::Unmarked } else { Reason::Missing };
