@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{fs, io};
+use std::{env, fs, io};
 
 use serde_json::Value;
 
@@ -98,12 +98,26 @@ pub fn is_generated(path: &str) -> bool {
     path.starts_with("ipc-proto/src/generated")
 }
 
+/// Cargo, to be run by a program that cargo runs.
+///
+/// It is told nothing of the package of that program: a build script that looks at such variables (the one of `ring` does) would
+/// run again, and half of the workspace be built anew, each time a task and its caller take turns.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let of_a_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(of_a_package) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
 /// Directories that hold nothing that is kept.
 const SKIPPED: &[&str] = &[".git", "target", "corpus", "artifacts", "coverage"];
 
 fn metadata() -> Result<Value, TreeError> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = cargo()
         .args(["metadata", "--locked", "--format-version", "1"])
         .current_dir(root())
         .output()

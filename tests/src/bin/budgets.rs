@@ -4,13 +4,14 @@
 //! out; `--rounds N`, `--events N`, `--live N`, `--idle SECONDS` (0 leaves it out). A goal that is missed is printed, never an error:
 //! whether it counts is for who knows what else the machine was doing.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use kinfolk_tests::budgets::device::program;
 use kinfolk_tests::budgets::report::Report;
 use kinfolk_tests::budgets::round::{Plan, Way, measure};
 use kinfolk_tests::budgets::{BudgetError, goals};
+use kinfolk_tests::tree::cargo;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -70,8 +71,7 @@ fn main() -> ExitCode {
 }
 
 fn build() -> bool {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = cargo();
     command.args(["build", "--quiet", "--release", "--locked", "-p", "kinfolk", "--bins"]);
     if !command.status().is_ok_and(|status| status.success()) {
         eprintln!("budgets: the programs could not be built");

@@ -3,11 +3,10 @@
 //!
 //! All steps share one profile, one target directory and one set of features, so that little is built twice.
 
-use std::env;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
-use kinfolk_tests::tree::root;
+use kinfolk_tests::tree::{cargo, root};
 
 /// One step: a headline, what to run with cargo, and with which environment.
 struct Step {
@@ -64,8 +63,7 @@ fn main() -> ExitCode {
 
 impl Step {
     fn run(&self) -> Result<(), String> {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo).args(self.cargo).envs(self.env.iter().copied()).current_dir(root()).status();
+        let status = cargo().args(self.cargo).envs(self.env.iter().copied()).current_dir(root()).status();
         match status {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(status.to_string()),

@@ -1,11 +1,10 @@
 //! The programs under test: built once with the features of the whole workspace, and run from where cargo put them.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::{env, fs};
 
 use super::Failed;
-use crate::tree::root;
+use crate::tree::{cargo, root};
 
 /// Where the programs lie.
 #[derive(Clone, Debug)]
@@ -19,8 +18,7 @@ pub struct Programs {
 impl Programs {
     /// Builds them, together with all other programs of the workspace: the same features, so nothing is built twice.
     pub fn build() -> Result<Self, Failed> {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
+        let mut build = cargo();
         build.args(["build", "--quiet", "--workspace", "--bins", "--locked"]).current_dir(root());
         let status = build.status().map_err(Failed::io("starting cargo"))?;
         if !status.success() {
