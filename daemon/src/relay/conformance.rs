@@ -1,13 +1,16 @@
 //! The contract of [`Relay`], as tests that every kind passes.
 //!
-//! A kind brings a [`Bed`] and one line, `conformance::suite!(Bed::new().await)`, in a test module of its own. Each rule
-//! gets a fresh bed. Rules only use what the contract promises: repeats are forgiven everywhere, order is never looked
-//! at, hints are waited for and never timed.
+//! A kind brings a [`Bed`] and one line, `conformance::suite!(Bed::new().await)`, in a test module of its own; a kind that
+//! is reached over TCP adds `conformance::suite!(over_wire: …)`, with a [`proxy`] in between. Each rule gets a fresh bed.
+//! Rules only use what the contract promises: repeats are forgiven everywhere, order is never looked at, hints are waited
+//! for and never timed.
 
 pub(super) mod collecting;
 pub(super) mod deleting;
+pub(super) mod proxy;
 pub(super) mod putting;
 pub(super) mod watching;
+pub(super) mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -75,6 +78,16 @@ macro_rules! suite {
         $crate::relay::conformance::suite! { $bed, watching;
             a_watch_says_gap_first_and_then_hints
             every_watch_hears_of_mail
+        }
+    };
+    (over_wire: $bed:expr) => {
+        $crate::relay::conformance::suite! { $bed, wire;
+            a_put_without_an_answer_is_ambiguous_and_stored_once
+            a_put_cut_at_any_byte_is_whole_or_absent
+            a_fetch_cut_at_any_byte_is_transient_and_loses_nothing
+            an_acknowledgement_without_an_answer_may_be_repeated
+            a_cut_watch_says_gap_before_any_hint
+            a_server_that_answers_too_late_is_given_up_and_found_again
         }
     };
     ($bed:expr, $part:ident; $($rule:ident)+) => {

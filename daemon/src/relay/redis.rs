@@ -15,12 +15,8 @@
 //! sent again. Which of it would go unnoticed for long is said by `probe`.
 //!
 //! # Rights
-//! The least a user needs:
-//! ```text
-//! ACL SETUSER kinfolk on >password resetkeys ~msg:* ~mb:* resetchannels &ntf:* -@all +get +set +script|load +evalsha +time +exists +hset
-//!   +hmget +zadd +zrange +zrem +zscore +pexpire +publish +subscribe +client|tracking +hello +auth +select +info
-//! ```
-//! Without `&ntf:*` or `+client|tracking` one kind of hint is missing and the other does; without both, new mail is found by looking.
+//! `docs/protocol.md` lists the least a user needs. Without `&ntf:*` or `+client|tracking` one kind of hint is missing and the other does; without
+//! both, new mail is found by looking.
 
 mod address;
 mod bells;
@@ -49,15 +45,28 @@ use super::error::RelayError;
 use super::mail::{Envelope, Fetched, Handle, Mailbox, PutOutcome, Want};
 use super::{Probe, RETENTION, Relay, RelayUrl, Swept, WatchStream};
 
-/// Budget of one mailbox in sealed bytes: 64 MiB.
-const MAILBOX_BYTES: u64 = 64 << 20;
+/// What a relay holds and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::relay) struct Limits {
+    /// Budget of one mailbox in sealed bytes.
+    pub(in crate::relay) mailbox_bytes: u64,
+    /// How long the server may take to accept a connection, and to answer beyond the time that bytes need.
+    pub(in crate::relay) response: Duration,
+}
+
+impl Default for Limits {
+    /// 64 MiB, and 5 s.
+    fn default() -> Self {
+        Self { mailbox_bytes: 64 << 20, response: Duration::from_secs(5) }
+    }
+}
 
 /// A Redis server.
 #[derive(Debug)]
 pub struct RedisRelay {
     link: Arc<Link>,
     capabilities: Capabilities,
-    mailbox_bytes: u64,
+    limits: Limits,
     /// Counts fetches, so that mailboxes take turns.
     turn: AtomicUsize,
 }
@@ -65,26 +74,26 @@ pub struct RedisRelay {
 impl RedisRelay {
     /// Opens a server that [`RedisRelay::prepare`] has made a relay, here or on another device.
     pub async fn open(url: &RelayUrl) -> Result<Self, RelayError> {
-        Self::opening(url, Claim::Find, MAILBOX_BYTES).await
+        Self::opening(url, Claim::Find, Limits::default()).await
     }
 
     /// Opens a server that this device knows as the relay `id`. If it lost its data it becomes that relay again.
     pub async fn reopen(url: &RelayUrl, id: RelayId) -> Result<Self, RelayError> {
-        Self::opening(url, Claim::Keep(id), MAILBOX_BYTES).await
+        Self::opening(url, Claim::Keep(id), Limits::default()).await
     }
 
     /// Makes the server a relay if it is none, and opens it.
     pub async fn prepare(url: &RelayUrl) -> Result<Self, RelayError> {
-        Self::prepare_with(url, MAILBOX_BYTES).await
+        Self::prepare_with(url, Limits::default()).await
     }
 
-    /// As [`RedisRelay::prepare`], with a budget.
-    pub(in crate::relay) async fn prepare_with(url: &RelayUrl, mailbox_bytes: u64) -> Result<Self, RelayError> {
-        Self::opening(url, Claim::Make(RelayId(rand::random())), mailbox_bytes).await
+    /// As [`RedisRelay::prepare`], with limits.
+    pub(in crate::relay) async fn prepare_with(url: &RelayUrl, limits: Limits) -> Result<Self, RelayError> {
+        Self::opening(url, Claim::Make(RelayId(rand::random())), limits).await
     }
 
-    async fn opening(url: &RelayUrl, claim: Claim, mailbox_bytes: u64) -> Result<Self, RelayError> {
-        let link = Link::open(Address::read(url).await?, claim).await?;
+    async fn opening(url: &RelayUrl, claim: Claim, limits: Limits) -> Result<Self, RelayError> {
+        let link = Link::open(Address::read(url).await?, claim, limits.response).await?;
         Ok(Self {
             link: Arc::new(link),
             capabilities: Capabilities {
@@ -94,11 +103,11 @@ impl RedisRelay {
                 durability: Durability::Unknown,
                 max_envelope: deposit::MAX_SEALED,
                 max_batch: Batch { count: 1024, bytes: 16 << 20 },
-                max_mailbox_bytes: Some(mailbox_bytes),
+                max_mailbox_bytes: Some(limits.mailbox_bytes),
                 max_mailboxes_per_call: 1024,
                 poll: Poll { floor: Duration::from_millis(100), idle: Duration::from_secs(30), nano_usd: 0 },
             },
-            mailbox_bytes,
+            limits,
             turn: AtomicUsize::new(0),
         })
     }
@@ -115,11 +124,11 @@ impl Relay for RedisRelay {
     }
 
     async fn probe(&self) -> Result<Probe, RelayError> {
-        probe::probe(&self.link, self.mailbox_bytes).await
+        probe::probe(&self.link, self.limits.mailbox_bytes).await
     }
 
     async fn put(&self, items: &[(Mailbox, Envelope)]) -> Result<Vec<PutOutcome>, RelayError> {
-        deposit::put(&self.link, self.mailbox_bytes, items).await
+        deposit::put(&self.link, self.limits.mailbox_bytes, items).await
     }
 
     async fn fetch(&self, wants: &[Want], max_bytes: usize) -> Result<Vec<Fetched>, RelayError> {

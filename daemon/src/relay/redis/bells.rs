@@ -6,7 +6,8 @@
 //! # Two kinds of push
 //! A put by kinfolk publishes on the mailbox's channel: a *message*. The server itself tells when the mail of a mailbox was changed by anyone:
 //! an *invalidation*. For our own put both come, the message first. An invalidation that nothing announced is another program's doing, whose
-//! scores promise nothing; it rings for a gap, so that everything is fetched from nothing. What this connection deletes announces itself, too.
+//! scores promise nothing; it rings for a gap, so that everything is fetched from nothing. What this connection deletes is announced as well.
+//! Where the server tells of two changes at once, an announcement may be left over: it swallows one hint, and hints may be lost.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -58,7 +59,16 @@ impl Bell {
 #[derive(Debug, Default)]
 pub(super) struct Bells {
     hung: Mutex<Vec<Weak<Bell>>>,
-    announced: Mutex<BTreeSet<Mailbox>>,
+    expected: Mutex<Expected>,
+}
+
+/// Invalidations that are no news.
+#[derive(Debug, Default)]
+struct Expected {
+    /// A message announced them.
+    announced: BTreeSet<Mailbox>,
+    /// We delete there.
+    deleting: BTreeSet<Mailbox>,
 }
 
 impl Bells {
@@ -77,15 +87,17 @@ impl Bells {
         match (&push.kind, push.data.first()) {
             (PushKind::Message, Some(Value::BulkString(channel))) => {
                 if let Some(mailbox) = keys::mailbox_heard(channel) {
-                    self.announce(mailbox);
-                    self.ready(mailbox);
+                    self.expect(mailbox, |expected| &mut expected.announced);
+                    self.each(mailbox, |rung| {
+                        rung.ready.insert(mailbox);
+                    });
                 }
             }
             (PushKind::Invalidate, Some(Value::Array(names))) => {
                 for name in names {
                     if let Value::BulkString(name) = name
                         && let Some(mailbox) = keys::mailbox_of(name)
-                        && !self.forget(mailbox)
+                        && !self.expected(mailbox)
                     {
                         self.each(mailbox, |rung| rung.gap = true);
                     }
@@ -101,26 +113,31 @@ impl Bells {
 
     /// The connection is gone.
     pub(super) fn broken(&self) {
-        lock(&self.announced).clear();
+        *lock(&self.expected) = Expected::default();
         self.all(|rung| rung.broken = true);
     }
 
-    /// The next invalidation of this mailbox is no news. Nothing is remembered of a mailbox that nobody watches.
-    pub(super) fn announce(&self, mailbox: Mailbox) {
+    /// We are about to delete in this mailbox.
+    pub(super) fn deleting(&self, mailbox: Mailbox) {
+        self.expect(mailbox, |expected| &mut expected.deleting);
+    }
+
+    /// Nothing was deleted there.
+    pub(super) fn deleted_nothing(&self, mailbox: Mailbox) {
+        lock(&self.expected).deleting.remove(&mailbox);
+    }
+
+    /// Nothing is remembered of a mailbox that nobody watches.
+    fn expect(&self, mailbox: Mailbox, why: impl Fn(&mut Expected) -> &mut BTreeSet<Mailbox>) {
         if self.standing().iter().any(|bell| bell.mailboxes.contains(&mailbox)) {
-            lock(&self.announced).insert(mailbox);
+            why(&mut lock(&self.expected)).insert(mailbox);
         }
     }
 
-    /// It is news after all. Says whether it was announced.
-    pub(super) fn forget(&self, mailbox: Mailbox) -> bool {
-        lock(&self.announced).remove(&mailbox)
-    }
-
-    fn ready(&self, mailbox: Mailbox) {
-        self.each(mailbox, |rung| {
-            rung.ready.insert(mailbox);
-        });
+    /// Whether an invalidation was expected. It takes one announcement away, a message's first.
+    fn expected(&self, mailbox: Mailbox) -> bool {
+        let mut expected = lock(&self.expected);
+        expected.announced.remove(&mailbox) || expected.deleting.remove(&mailbox)
     }
 
     fn each(&self, mailbox: Mailbox, how: impl Fn(&mut Rung)) {
@@ -170,7 +187,10 @@ mod tests {
         assert_eq!(bell.rung().await, Rung { ready: BTreeSet::from([MINE]), gap: false, broken: false });
         bells.pushed(&invalidation(MINE));
         assert_eq!(bell.rung().await, Rung { gap: true, ..Rung::default() });
-        bells.announce(MINE);
+        bells.deleting(MINE);
+        bells.pushed(&message(MINE));
+        bells.pushed(&invalidation(MINE));
+        assert_eq!(bell.rung().await, Rung { ready: BTreeSet::from([MINE]), ..Rung::default() });
         bells.pushed(&invalidation(MINE));
         bells.pushed(&PushInfo { kind: PushKind::Invalidate, data: vec![Value::Nil] });
         assert_eq!(bell.rung().await, Rung { gap: true, ..Rung::default() });

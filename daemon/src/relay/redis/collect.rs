@@ -17,7 +17,7 @@ use redis::Value;
 use super::deposit::{COMPANION_LIVES, micros, millis};
 use super::failure::{self, Effect};
 use super::keys;
-use super::link::{Link, RESPONSE, deadline};
+use super::link::Link;
 use super::scripts::{Names, Script};
 use crate::relay::error::{Reason, RelayError};
 use crate::relay::mail::{Cursor, Delivery, Envelope, Fetched, Handle, Mailbox, Want};
@@ -66,7 +66,7 @@ pub(super) async fn fetch(
         }
         pipeline
     };
-    let allowed = deadline(max_bytes.max(super::deposit::MAX_SEALED));
+    let allowed = link.deadline(max_bytes.max(super::deposit::MAX_SEALED));
     let answer = link.ask(allowed, Effect::Repeatable, compose).await?.into_iter().next();
     let garbled = || failure::unanswered(link.place(), Effect::Repeatable, Reason::Garbled);
     let Some(Value::Array(parts)) = answer else { return Err(garbled()) };
@@ -115,12 +115,11 @@ pub(super) async fn acknowledge(link: &Link, mailbox: Mailbox, handles: &[Handle
             }
             pipeline
         };
-        link.bells.announce(mailbox);
-        let answers = link.ask(RESPONSE, Effect::Repeatable, compose).await?;
-        if answers != [Value::Int(0)] {
-            continue;
+        link.bells.deleting(mailbox);
+        let answers = link.ask(link.deadline(0), Effect::Repeatable, compose).await?;
+        if answers == [Value::Int(0)] {
+            link.bells.deleted_nothing(mailbox);
         }
-        link.bells.forget(mailbox);
     }
     Ok(())
 }
@@ -137,7 +136,7 @@ pub(super) async fn sweep(link: &Link, mailboxes: &[Mailbox]) -> Result<Swept, R
                 pipeline.arg(micros(RETENTION * 100)).arg(MAX_DELETE).arg(millis(COMPANION_LIVES));
                 pipeline
             };
-            let answers = link.ask(RESPONSE, Effect::Repeatable, compose).await?;
+            let answers = link.ask(link.deadline(0), Effect::Repeatable, compose).await?;
             let [Value::Int(gone)] = answers[..] else {
                 return Err(failure::unanswered(link.place(), Effect::Repeatable, Reason::Garbled));
             };

@@ -7,7 +7,7 @@ use redis::{Pipeline, Value};
 
 use super::failure::{self, Effect};
 use super::keys;
-use super::link::{Link, deadline};
+use super::link::Link;
 use super::scripts::{Names, Script};
 use crate::relay::RETENTION;
 use crate::relay::error::{Reason, RelayError};
@@ -56,7 +56,7 @@ pub(super) async fn put(
             trip.iter().for_each(|call| write(&mut pipeline, names, call, budget, &era));
             pipeline
         };
-        let answers = link.ask(deadline(bytes), Effect::Mail, compose).await?;
+        let answers = link.ask(link.deadline(bytes), Effect::Mail, compose).await?;
         for (call, answer) in trip.iter().zip(answers) {
             let numbers = numbers(&answer).filter(|numbers| numbers.len() == call.mail.len());
             let numbers = numbers.ok_or_else(|| failure::unanswered(link.place(), Effect::Mail, Reason::Garbled))?;

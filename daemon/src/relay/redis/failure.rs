@@ -65,8 +65,11 @@ fn refused(place: &str, error: &RedisError) -> RelayError {
         "WRONGPASS" => return denied(place, Reason::WrongPassword),
         "MOVED" | "ASK" | "CROSSSLOT" => return unsuited(place, CLUSTER),
         "WRONGTYPE" => return unsuited(place, FOREIGN),
-        // Inside a script there is no code.
-        _ if words.contains("executing the script can't") => return denied(place, Reason::NoRight),
+        // Inside a script, and while a connection is made, there is no code.
+        _ if words.contains("executing the script can't") || words.contains("has no permissions") => {
+            return denied(place, Reason::NoRight);
+        }
+        _ if words.contains("DB index is out of range") => return unsuited(place, NO_DATABASE),
         _ if words.contains("max number of clients") => Reason::Busy,
         _ if words.contains("unknown command") || words.contains("Unknown Redis command") => {
             return unsuited(place, TOO_OLD);
@@ -97,6 +100,7 @@ fn printable(words: &str) -> String {
 /// Characters of a server's own words that are shown.
 const MAX_WORDS: usize = 160;
 const TOO_OLD: &str = "kinfolk needs Redis 6.2 or later, with scripts";
+const NO_DATABASE: &str = "it has no database of that number; name another one, as in redis://host/0";
 const CLUSTER: &str = "it is part of a cluster, and kinfolk speaks with single servers";
 /// Also for a marker that is none.
 pub(super) const FOREIGN: &str =

@@ -16,7 +16,7 @@ use std::time::Duration;
 use kinfolk_core::ids::RelayId;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, Pipeline, PushInfo, RedisError, RedisResult, ServerErrorKind, Value};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
 use super::address::Address;
@@ -27,15 +27,8 @@ use super::scripts::{Names, Script};
 use crate::relay::error::{ConfigError, Reason, RelayError};
 use crate::relay::mail::Mailbox;
 
-/// How long the server may take to accept a connection, and to answer beyond the time that the bytes need.
-pub(super) const RESPONSE: Duration = Duration::from_secs(5);
 /// The slowest line on which mail still passes, in bytes a second: 64 KiB. An envelope of 2 MiB then has 32 s.
 const SLOWEST: usize = 64 << 10;
-
-/// How long a call that carries so many bytes may take.
-pub(super) fn deadline(bytes: usize) -> Duration {
-    RESPONSE + Duration::from_secs(u64::try_from(bytes / SLOWEST).unwrap_or(u64::MAX))
-}
 
 /// What a device knows of a server it connects to.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +49,8 @@ pub(super) struct Link {
     pub(super) id: RelayId,
     /// Rung by what the server pushes.
     pub(super) bells: Arc<Bells>,
+    /// How long the server may take to accept a connection, and to answer beyond the time that bytes need.
+    response: Duration,
     live: Mutex<Option<Arc<Live>>>,
     /// The server lost its data, and nobody was told yet.
     emptied: AtomicBool,
@@ -65,29 +60,35 @@ pub(super) struct Link {
 pub(super) struct Live {
     connection: MultiplexedConnection,
     names: Names,
-    broken: Arc<AtomicBool>,
+    /// Becomes true once.
+    broken: watch::Sender<bool>,
     /// Mailboxes whose changes the server tells of.
     tracked: Mutex<BTreeSet<Mailbox>>,
 }
 
 impl std::fmt::Debug for Live {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Live").field("broken", &self.broken).finish_non_exhaustive()
+        f.debug_struct("Live").field("broken", &*self.broken.borrow()).finish_non_exhaustive()
     }
 }
 
 impl Link {
     /// Connects for the first time.
-    pub(super) async fn open(address: Address, claim: Claim) -> Result<Self, RelayError> {
+    pub(super) async fn open(address: Address, claim: Claim, response: Duration) -> Result<Self, RelayError> {
         let bells = Arc::new(Bells::default());
-        let dialled = dial(&address, &bells, claim).await?;
+        let dialled = dial(&address, &bells, claim, response).await?;
         let live = Mutex::new(Some(Arc::new(dialled.live)));
-        Ok(Self { address, id: dialled.id, bells, live, emptied: AtomicBool::new(dialled.emptied) })
+        Ok(Self { address, id: dialled.id, bells, response, live, emptied: AtomicBool::new(dialled.emptied) })
     }
 
     /// The URL as people may see it.
     pub(super) fn place(&self) -> &str {
         &self.address.place
+    }
+
+    /// How long a call may take that carries so many bytes.
+    pub(super) fn deadline(&self, bytes: usize) -> Duration {
+        self.response + Duration::from_secs(u64::try_from(bytes / SLOWEST).unwrap_or(u64::MAX))
     }
 
     /// One round trip: everything in the pipeline, each answer in its place. Answers that are errors end it, the first one counts.
@@ -134,7 +135,7 @@ impl Link {
         for mailbox in &new {
             pipeline.arg("PREFIX").arg(keys::mail(*mailbox));
         }
-        let answers = self.round_trip(&live, RESPONSE, Effect::Repeatable, pipeline).await?;
+        let answers = self.round_trip(&live, self.response, Effect::Repeatable, pipeline).await?;
         let changes = answers.iter().all(Result::is_ok);
         if changes {
             tracked.extend(new);
@@ -149,11 +150,11 @@ impl Link {
             return Ok(true);
         }
         let mut connection = live.connection.clone();
-        let failed = match timeout(RESPONSE, connection.subscribe(channels)).await {
+        let failed = match timeout(self.response, connection.subscribe(channels)).await {
             Ok(Ok(())) => return Ok(true),
             Ok(Err(error)) if failure::is_denied(&error) => return Ok(false),
             Ok(Err(error)) => failure::sort(self.place(), Effect::Repeatable, &error),
-            Err(_elapsed) => self.silent(RESPONSE, Effect::Repeatable),
+            Err(_elapsed) => self.silent(self.response, Effect::Repeatable),
         };
         self.give_up(live).await;
         Err(failed)
@@ -182,11 +183,11 @@ impl Link {
     /// The connection, made if there is none.
     async fn live(&self) -> Result<Arc<Live>, RelayError> {
         let mut live = self.live.lock().await;
-        if let Some(live) = live.as_ref().filter(|live| !live.broken.load(Ordering::SeqCst)) {
+        if let Some(live) = live.as_ref().filter(|live| !*live.broken.borrow()) {
             return Ok(Arc::clone(live));
         }
         *live = None;
-        let dialled = dial(&self.address, &self.bells, Claim::Keep(self.id)).await?;
+        let dialled = dial(&self.address, &self.bells, Claim::Keep(self.id), self.response).await?;
         self.emptied.fetch_or(dialled.emptied, Ordering::SeqCst);
         let made = Arc::new(dialled.live);
         *live = Some(Arc::clone(&made));
@@ -195,7 +196,7 @@ impl Link {
 
     /// Uses this connection no more.
     async fn give_up(&self, live: &Arc<Live>) {
-        if !live.broken.swap(true, Ordering::SeqCst) {
+        if !live.broken.send_replace(true) {
             self.bells.broken();
         }
         let mut current = self.live.lock().await;
@@ -213,10 +214,15 @@ impl Link {
     ) -> Result<Vec<RedisResult<Value>>, RelayError> {
         let mut connection = live.connection.clone();
         let asking = pipeline.ignore_errors().query_async(&mut connection);
-        let failed = match timeout(deadline, asking).await {
-            Ok(Ok(answers)) => return Ok(answers),
-            Ok(Err(error)) => failure::sort(self.place(), effect, &error),
-            Err(_elapsed) => self.silent(deadline, effect),
+        let mut broken = live.broken.subscribe();
+        let failed = tokio::select! {
+            answered = timeout(deadline, asking) => match answered {
+                Ok(Ok(answers)) => return Ok(answers),
+                Ok(Err(error)) => failure::sort(self.place(), effect, &error),
+                Err(_elapsed) => self.silent(deadline, effect),
+            },
+            // Another call waited in vain, and so would this one.
+            _ = broken.wait_for(|broken| *broken) => failure::unanswered(self.place(), effect, Reason::Disconnected),
         };
         self.give_up(live).await;
         Err(failed)
@@ -242,15 +248,15 @@ struct Dialled {
     emptied: bool,
 }
 
-async fn dial(address: &Address, bells: &Arc<Bells>, claim: Claim) -> Result<Dialled, RelayError> {
-    let silent = |_elapsed| failure::unanswered(&address.place, Effect::Repeatable, Reason::TimedOut(RESPONSE));
+async fn dial(address: &Address, bells: &Arc<Bells>, claim: Claim, response: Duration) -> Result<Dialled, RelayError> {
+    let silent = |_elapsed| failure::unanswered(&address.place, Effect::Repeatable, Reason::TimedOut(response));
     let said = |error| failure::sort(&address.place, Effect::Repeatable, &error);
-    let broken = Arc::new(AtomicBool::new(false));
+    let broken = watch::Sender::new(false);
     let listener = {
-        let (broken, bells) = (Arc::clone(&broken), Arc::clone(bells));
+        let (broken, bells) = (broken.clone(), Arc::clone(bells));
         move |push: PushInfo| {
             if push.kind == redis::PushKind::Disconnection {
-                broken.store(true, Ordering::SeqCst);
+                broken.send_replace(true);
             }
             bells.pushed(&push);
             Ok::<(), std::convert::Infallible>(())
@@ -260,7 +266,7 @@ async fn dial(address: &Address, bells: &Arc<Bells>, claim: Claim) -> Result<Dia
     let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let config = config.set_push_sender(listener);
     let connecting = address.client.get_multiplexed_async_connection_with_config(&config);
-    let mut connection = timeout(RESPONSE, connecting).await.map_err(silent)?.map_err(said)?;
+    let mut connection = timeout(response, connecting).await.map_err(silent)?.map_err(said)?;
 
     let mut pipeline = redis::pipe();
     pipeline.cmd("GET").arg(keys::MARKER);
@@ -268,7 +274,7 @@ async fn dial(address: &Address, bells: &Arc<Bells>, claim: Claim) -> Result<Dia
         pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text());
     }
     let greeting = pipeline.query_async::<(Option<Vec<u8>>, String, String, String, String)>(&mut connection);
-    let greeted = timeout(RESPONSE, greeting).await.map_err(silent)?.map_err(first).map_err(said)?;
+    let greeted = timeout(response, greeting).await.map_err(silent)?.map_err(first).map_err(said)?;
     let (marker, put, fetch, acknowledge, sweep) = greeted;
     let names = Names::new([put, fetch, acknowledge, sweep]);
 
@@ -286,7 +292,7 @@ async fn dial(address: &Address, bells: &Arc<Bells>, claim: Claim) -> Result<Dia
             pipeline.cmd("GET").arg(keys::MARKER);
             let marking = pipeline.query_async::<(Vec<u8>,)>(&mut connection);
             // Of several that put one there, all read the one that won.
-            let (marker,) = timeout(RESPONSE, marking).await.map_err(silent)?.map_err(first).map_err(said)?;
+            let (marker,) = timeout(response, marking).await.map_err(silent)?.map_err(first).map_err(said)?;
             (accept(place, keys::read_marker(&marker), expected)?, expected.is_some())
         }
     };

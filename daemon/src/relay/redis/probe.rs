@@ -1,14 +1,14 @@
 //! A look at a server: what works, how fast, and what a person should know.
 
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use kinfolk_core::ids::EnvelopeId;
 use redis::{RedisResult, Value};
-use std::sync::atomic::AtomicUsize;
 
 use super::failure::{self, Effect};
-use super::link::{Link, RESPONSE};
+use super::link::Link;
 use super::{collect, deposit, keys};
 use crate::relay::error::{Reason, RelayError};
 use crate::relay::mail::{Envelope, Mailbox, PutOutcome, Want};
@@ -35,7 +35,7 @@ pub(super) async fn probe(link: &Link, budget: u64) -> Result<Probe, RelayError>
         pipeline.cmd("CONFIG").arg("GET").arg("save");
         pipeline
     };
-    let answers = link.ask_each(RESPONSE, Effect::Repeatable, compose).await?;
+    let answers = link.ask_each(link.deadline(0), Effect::Repeatable, compose).await?;
     let theirs = answers.get(1).and_then(time).ok_or_else(|| garbled(link))?;
     let between = asked + asked.elapsed().unwrap_or_default() / 2;
     let mut warnings = Vec::new();

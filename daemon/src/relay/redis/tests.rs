@@ -5,9 +5,14 @@ use std::collections::BTreeMap;
 use redis::Value;
 
 use super::*;
+use crate::relay::conformance::wire::{SHORT, Wired};
 use crate::relay::conformance::{self, BUDGET, Bed};
 
+mod access;
+mod emptied;
+mod loss;
 mod server;
+mod tls;
 
 use self::server::Server;
 
@@ -22,7 +27,8 @@ impl OnServer {
 #[async_trait]
 impl Bed for OnServer {
     async fn relay(&self) -> Arc<dyn Relay> {
-        Arc::new(RedisRelay::prepare_with(&self.0.url(), BUDGET).await.unwrap())
+        let limits = Limits { mailbox_bytes: BUDGET, ..Limits::default() };
+        Arc::new(RedisRelay::prepare_with(&self.0.url(), limits).await.unwrap())
     }
 
     /// A member without a whole id: nothing smaller can be left half-written by a server.
@@ -54,6 +60,18 @@ impl Bed for OnServer {
     }
 }
 
-conformance::suite!(OnServer::new());
+#[async_trait]
+impl Wired for OnServer {
+    fn port(&self) -> u16 {
+        self.0.port
+    }
 
-mod emptied;
+    async fn relay_over(&self, port: u16) -> Arc<dyn Relay> {
+        let url = RelayUrl::parse(&format!("redis://127.0.0.1:{port}")).unwrap();
+        let limits = Limits { mailbox_bytes: BUDGET, response: SHORT };
+        Arc::new(RedisRelay::prepare_with(&url, limits).await.unwrap())
+    }
+}
+
+conformance::suite!(OnServer::new());
+conformance::suite!(over_wire: OnServer::new());

@@ -34,12 +34,12 @@ impl Server {
 
     /// Where it is, for a relay.
     pub(super) fn url(&self) -> RelayUrl {
-        self.url_as("")
+        self.url_as("", "")
     }
 
-    /// The same, logged in with `user:password@`.
-    pub(super) fn url_as(&self, login: &str) -> RelayUrl {
-        RelayUrl::parse(&format!("redis://{login}127.0.0.1:{}", self.port)).unwrap()
+    /// The same, logged in with `user:password@`, and with a `/database`.
+    pub(super) fn url_as(&self, login: &str, database: &str) -> RelayUrl {
+        RelayUrl::parse(&format!("redis://{login}127.0.0.1:{}{database}", self.port)).unwrap()
     }
 
     /// Kills it and starts it again, with what it kept on disk: nothing, unless its settings say so.
