@@ -9,10 +9,12 @@ mod errors;
 mod faults;
 mod grpc;
 mod history;
+mod kill;
 mod pairing;
 mod papers;
 mod programs;
 mod signals;
+mod ways;
 mod world;
 
 use std::io;
@@ -47,6 +49,22 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a home that is set up is never set up again", run: errors::set_up_once },
     Scenario { name: "a lost key file locks the device and makes no new one", run: errors::lost_key },
     Scenario { name: "a kill during an import loses nothing that was accepted", run: faults::killed_import },
+    Scenario { name: "kills during an import over a folder lose nothing", run: kill::over_a_folder },
+    Scenario {
+        name: "kills while both devices write over a folder lose nothing",
+        run: kill::over_a_folder_while_both_write,
+    },
+    Scenario {
+        name: "kills during an import over Redis that keeps its mail lose nothing",
+        run: kill::over_redis_that_keeps,
+    },
+    Scenario {
+        name: "kills during an import over Redis that comes back empty lose nothing",
+        run: kill::over_redis_that_forgets,
+    },
+    Scenario { name: "kills while both devices write over Redis lose nothing", run: kill::over_redis_while_both_write },
+    Scenario { name: "three devices share a Redis and one is off for a while", run: ways::three_devices },
+    Scenario { name: "the same history by way of Redis, folder or both is the same", run: ways::three_ways },
     Scenario { name: "a relay folder may go and come back", run: faults::unreachable_relay },
     Scenario { name: "garbage in a mailbox is set aside", run: faults::garbage },
     Scenario { name: "a relay folder that loses everything is filled again", run: faults::emptied_relay },
@@ -78,6 +96,9 @@ pub enum Failed {
         /// What it complained about.
         stderr: String,
     },
+    /// A server that the scenario needs does not serve.
+    #[error(transparent)]
+    Server(#[from] crate::servers::ServerError),
     /// What should be JSON is not.
     #[error("{source}: {text}")]
     Json {

@@ -1,9 +1,14 @@
 //! Input like that of a real project's history: a conversation a month, names of 40 hex digits, bodies from one line to several KiB, dates
 //! in many zones that now and then step back. Made from a seed, so every run has the same.
 
+use std::collections::BTreeMap;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use super::device::parse;
+use super::{Failed, expect};
 
 /// `count` import lines, oldest first.
 pub(super) fn history(count: u32, seed: u64) -> String {
@@ -26,6 +31,25 @@ pub(super) fn history(count: u32, seed: u64) -> String {
         lines.push('\n');
     }
     lines
+}
+
+/// Fails unless an export holds each message of `corpus` exactly once, word for word, and nothing else.
+pub(super) fn exactly_once(corpus: &str, exported: &str) -> Result<(), Failed> {
+    let mut missing: BTreeMap<String, Value> = BTreeMap::new();
+    for line in corpus.lines() {
+        let line = parse(line)?;
+        let id = line["id"].as_str().unwrap_or_default().to_owned();
+        expect(missing.insert(id.clone(), line).is_none(), || format!("{id} to be in the corpus once"))?;
+    }
+    for line in exported.lines() {
+        let line = parse(line)?;
+        let id = line["id"].as_str().unwrap_or_default();
+        let wanted = missing.remove(id);
+        expect(wanted.is_some(), || format!("{id} once, and only what was imported: {line}"))?;
+        expect(wanted.as_ref() == Some(&line), || format!("{id} as it was imported: {wanted:?}, got {line}"))?;
+    }
+    let count = missing.len();
+    expect(missing.is_empty(), || format!("every message, {count} are missing: {:?}", missing.keys().next()))
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -113,6 +137,20 @@ mod tests {
         assert_eq!(date(19_782), (2024, 2, 29));
         assert_eq!(written(1_609_459_200, -480), "2020-12-31T16:00:00-08:00");
         assert_eq!(written(1_609_459_200, 330), "2021-01-01T05:30:00+05:30");
+    }
+
+    #[test]
+    fn a_lost_a_doubled_and_a_changed_message_are_noticed() {
+        let lines = history(3, 1);
+        let [first, second, third] = lines.lines().collect::<Vec<_>>()[..] else { panic!("three lines") };
+        exactly_once(&lines, &format!("{third}\n{first}\n{second}\n")).unwrap();
+        for wrong in [
+            format!("{first}\n{second}"),
+            format!("{first}\n{second}\n{third}\n{first}"),
+            lines.replacen("author-", "another-", 1),
+        ] {
+            exactly_once(&lines, &wrong).unwrap_err();
+        }
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl World {
         self.dir.path().join(name)
     }
 
+    /// The person's commands on a device whose daemon is somebody else's affair.
+    pub(super) fn client(&self, name: &str) -> Device {
+        Device::new(name, self.path(name), &self.programs)
+    }
+
     /// A device whose daemon runs and which is not set up.
     pub(super) fn blank(&self, name: &str) -> Result<Device, Failed> {
         let mut device = Device::new(name, self.path(name), &self.programs);
@@ -48,8 +53,15 @@ impl World {
 
     /// A first device: set up, on the shared folder.
     pub(super) fn first(&self, name: &str) -> Result<Device, Failed> {
+        self.first_on(name, &[self.relay_url()])
+    }
+
+    /// A first device: set up, on these relays.
+    pub(super) fn first_on(&self, name: &str, relays: &[String]) -> Result<Device, Failed> {
         let device = self.blank(name)?;
-        device.ok(&["init", "--name", name, "--relay", &self.relay_url()])?;
+        let relays = relays.iter().flat_map(|relay| ["--relay", relay]);
+        let args: Vec<&str> = ["init", "--name", name].into_iter().chain(relays).collect();
+        device.ok(&args)?;
         Ok(device)
     }
 
@@ -60,9 +72,14 @@ impl World {
         Ok(device)
     }
 
-    /// Two paired devices.
+    /// Two paired devices on the shared folder.
     pub(super) fn pair(&self) -> Result<(Device, Device), Failed> {
-        let a = self.first("a")?;
+        self.pair_on(&[self.relay_url()])
+    }
+
+    /// Two paired devices on these relays.
+    pub(super) fn pair_on(&self, relays: &[String]) -> Result<(Device, Device), Failed> {
+        let a = self.first_on("a", relays)?;
         let b = self.sibling("b", &a)?;
         Ok((a, b))
     }
