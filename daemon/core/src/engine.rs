@@ -12,6 +12,7 @@
 //! `repair` asks for what nobody delivers.
 
 mod dispatch;
+mod pass;
 mod push;
 mod receive;
 mod repair;
@@ -28,6 +29,7 @@ use crate::roster::{Prekey, Roster};
 use crate::step::{Change, Input, Output, Refusal, Reply, Saved};
 use crate::vector::VersionVector;
 
+pub use self::pass::PassMark;
 use self::repair::Repair;
 use self::sibling::Sibling;
 
@@ -62,7 +64,10 @@ pub struct Engine {
     refused: BTreeSet<SourceId>,
     roster: Roster,
     siblings: BTreeMap<DeviceId, Sibling>,
+    /// In the person's order of preference.
     relays: Vec<RelayState>,
+    /// Whether parcels may leave.
+    gate_open: bool,
     bundle_seq: BundleSeq,
     epoch: u32,
     prekey: Prekey,
@@ -124,6 +129,7 @@ impl Engine {
             roster,
             siblings: BTreeMap::new(),
             relays: Vec::new(),
+            gate_open: true,
             bundle_seq: saved.bundle_seq,
             epoch: saved.epoch,
             prekey: saved.prekey,
@@ -178,7 +184,14 @@ impl Engine {
                 }
                 self.under_way.retain(|_, under_way| under_way.relay != relay);
             }
+            Input::RelayOrder(order) => {
+                let place = |id: RelayId| order.iter().position(|named| *named == id).unwrap_or(usize::MAX);
+                self.relays.sort_by_key(|relay| place(relay.id));
+            }
+            Input::Gate { open } => self.gate_open = open,
+            Input::Pass => self.begin_pass(now),
             Input::SyncNow => {
+                self.begin_pass(now);
                 for sibling in self.siblings.values_mut() {
                     sibling.ask_receipt = true;
                     sibling.lane.hurry(now.mono);
@@ -192,7 +205,9 @@ impl Engine {
     /// Decides what to send, given all that was handled. Returns the monotonic time at which to call again (with
     /// [`Input::Tick`] or whatever has come up) at the latest.
     pub fn settle(&mut self, now: Now) -> Option<Millis> {
-        self.dispatch(now);
+        if self.gate_open {
+            self.dispatch(now);
+        }
         let wake = self.save_siblings(now);
         self.committing = false;
         wake
@@ -244,7 +259,8 @@ impl Engine {
             self.unsaved_since = None;
         }
         let save_at = self.unsaved_since.map(|since| since.plus(SAVE_AFTER));
-        save_at.into_iter().chain(self.wake_at(now)).min()
+        let send_at = if self.gate_open { self.wake_at(now) } else { None };
+        save_at.into_iter().chain(send_at).min()
     }
 }
 

@@ -4,8 +4,9 @@
 //! for it. Retry, restart, a slow sibling, a new sibling and a lost relay are all the same: *send what is after `sent`; when
 //! no receipt comes, go back to `acked`*.
 //!
-//! **One relay at a time.** A lane stays on its relay while that is healthy. When a receipt is late it goes back and takes the next
-//! healthy relay, so several relays are raced only in the case of need.
+//! **One relay at a time.** A lane stays on its relay while that is healthy. When a receipt is late, or the relay refuses a parcel, it
+//! goes back and takes the next healthy relay, so several relays are raced only in the case of need. It has *strayed* then, and chooses
+//! anew, the best first, when a relay comes back, or [`STRAY`] later as soon as nothing waits for a receipt: moving then repeats nothing.
 //!
 //! **One rewind at a time.** A rewind is due [`Lane::patience`] after something was sent and not receipted; each one
 //! without progress doubles the patience up to [`RESEND_MAX`]. Reordering across relays can therefore not start a storm.
@@ -25,6 +26,8 @@ pub const RESEND_MIN: Millis = Millis(2_000);
 pub const RESEND_MAX: Millis = Millis(3_600_000);
 /// How soon unreceipted mail is posted again when a relay comes back: 5 s.
 pub const RESEND_AFTER_RETURN: Millis = Millis(5_000);
+/// How long a lane keeps off the relay that it left for another one: 10 min.
+pub const STRAY: Millis = Millis(600_000);
 
 /// The lane to one sibling.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +35,8 @@ pub struct Lane {
     acked: Seq,
     sent: BTreeMap<RelayId, Seq>,
     relay: Option<RelayId>,
+    /// Since when it is on another relay than it chose, for want of receipts or room there.
+    strayed: Option<Millis>,
     /// Parcels under way, with the position after which their own bundles begin, if they have any.
     in_flight: BTreeMap<RelayId, Option<Seq>>,
     /// Rewinds without progress.
@@ -66,8 +71,12 @@ impl Lane {
         let takes = |relay: &RelayId| self.held.get(relay).is_none_or(|hold| hold.until <= now);
         let current = self.relay.filter(|relay| healthy.contains(relay));
         let taking = || healthy.iter().copied().find(takes);
-        self.relay = current.filter(takes).or_else(taking).or(current).or_else(|| healthy.first().copied());
-        self.relay
+        let next = current.filter(takes).or_else(taking).or(current).or_else(|| healthy.first().copied());
+        if self.relay.is_some() && next != self.relay {
+            self.strayed.get_or_insert(now);
+        }
+        self.relay = next;
+        next
     }
 
     /// Whether a parcel can be given to `relay` now: none is under way there, and the last failure is long enough ago.
@@ -125,6 +134,9 @@ impl Lane {
         }
         let open = self.sent.values().any(|sent| *sent > acked);
         self.resend_at = open.then(|| now.plus(self.patience(jitter)));
+        if !open && self.strayed.is_some_and(|since| now.since(since) >= STRAY) {
+            self.choose_anew();
+        }
         true
     }
 
@@ -141,13 +153,17 @@ impl Lane {
 
     /// Goes back to what was receipted and takes the next of the `healthy` relays. One rewind at a time: the next one is due only after
     /// something was sent again.
-    pub fn rewind(&mut self, healthy: &[RelayId]) {
+    pub fn rewind(&mut self, healthy: &[RelayId], now: Millis) {
         self.attempts = self.attempts.saturating_add(1);
         self.probe = None;
         self.resend_at = None;
         let next = self.relay.and_then(|relay| healthy.iter().position(|other| *other == relay));
         let next = next.map_or(0, |at| (at + 1) % healthy.len().max(1));
-        self.relay = healthy.get(next).copied().or(self.relay);
+        let next = healthy.get(next).copied().or(self.relay);
+        if self.relay.is_some() && next != self.relay {
+            self.strayed.get_or_insert(now);
+        }
+        self.relay = next;
         self.sent.clear();
     }
 
@@ -164,7 +180,7 @@ impl Lane {
 
     /// Brings a due rewind forward to `at`: the sibling was seen, or a person asked.
     pub fn hurry(&mut self, at: Millis) {
-        self.held.values_mut().for_each(|hold| hold.until = hold.until.min(at));
+        self.retry(at);
         self.resend_at = self.resend_at.map(|due| due.min(at));
     }
 
@@ -172,6 +188,7 @@ impl Lane {
     /// [`RESEND_AFTER_RETURN`], when a receipt that lay there has had its time.
     pub fn returned(&mut self, relay: RelayId, now: Millis) {
         self.held.remove(&relay);
+        self.choose_anew();
         let at = now.plus(RESEND_AFTER_RETURN);
         self.resend_at = self.resend_at.map(|due| if due > now { due.min(at) } else { at });
     }
@@ -179,6 +196,16 @@ impl Lane {
     /// The relay takes parcels, whatever became of the last ones.
     pub fn release(&mut self, relay: RelayId) {
         self.held.remove(&relay);
+    }
+
+    /// Refused parcels can be given to their relays again at once.
+    pub fn retry(&mut self, now: Millis) {
+        self.held.values_mut().for_each(|hold| hold.until = hold.until.min(now));
+    }
+
+    /// The relay is chosen anew with the next parcel: the best of all that are healthy then.
+    pub fn choose_anew(&mut self) {
+        (self.relay, self.strayed) = (None, None);
     }
 
     /// Whether the last rewinds brought no receipt.
@@ -216,170 +243,4 @@ pub fn backed_off(base: Millis, attempts: u32, jitter: u64) -> Millis {
 const WANT_GAP: Millis = Millis(4_000);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NEAR: RelayId = RelayId([1; 16]);
-    const FAR: RelayId = RelayId([2; 16]);
-    const MID: u64 = 511;
-
-    fn sent_up_to(seq: u64) -> Lane {
-        let mut lane = Lane::default();
-        lane.relay(&[NEAR, FAR], Millis(0));
-        lane.departed(NEAR, Some((Seq(0), Seq(seq))), Millis(0));
-        lane.arrived(NEAR, Some(Seq(seq)), Millis(10), MID);
-        lane
-    }
-
-    #[test]
-    fn a_lane_stays_on_its_relay_while_that_is_healthy() {
-        let mut lane = Lane::default();
-        assert_eq!(lane.relay(&[NEAR, FAR], Millis(0)), Some(NEAR));
-        assert_eq!(lane.relay(&[FAR, NEAR], Millis(0)), Some(NEAR));
-        assert_eq!(lane.relay(&[FAR], Millis(0)), Some(FAR));
-        assert_eq!(lane.relay(&[], Millis(0)), None);
-    }
-
-    #[test]
-    fn one_parcel_at_a_time_is_under_way_to_a_relay() {
-        let mut lane = Lane::default();
-        lane.departed(NEAR, Some((Seq(0), Seq(1))), Millis(0));
-        assert!(!lane.is_free(NEAR, Millis(0)));
-        assert!(lane.is_free(FAR, Millis(0)));
-        lane.arrived(NEAR, Some(Seq(1)), Millis(1), MID);
-        assert!(lane.is_free(NEAR, Millis(1)));
-    }
-
-    #[test]
-    fn without_a_receipt_it_goes_back_to_what_was_receipted_and_takes_the_next_relay() {
-        let mut lane = sent_up_to(5);
-        assert!(!lane.is_late(Millis(5_000)));
-        assert!(lane.is_late(Millis(9_000)));
-        lane.rewind(&[NEAR, FAR]);
-        assert_eq!(lane.relay(&[NEAR, FAR], Millis(0)), Some(FAR));
-        assert_eq!(lane.sent(FAR), Seq(0));
-    }
-
-    #[test]
-    fn a_rewind_is_outstanding_until_something_was_sent_again() {
-        let mut lane = sent_up_to(5);
-        lane.rewind(&[NEAR]);
-        assert!(!lane.is_late(Millis(1_000_000)));
-        lane.departed(NEAR, Some((Seq(0), Seq(5))), Millis(19_000));
-        lane.arrived(NEAR, Some(Seq(5)), Millis(20_000), MID);
-        assert!(lane.is_late(Millis(60_000)));
-    }
-
-    #[test]
-    fn each_rewind_without_progress_doubles_the_wait_up_to_an_hour() {
-        let waits: Vec<u64> = (0..20).map(|attempts| backed_off(Millis(7_000), attempts, MID).0).collect();
-        assert!(waits[1] > waits[0] * 19 / 10);
-        assert!(waits.iter().all(|wait| *wait <= RESEND_MAX.0 * 12 / 10));
-        assert!(waits[19] >= RESEND_MAX.0 * 9 / 10);
-    }
-
-    #[test]
-    fn jitter_stays_within_a_fifth() {
-        assert_eq!(backed_off(Millis(10_000), 0, 0), Millis(8_000));
-        assert_eq!(backed_off(Millis(10_000), 0, 1023), Millis(12_000));
-    }
-
-    #[test]
-    fn a_receipt_for_everything_ends_the_wait() {
-        let mut lane = sent_up_to(5);
-        assert!(lane.receipted(Seq(5), Millis(100), MID));
-        assert_eq!(lane.wake_at(Millis(100)), None);
-        assert!(!lane.receipted(Seq(4), Millis(100), MID));
-        assert_eq!(lane.acked(), Seq(5));
-    }
-
-    #[test]
-    fn a_receipt_for_a_part_starts_the_wait_anew() {
-        let mut lane = sent_up_to(5);
-        lane.receipted(Seq(3), Millis(6_000), MID);
-        assert!(!lane.is_late(Millis(9_000)));
-        assert!(lane.is_late(Millis(20_000)));
-    }
-
-    #[test]
-    fn a_sibling_that_usually_answers_late_is_given_four_times_as_long() {
-        let mut lane = sent_up_to(5);
-        lane.receipted(Seq(5), Millis(25_000), MID);
-        lane.departed(NEAR, Some((Seq(5), Seq(6))), Millis(30_000));
-        lane.arrived(NEAR, Some(Seq(6)), Millis(30_000), MID);
-        assert!(!lane.is_late(Millis(90_000)));
-        assert!(lane.is_late(Millis(140_000)));
-    }
-
-    #[test]
-    fn a_refused_parcel_holds_the_lane_for_a_while() {
-        let mut lane = Lane::default();
-        lane.departed(NEAR, Some((Seq(0), Seq(1))), Millis(0));
-        lane.failed(NEAR, Millis(0), MID);
-        assert!(!lane.is_free(NEAR, Millis(1_000)));
-        assert!(lane.is_free(NEAR, Millis(3_000)));
-        lane.hurry(Millis(500));
-        assert!(lane.is_free(NEAR, Millis(500)));
-    }
-
-    #[test]
-    fn a_relay_that_refuses_does_not_hold_back_another() {
-        let mut lane = Lane::default();
-        assert_eq!(lane.relay(&[NEAR, FAR], Millis(0)), Some(NEAR));
-        lane.departed(NEAR, Some((Seq(0), Seq(1))), Millis(0));
-        lane.failed(NEAR, Millis(0), MID);
-        assert_eq!(lane.relay(&[NEAR, FAR], Millis(0)), Some(FAR));
-        assert!(lane.is_free(FAR, Millis(0)));
-    }
-
-    #[test]
-    fn an_outage_of_a_relay_does_not_lengthen_the_wait_for_a_receipt() {
-        let mut lane = Lane::default();
-        for minute in 0..60 {
-            lane.departed(NEAR, Some((Seq(0), Seq(1))), Millis(minute * 60_000));
-            lane.failed(NEAR, Millis(minute * 60_000), MID);
-        }
-        lane.departed(NEAR, Some((Seq(0), Seq(1))), Millis(4_000_000));
-        lane.arrived(NEAR, Some(Seq(1)), Millis(4_000_000), MID);
-        assert!(lane.is_late(Millis(4_009_000)));
-    }
-
-    #[test]
-    fn a_parcel_that_left_before_a_rewind_does_not_count_as_sent_when_it_arrives() {
-        let mut lane = sent_up_to(5);
-        lane.departed(NEAR, Some((Seq(5), Seq(7))), Millis(8_900));
-        lane.rewind(&[NEAR]);
-        lane.arrived(NEAR, Some(Seq(7)), Millis(9_100), MID);
-        assert_eq!(lane.sent(NEAR), Seq(0));
-    }
-
-    #[test]
-    fn a_returned_relay_gets_unreceipted_mail_again_after_five_seconds_however_late_it_was() {
-        let mut lane = sent_up_to(5);
-        assert!(lane.is_late(Millis(100_000)));
-        lane.returned(NEAR, Millis(100_000));
-        assert!(!lane.is_late(Millis(104_999)));
-        assert!(lane.is_late(Millis(105_000)));
-    }
-
-    #[test]
-    fn a_question_that_a_relay_repeats_is_answered_once() {
-        let mut lane = sent_up_to(5);
-        lane.wanted(Seq(2), Millis(1_000));
-        lane.departed(NEAR, Some((Seq(2), Seq(5))), Millis(1_000));
-        lane.arrived(NEAR, Some(Seq(5)), Millis(1_100), MID);
-        lane.wanted(Seq(2), Millis(2_000));
-        assert_eq!(lane.sent(NEAR), Seq(5));
-    }
-
-    #[test]
-    fn a_want_moves_the_lane_back_once() {
-        let mut lane = sent_up_to(5);
-        lane.wanted(Seq(2), Millis(0));
-        assert_eq!(lane.sent(NEAR), Seq(2));
-        lane.rewind(&[NEAR]);
-        lane.sent.insert(NEAR, Seq(5));
-        lane.wanted(Seq(2), Millis(0));
-        assert_eq!(lane.sent(NEAR), Seq(5));
-    }
-}
+mod tests;

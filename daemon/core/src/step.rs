@@ -80,7 +80,16 @@ pub enum Input {
     RelayAdded(RelayId),
     /// A relay was taken out of the configuration.
     RelayRemoved(RelayId),
-    /// The person asks for a full exchange now: resend what is not receipted, ask for receipts.
+    /// The relays in the person's order of preference; those that are not named come last.
+    RelayOrder(Vec<RelayId>),
+    /// Whether parcels may leave. While they may not, all that there is to say waits; an engine starts with the gate open.
+    Gate {
+        /// They may.
+        open: bool,
+    },
+    /// A pass begins: relays that refused a parcel are tried again, receipts that wait for company leave without it.
+    Pass,
+    /// A pass on which also everything that is not receipted goes out again and receipts are asked for.
     SyncNow,
     /// Nothing but time has passed.
     Tick,

@@ -28,10 +28,11 @@ struct Saying {
 pub(super) struct UnderWay {
     pub(super) to: DeviceId,
     pub(super) relay: RelayId,
-    own: bool,
-    foreign: Vec<SourceId>,
+    /// The position after which its own bundles begin, if it has any.
+    pub(super) own: Option<Seq>,
+    pub(super) foreign: Vec<SourceId>,
     receipt_was_due: bool,
-    asked: bool,
+    pub(super) asked: bool,
 }
 
 impl Engine {
@@ -58,7 +59,7 @@ impl Engine {
         let healthy = self.healthy_for(to);
         let lane = &mut self.siblings.get_mut(&to)?.lane;
         if lane.is_late(now.mono) && !healthy.is_empty() {
-            lane.rewind(&healthy);
+            lane.rewind(&healthy, now.mono);
         }
         let relay = lane.relay(&healthy, now.mono)?;
         lane.is_free(relay, now.mono).then_some(relay)
@@ -130,7 +131,8 @@ impl Engine {
         sibling.lane.departed(relay, own_run, now.mono);
         let foreign = runs.iter().map(|run| run.source).filter(|source| *source != own).collect();
         let (receipt_was_due, asked) = (said.receipt_was_due, said.ask);
-        self.under_way.insert(ticket, UnderWay { to, relay, own: own_run.is_some(), foreign, receipt_was_due, asked });
+        let own_after = own_run.map(|(after, _)| after);
+        self.under_way.insert(ticket, UnderWay { to, relay, own: own_after, foreign, receipt_was_due, asked });
         self.outputs.push_back(Output::Send(Send { ticket, to, relay, prekey, letter, runs }));
     }
 
@@ -144,7 +146,7 @@ impl Engine {
             reached.as_deref().unwrap_or_default().iter().find(|(other, _)| *other == source).map(|(_, seq)| *seq)
         };
         // A parcel that was to carry own bundles and carries none is no success: it would leave again at once.
-        if reached.is_none() || (under_way.own && reached_seq(own).is_none()) {
+        if reached.is_none() || (under_way.own.is_some() && reached_seq(own).is_none()) {
             sibling.lane.failed(under_way.relay, now.mono, jitter);
             if under_way.receipt_was_due {
                 sibling.due(now.mono.plus(RESEND_MIN));
@@ -156,7 +158,7 @@ impl Engine {
         if let Some(relay) = self.relays.iter_mut().find(|relay| relay.id == under_way.relay) {
             relay.latency = Millis((relay.latency.0 * 7 + took.0) / 8);
         }
-        sibling.lane.arrived(under_way.relay, reached_seq(own).filter(|_| under_way.own), now.mono, jitter);
+        sibling.lane.arrived(under_way.relay, reached_seq(own).filter(|_| under_way.own.is_some()), now.mono, jitter);
         for source in under_way.foreign {
             let Some(owed) = sibling.owed.get_mut(&source) else { continue };
             let came_to = reached_seq(source).unwrap_or_default();
@@ -232,15 +234,15 @@ impl Engine {
             .min()
     }
 
-    /// Healthy relays that the sibling polls, fastest first; those of equal speed in the order they were configured. When what it
-    /// said last names none of ours, it moved or we did: then all of ours.
+    /// Healthy relays that the sibling polls, fastest first; those of about equal speed in the person's order. When what it said last
+    /// names none of ours, it moved or we did: then all of ours.
     fn healthy_for(&self, sibling: DeviceId) -> Vec<RelayId> {
         let polled: BTreeSet<RelayId> =
             self.siblings.get(&sibling).map(|s| s.relays.iter().copied().collect()).unwrap_or_default();
         let any_shared = self.relays.iter().any(|relay| polled.contains(&relay.id));
         let shared = |relay: &&RelayState| !any_shared || polled.contains(&relay.id);
         let mut healthy: Vec<&RelayState> = self.relays.iter().filter(|relay| relay.up).filter(shared).collect();
-        healthy.sort_by_key(|relay| relay.latency);
+        healthy.sort_by_key(|relay| slowness(relay.latency));
         healthy.into_iter().map(|relay| relay.id).collect()
     }
 
@@ -270,6 +272,14 @@ impl Engine {
     }
 }
 
+/// Relays that take a parcel within [`FAST`] are equally fast; above that each doubling is a step. The time of a put is no more than a
+/// sign: a folder that a sync tool carries takes it in no time and delivers it late.
+fn slowness(latency: Millis) -> u32 {
+    (latency.0 / FAST.0).checked_ilog2().map_or(0, |doublings| doublings + 1)
+}
+
+/// Up to so long a put says nothing about which relay is better: 500 ms.
+const FAST: Millis = Millis(500);
 /// How long a sibling may lack third devices' bundles before it gets them unasked: 60 s.
 const LAG_BEFORE_PUSH: Millis = Millis(60_000);
 /// The pause after the roster was told in vain, doubled each time: 10 s.

@@ -5,6 +5,7 @@ mod disk;
 mod lanes;
 mod local;
 mod pairing;
+mod passes;
 mod receipts;
 mod refused;
 mod relays;

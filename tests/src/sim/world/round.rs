@@ -125,6 +125,9 @@ impl World {
             | Input::RelayHealth { .. }
             | Input::RelayAdded(_)
             | Input::RelayRemoved(_)
+            | Input::RelayOrder(_)
+            | Input::Gate { .. }
+            | Input::Pass
             | Input::SyncNow
             | Input::Tick => Vec::new(),
         };

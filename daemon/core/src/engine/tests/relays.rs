@@ -176,3 +176,54 @@ fn a_relay_taken_out_is_forgotten_with_all_that_was_under_way() {
     world.pass(3_000);
     assert_eq!(world.node(1).open.remove(0).runs[0].after, Seq(0));
 }
+
+#[test]
+fn the_first_relay_is_used_again_when_it_comes_back() {
+    let mut world = with_two_relays();
+    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
+    world.write(1, 1);
+    assert_eq!(world.intercept(1, 2)[0].relay, OTHER);
+    world.input(1, Input::RelayHealth { relay: RELAY, up: true });
+    // What has no receipt goes out again there at once: RELAY never took it.
+    assert_eq!(world.intercept(1, 2).remove(0).seqs(1), [1]);
+    world.write(1, 1);
+    let mail = world.intercept(1, 2).remove(0);
+    assert_eq!((mail.relay, mail.seqs(1)), (RELAY, vec![2]));
+}
+
+#[test]
+fn writes_go_on_over_the_other_relay_and_all_of_them_arrive_once() {
+    let mut world = with_two_relays();
+    for round in 0..4 {
+        let (gone, left) = if round % 2 == 0 { (RELAY, OTHER) } else { (OTHER, RELAY) };
+        world.write(1, 1);
+        world.input(1, Input::RelayHealth { relay: gone, up: false });
+        // What lay there is lost with it.
+        world.mail.retain(|mail| mail.relay != gone);
+        world.write(1, 2);
+        assert!(world.mail.iter().filter(|mail| mail.from == 1).all(|mail| mail.relay == left));
+        world.drive(20_000);
+        assert_eq!(world.held(2, 1), (round + 1) * 3, "the one that was lost came over the other relay");
+        world.input(1, Input::RelayHealth { relay: gone, up: true });
+        world.drive(20_000);
+    }
+    assert!(world.status(1).synced);
+    assert_eq!(world.status(2).bundle_seq.0, 12);
+}
+
+#[test]
+fn among_fast_relays_the_persons_order_decides() {
+    let mut world = with_two_relays();
+    world.input(1, Input::RelayOrder(vec![OTHER, RELAY]));
+    world.node(1).puts = Puts::Open;
+    world.input(1, Input::RelayHealth { relay: RELAY, up: false });
+    world.input(1, Input::RelayHealth { relay: RELAY, up: true });
+    world.write(1, 1);
+    let first = world.node(1).open.remove(0);
+    assert_eq!(first.relay, OTHER);
+    // 300 ms are not slow enough to count.
+    let reached = Some(vec![(source(1), Seq(1))]);
+    world.input(1, Input::Sent { ticket: first.ticket, reached, took: Millis(2_400) });
+    world.write(1, 1);
+    assert_eq!(world.node(1).open.remove(0).relay, OTHER);
+}
