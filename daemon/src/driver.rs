@@ -18,6 +18,7 @@
 //! siblings sent is collected again later. There is no repair code.
 
 mod handle;
+mod passes;
 mod recent;
 mod round;
 
@@ -34,6 +35,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::info;
 
 pub use self::handle::Handle;
+use self::passes::Passes;
 use self::recent::Recent;
 use self::round::Call;
 use crate::relay::worker;
@@ -97,6 +99,9 @@ pub(crate) enum Request {
     Tell(Input),
     Attach { relay: RelayId, worker: worker::Mailroom },
     Detach { relay: RelayId },
+    Prefer { order: Vec<RelayId> },
+    Hold { held: bool },
+    Pass { again: bool, reply: oneshot::Sender<Result<(), DriverError>> },
     Keep { work: Work, reply: oneshot::Sender<Result<(), DriverError>> },
     Stop { done: oneshot::Sender<()> },
 }
@@ -114,10 +119,13 @@ struct Driver {
     stale: bool,
     recent: Recent,
     relays: BTreeMap<RelayId, worker::Mailroom>,
-    /// The order in which relays were attached, for a restored engine.
+    /// The relays that are attached, for a restored engine.
+    attached: Vec<RelayId>,
+    /// The person's order of relays, whether attached or not.
     preference: Vec<RelayId>,
     /// The relays whose workers said last that they are out of reach.
     down: BTreeSet<RelayId>,
+    passes: Passes,
     calls: BTreeMap<CallId, Call>,
     next_call: u64,
     /// How many pushes the last round held.
@@ -149,8 +157,10 @@ pub fn start(me: DeviceId, identity: Arc<Identity>, store: Store, config: Config
         stale: false,
         recent: Recent::default(),
         relays: BTreeMap::new(),
+        attached: Vec::new(),
         preference: Vec::new(),
         down: BTreeSet::new(),
+        passes: Passes::default(),
         calls: BTreeMap::new(),
         next_call: 0,
         crowd: 0,

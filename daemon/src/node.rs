@@ -173,13 +173,11 @@ impl Node {
     pub async fn sync_pass(&self) -> Result<(u64, u64), DriverError> {
         self.reach().await;
         let before = self.sent().await;
-        self.driver.sync_now().await?;
         let mut received = 0;
         for pass in self.passes().await {
             received += pass.await.unwrap_or_default();
         }
-        // What the pass gave rise to is under way: a moment later it is out, or the relay is down and says so.
-        tokio::time::sleep(PASS_SETTLES).await;
+        self.driver.pass(true).await?;
         Ok((self.sent().await.saturating_sub(before), received))
     }
 
@@ -308,8 +306,6 @@ fn url_place(id: &RelayId) -> Place<'_> {
 const REACH_AGAIN: Duration = Duration::from_secs(30);
 /// How long the start waits for relays that are slow to answer: 3 s.
 const FIRST_REACH: Duration = Duration::from_secs(3);
-/// How long a pass may take to put what it gave rise to: 200 ms.
-const PASS_SETTLES: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests;

@@ -85,12 +85,25 @@ impl Handle {
         self.author(Authored::Add(addition)).await
     }
 
-    /// Asks for a full exchange: what is not receipted goes out again, and receipts are asked for.
+    /// Sends all that there is to say now; answers when relays have taken or refused it. `again`: what is not receipted goes out once
+    /// more, and receipts are asked for.
     ///
     /// # Errors
-    /// When the daemon is stopping.
-    pub async fn sync_now(&self) -> Result<(), DriverError> {
-        self.tell(Input::SyncNow).await
+    /// When the daemon is stopping or the store cannot commit.
+    pub(crate) async fn pass(&self, again: bool) -> Result<(), DriverError> {
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::Pass { again, reply }).await?;
+        answer.await.map_err(|_| DriverError::Stopping)?
+    }
+
+    /// Whether parcels wait for a pass. They leave by themselves otherwise.
+    pub(crate) async fn hold(&self, held: bool) -> Result<(), DriverError> {
+        self.request(Request::Hold { held }).await
+    }
+
+    /// Names all relays in the person's order, attached or not.
+    pub(crate) async fn prefer(&self, order: Vec<RelayId>) -> Result<(), DriverError> {
+        self.request(Request::Prefer { order }).await
     }
 
     /// Rings when something was applied. It carries no data that matters: look into the store again.

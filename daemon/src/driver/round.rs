@@ -76,12 +76,19 @@ impl Driver {
                 }
                 // Before the replies: whoever has one and looks, sees it.
                 self.publish(now);
+                self.passes.depart(&self.engine);
                 let turned_away = self.perform(round.later, now);
                 for (work, reply) in round.chores {
                     drop(reply.send(work(&self.store).map_err(|error| DriverError::from(&error))));
                 }
                 // The engine was told of a parcel that no worker took, and has not decided yet when to try again.
-                if turned_away { Some(now.mono) } else { wake }
+                if turned_away {
+                    return Some(now.mono);
+                }
+                if self.passes.end(&self.engine) {
+                    self.engine.handle(Input::Gate { open: self.passes.gate_open() }, now);
+                }
+                wake
             }
             Err(fault) => {
                 self.recover(round, std::mem::take(ready), &fault, config);
@@ -147,6 +154,9 @@ impl Driver {
                     | Input::Sent { reached: None, .. }
                     | Input::RelayAdded(_)
                     | Input::RelayRemoved(_)
+                    | Input::RelayOrder(_)
+                    | Input::Gate { .. }
+                    | Input::Pass
                     | Input::SyncNow
                     | Input::Tick => {}
                 }
@@ -155,10 +165,24 @@ impl Driver {
             Request::Attach { relay, worker } => {
                 self.attach(relay, worker);
                 self.engine.handle(Input::RelayAdded(relay), now);
+                self.engine.handle(Input::RelayOrder(self.preference.clone()), now);
             }
             Request::Detach { relay } => {
                 self.detach(relay);
                 self.engine.handle(Input::RelayRemoved(relay), now);
+            }
+            Request::Prefer { order } => {
+                self.preference = order;
+                self.engine.handle(Input::RelayOrder(self.preference.clone()), now);
+            }
+            Request::Hold { held } => {
+                self.passes.held = held;
+                self.engine.handle(Input::Gate { open: self.passes.gate_open() }, now);
+            }
+            Request::Pass { again, reply } => {
+                self.passes.begin(reply);
+                self.engine.handle(Input::Gate { open: true }, now);
+                self.engine.handle(if again { Input::SyncNow } else { Input::Pass }, now);
             }
             Request::Keep { work, reply } => round.chores.push((work, reply)),
             Request::Stop { done } => drop(done.send(())),
@@ -243,6 +267,7 @@ impl Driver {
         for (_, reply) in round.chores {
             drop(reply.send(Err(DriverError::from(fault))));
         }
+        self.passes.fail(&DriverError::from(fault));
         left.into_iter().for_each(|request| self.turn_away(request, fault));
         self.stale = true;
         self.recent.clear();
@@ -264,7 +289,11 @@ impl Driver {
             Request::Tell(_) => {}
             Request::Attach { relay, worker } => self.attach(relay, worker),
             Request::Detach { relay } => self.detach(relay),
-            Request::Keep { reply, .. } => drop(reply.send(Err(DriverError::from(fault)))),
+            Request::Prefer { order } => self.preference = order,
+            Request::Hold { held } => self.passes.held = held,
+            Request::Keep { reply, .. } | Request::Pass { reply, .. } => {
+                drop(reply.send(Err(DriverError::from(fault))));
+            }
             Request::Stop { done } => drop(done.send(())),
         }
     }
@@ -274,9 +303,11 @@ impl Driver {
         // Another seed each time: workers still answer to the engine before, and its tickets must not be taken for this one's.
         self.engine = Engine::restore(self.store.restore()?, Config { seed: rand::random(), ..config });
         let now = self.now();
-        for relay in self.preference.clone() {
+        for relay in self.attached.clone() {
             self.engine.handle(Input::RelayAdded(relay), now);
         }
+        self.engine.handle(Input::RelayOrder(self.preference.clone()), now);
+        self.engine.handle(Input::Gate { open: self.passes.gate_open() }, now);
         for relay in self.down.iter().copied() {
             self.engine.handle(Input::RelayHealth { relay, up: false }, now);
         }
@@ -287,12 +318,12 @@ impl Driver {
     fn attach(&mut self, relay: RelayId, worker: worker::Mailroom) {
         self.detach(relay);
         self.relays.insert(relay, worker);
-        self.preference.push(relay);
+        self.attached.push(relay);
     }
 
     fn detach(&mut self, relay: RelayId) {
         self.relays.remove(&relay);
-        self.preference.retain(|other| *other != relay);
+        self.attached.retain(|other| *other != relay);
         self.down.remove(&relay);
     }
 

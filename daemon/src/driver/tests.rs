@@ -171,3 +171,57 @@ async fn what_was_asked_before_the_end_is_done_in_its_order() {
         assert!(matches!(&late, Ok(_) | Err(PushError::Driver(DriverError::Stopping))), "{late:?}");
     }
 }
+
+#[tokio::test]
+async fn a_pass_answers_when_its_parcels_are_put_or_refused() {
+    for reached in [true, false] {
+        let bench = Bench::new();
+        bench.befriend().await;
+        let (mailroom, mut outbox) = Mailroom::unserved();
+        bench.driver.hold(true).await.unwrap();
+        bench.driver.attach(RELAY, mailroom).await.unwrap();
+        bench.push("a", 10).await.unwrap();
+        bench.settled().await;
+        assert!(outbox.try_recv().is_err(), "held mail waits for a pass");
+        let driver = bench.driver.clone();
+        let mut pass = tokio::spawn(async move { driver.pass(false).await });
+        let mut parcels = 0;
+        // The roster may want telling beside the bundle.
+        loop {
+            tokio::select! {
+                biased;
+                Some(outgoing) = outbox.recv() => {
+                    parcels += 1;
+                    assert!(!pass.is_finished(), "a parcel was still under way");
+                    let runs = outgoing.send.runs.iter().map(|run| (run.source, run.upto));
+                    let reached = reached.then(|| runs.collect());
+                    let took = Millis(1);
+                    bench.driver.tell(Input::Sent { ticket: outgoing.send.ticket, reached, took }).await.unwrap();
+                }
+                ended = &mut pass => {
+                    ended.unwrap().unwrap();
+                    break;
+                }
+            }
+        }
+        assert!(parcels > 0);
+        bench.push("b", 10).await.unwrap();
+        bench.settled().await;
+        assert!(outbox.try_recv().is_err(), "the gate is shut again");
+    }
+}
+
+#[tokio::test]
+async fn a_pass_ends_with_the_engine_that_it_began_in() {
+    let bench = Bench::new();
+    bench.befriend().await;
+    let (mailroom, mut outbox) = Mailroom::unserved();
+    bench.driver.attach(RELAY, mailroom).await.unwrap();
+    let driver = bench.driver.clone();
+    let pass = tokio::spawn(async move { driver.pass(true).await });
+    outbox.recv().await.unwrap();
+    bench.fill_disk().await;
+    bench.push("a", LARGE).await.unwrap_err();
+    assert!(matches!(pass.await.unwrap(), Err(DriverError::StoreFull(_))));
+    bench.free_disk().await;
+}
