@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`node`] (a device that is set up), [`driver`] (input → engine → outputs),
 //! [`store`] (what is remembered), [`seal`] (all cryptography), [`relay`] (ways between devices), [`pairing`],
-//! [`setup`] (how a device comes into being). What is decided, is decided in `kinfolk-core`.
+//! [`sync`] (when they are used), [`setup`] (how a device comes into being). What is decided, is decided in `kinfolk-core`.
 
 pub mod daemon;
 pub mod driver;
@@ -16,3 +16,4 @@ pub mod seal;
 pub mod setup;
 pub mod shutdown;
 pub mod store;
+pub mod sync;

@@ -31,6 +31,9 @@ pub enum InviteError {
     /// There is no relay to meet on.
     #[error("no relay is reachable to meet the new device on: add one with `kin relay add`")]
     NoRelay,
+    /// The person wants no network.
+    #[error("sync is off: no relay is reached to meet the new device on")]
+    Off,
     /// Another invitation is open.
     #[error("an invitation is open already: finish it or end it first")]
     Busy,

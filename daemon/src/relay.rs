@@ -33,6 +33,7 @@ pub mod folder;
 pub mod mail;
 pub mod memory;
 pub mod redis;
+pub mod trial;
 pub mod url;
 pub mod worker;
 
@@ -46,7 +47,7 @@ use futures_core::Stream;
 use kinfolk_core::ids::RelayId;
 
 pub use self::capabilities::{Batch, Capabilities, Deletes, Durability, Poll, Push, Retention};
-pub use self::error::{ConfigError, Reason, RelayError};
+pub use self::error::{ConfigError, Fault, Reason, RelayError};
 pub use self::folder::FolderRelay;
 pub use self::mail::{Cursor, Delivery, Envelope, Fetched, Handle, Mailbox, PutOutcome, Want};
 pub use self::redis::RedisRelay;

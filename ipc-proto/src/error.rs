@@ -235,6 +235,7 @@ impl ErrorCode {
             | Self::CardExpired
             | Self::NoPairing
             | Self::PairingBusy
+            | Self::SyncOff
             | Self::VersionMismatch => Code::FailedPrecondition,
             Self::PermissionDenied | Self::RelayDenied => Code::PermissionDenied,
             Self::MessageDiffers | Self::BundleDiffers => Code::AlreadyExists,
@@ -278,6 +279,7 @@ impl ErrorCode {
             | Self::CardBurnt
             | Self::NoPairing
             | Self::StoreBroken
+            | Self::SyncOff
             | Self::VersionMismatch => false,
         }
     }
@@ -288,7 +290,7 @@ impl ErrorCode {
             Self::ShuttingDown => 3,
             Self::NotSetUp | Self::Locked => 4,
             Self::PermissionDenied | Self::RelayDenied => 5,
-            Self::RelayUnreachable | Self::NoRelay | Self::PairingTimeout => 6,
+            Self::RelayUnreachable | Self::NoRelay | Self::PairingTimeout | Self::SyncOff => 6,
             Self::NotFound => 8,
             Self::VersionMismatch => 10,
             Self::MessageDiffers | Self::BundleDiffers => 11,
@@ -349,11 +351,11 @@ mod tests {
 
     #[test]
     fn every_code_has_a_name_that_leads_back_to_it() {
-        for number in 0..=29 {
+        for number in 0..=30 {
             let code = ErrorCode::try_from(number).unwrap();
             assert_eq!(ErrorCode::from_name(&code.name()), code);
         }
-        assert!(ErrorCode::try_from(30).is_err(), "extend the range of this test");
+        assert!(ErrorCode::try_from(31).is_err(), "extend the range of this test");
         assert_eq!(ErrorCode::from_name("from_the_future"), ErrorCode::Unspecified);
     }
 

@@ -172,8 +172,11 @@ impl Engine {
             Input::RelayAdded(relay) => {
                 if self.relays.iter().all(|known| known.id != relay) {
                     self.relays.push(RelayState { id: relay, up: true, latency: Millis(0) });
-                    // Siblings must learn where we look for mail.
-                    self.siblings.values_mut().for_each(|sibling| sibling.due(now.mono));
+                    // Siblings must learn where we look for mail, and it may be the best way to them.
+                    for sibling in self.siblings.values_mut() {
+                        sibling.due(now.mono);
+                        sibling.lane.choose_anew();
+                    }
                 }
             }
             Input::RelayRemoved(relay) => {

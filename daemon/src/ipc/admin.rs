@@ -6,15 +6,16 @@ mod pairing;
 mod relays;
 mod status;
 mod store;
+mod sync;
 
 use ipc_proto::v1::admin_server::Admin;
 use ipc_proto::v1::{
     AddRelayRequest, AddRelayResponse, ExportRequest, ExportResponse, GetStatusRequest, InitRequest, InitResponse,
     JoinEvent, JoinRequest, ListDevicesRequest, ListDevicesResponse, ListRelaysRequest, ListRelaysResponse,
     PairConfirmRequest, PairConfirmResponse, PairEvent, PairShowRequest, RemoveRelayRequest, RemoveRelayResponse,
-    RenameDeviceRequest, RenameDeviceResponse, ShutdownRequest, ShutdownResponse, Status as DeviceStatus,
-    StoreCompareRequest, StoreCompareResponse, StoreVerifyRequest, StoreVerifyResponse, SyncNowRequest,
-    SyncNowResponse, TestRelayRequest, TestRelayResponse, WatchStatusRequest,
+    RenameDeviceRequest, RenameDeviceResponse, SetSyncModeRequest, SetSyncModeResponse, ShutdownRequest,
+    ShutdownResponse, Status as DeviceStatus, StoreCompareRequest, StoreCompareResponse, StoreVerifyRequest,
+    StoreVerifyResponse, SyncNowRequest, SyncNowResponse, TestRelayRequest, TestRelayResponse, WatchStatusRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -44,8 +45,15 @@ impl Admin for Api {
         self.pipes.open(&request, |pipe| status::watch(daemon, node, pipe))
     }
 
-    async fn sync_now(&self, _: Request<SyncNowRequest>) -> Result<Response<SyncNowResponse>, Status> {
-        Ok(Response::new(relays::sync_now(self).await?))
+    async fn sync_now(&self, request: Request<SyncNowRequest>) -> Result<Response<SyncNowResponse>, Status> {
+        Ok(Response::new(sync::now(self, request.into_inner()).await?))
+    }
+
+    async fn set_sync_mode(
+        &self,
+        request: Request<SetSyncModeRequest>,
+    ) -> Result<Response<SetSyncModeResponse>, Status> {
+        Ok(Response::new(sync::set_mode(self, request.into_inner()).await?))
     }
 
     async fn list_devices(&self, _: Request<ListDevicesRequest>) -> Result<Response<ListDevicesResponse>, Status> {
@@ -83,7 +91,7 @@ impl Admin for Api {
     }
 
     async fn test_relay(&self, request: Request<TestRelayRequest>) -> Result<Response<TestRelayResponse>, Status> {
-        Ok(Response::new(relays::test(&request.into_inner().url).await?))
+        Ok(Response::new(relays::test(&*self.node()?, &request.into_inner().url).await?))
     }
 
     async fn remove_relay(

@@ -8,9 +8,9 @@ use kinfolk_core::step::{AppBundle, MAX_OPS, Refusal};
 use super::admission::limit;
 use crate::daemon::InitError;
 use crate::driver::{DriverError, PushError};
-use crate::node::RelayChangeError;
+use crate::node::{ExchangeError, MAX_RELAYS, RelayChangeError};
 use crate::pairing::{InviteError, JoinError};
-use crate::relay::{ConfigError, RelayError};
+use crate::relay::{Fault, RelayError};
 use crate::seal::pairing::PairingError;
 use crate::setup::SetupError;
 use crate::store::StoreError;
@@ -89,15 +89,28 @@ pub(super) fn store(error: &StoreError) -> ErrorDetail {
 
 /// A relay failed.
 pub(super) fn relay(error: &RelayError) -> ErrorDetail {
-    let code = match error {
-        // A parent that is not there is a disk that is not mounted, as likely as a slip of the pen.
-        RelayError::Transient { .. }
-        | RelayError::Ambiguous { .. }
-        | RelayError::Config(ConfigError::ParentMissing { .. }) => ErrorCode::RelayUnreachable,
-        RelayError::Denied { .. } => ErrorCode::RelayDenied,
-        RelayError::Config(_) => ErrorCode::RelayConfig,
+    let code = match error.fault() {
+        Fault::Away => ErrorCode::RelayUnreachable,
+        Fault::Denied => ErrorCode::RelayDenied,
+        Fault::Config => ErrorCode::RelayConfig,
     };
     ErrorDetail::new(code, error.to_string())
+}
+
+/// The person wants no network; `words` say what does not happen.
+pub(super) fn sync_off(words: &dyn std::fmt::Display) -> ErrorDetail {
+    ErrorDetail::new(ErrorCode::SyncOff, words.to_string()).hint("`kin sync mode realtime` switches it on")
+}
+
+/// There was no pass.
+pub(super) fn exchange(error: &ExchangeError) -> ErrorDetail {
+    match error {
+        ExchangeError::Off => sync_off(error),
+        ExchangeError::NoRelay => {
+            ErrorDetail::new(ErrorCode::NoRelay, error.to_string()).hint("add one with `kin relay add URL`")
+        }
+        ExchangeError::Driver(error) => driver(error),
+    }
 }
 
 /// A relay was not added or removed.
@@ -107,6 +120,10 @@ pub(super) fn relay_change(error: &RelayChangeError) -> ErrorDetail {
         RelayChangeError::NotFound(_) => {
             ErrorDetail::new(ErrorCode::NotFound, error.to_string()).hint("`kin relay list` shows URLs and ids")
         }
+        RelayChangeError::TooMany => ErrorDetail::new(ErrorCode::TooLarge, error.to_string())
+            .hint("`kin relay rm URL` makes room")
+            .payload(limit("relays", MAX_RELAYS, MAX_RELAYS + 1)),
+        RelayChangeError::Off => sync_off(error),
         RelayChangeError::Driver(error) => driver(error),
         RelayChangeError::Wrap(_) => ErrorDetail::new(ErrorCode::Internal, error.to_string()),
     }
@@ -143,6 +160,7 @@ pub(super) fn invite(error: &InviteError) -> ErrorDetail {
     let detail = |code| ErrorDetail::new(code, error.to_string());
     match error {
         InviteError::NoRelay => detail(ErrorCode::NoRelay),
+        InviteError::Off => sync_off(error),
         InviteError::Busy => detail(ErrorCode::PairingBusy),
         InviteError::None => detail(ErrorCode::NoPairing),
         InviteError::Pairing(error) => pairing(error),

@@ -1,3 +1,5 @@
+mod modes;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,8 +9,11 @@ use kinfolk_core::value::Value;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::pairing::{self, Invitation, InviteEvent, JoinEvent};
+use crate::driver::wall_clock;
+use crate::pairing::{self, Invitation, InviteError, InviteEvent, JoinEvent};
+use crate::relay::{self, Fault};
 use crate::setup::{Fresh, Places};
+use crate::sync::Mode;
 
 /// Longer than anything here takes on a busy machine; no test waits for it unless it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -72,8 +77,8 @@ async fn two_devices_pair_and_hold_the_same_history() {
     let digest = |node: &Node| node.driver.picture().borrow().digest;
     assert_eq!(digest(&a), digest(&b));
     assert_eq!(a.reader.message("m1").unwrap().unwrap().body.text, "from b");
-    a.sync_pass().await.unwrap();
-    b.sync_pass().await.unwrap();
+    a.exchange(Part::Both).await.unwrap();
+    b.exchange(Part::Both).await.unwrap();
     until(&a, "a in sync", |status| status.synced).await;
     until(&b, "b in sync", |status| status.synced).await;
 }
@@ -266,8 +271,8 @@ async fn a_pass_answers_when_what_came_is_durable() {
         }
     };
     tokio::time::timeout(PATIENCE, queued).await.unwrap();
-    a.sync_pass().await.unwrap();
-    b.sync_pass().await.unwrap();
+    a.exchange(Part::Both).await.unwrap();
+    b.exchange(Part::Both).await.unwrap();
     assert_eq!(b.driver.picture().borrow().status.bundle_seq.0, 1);
 }
 

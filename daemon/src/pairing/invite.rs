@@ -14,6 +14,7 @@ use super::{InviteError, LOOK, left, welcome};
 use crate::driver::{DriverError, wall_clock};
 use crate::node::Node;
 use crate::seal::pairing::{CODE_TRIES, Confirmed, Inviter, PairingError, Post};
+use crate::sync::Mode;
 
 /// What becomes of an invitation, in this order.
 pub enum InviteEvent {
@@ -71,9 +72,12 @@ impl Invitation {
     /// Opens an invitation on all reachable relays.
     ///
     /// # Errors
-    /// [`InviteError::NoRelay`], or what kept the offer from being left there.
+    /// [`InviteError::NoRelay`], [`InviteError::Off`], or what kept the offer from being left there.
     pub async fn open(node: Arc<Node>) -> Result<(Self, mpsc::Receiver<InviteEvent>), InviteError> {
-        let relays = node.reached().await;
+        if node.plan().mode == Mode::Off {
+            return Err(InviteError::Off);
+        }
+        let relays = node.reach_all().await;
         if relays.is_empty() {
             return Err(InviteError::NoRelay);
         }
@@ -129,7 +133,12 @@ impl Host {
         let [offer, answer, accept, finalize] = self.inviter.mailboxes();
         // The new device has still to fetch the last message of a pairing that held; the relay's retention removes it.
         let left = if matches!(last, InviteEvent::Paired(_)) { vec![] } else { vec![finalize] };
+        let off = matches!(last, InviteEvent::Failed(InviteError::Off));
         self.events.send(last).await.ok();
+        if off {
+            // Nothing is reached any more; what lies there expires.
+            return;
+        }
         self.rendezvous.clear(&[vec![offer, answer, accept], left].concat()).await;
     }
 
@@ -149,6 +158,7 @@ impl Host {
                     }
                 }
                 () = self.events.closed() => return Err(InviteError::None),
+                () = self.node.switched_off() => return Err(InviteError::Off),
                 () = &mut expiry => {
                     return Err(PairingError::Expired { expires, now: wall_clock() }.into());
                 }

@@ -42,6 +42,49 @@ pub enum RelayError {
     Config(#[from] ConfigError),
 }
 
+/// What follows from an error, in short.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// It is out of reach, and may be back any time.
+    Away,
+    /// It is there and does not let us in.
+    Denied,
+    /// It is not what its URL promises.
+    Config,
+}
+
+impl Fault {
+    /// Whether trying again is of no use before a person has acted.
+    pub fn needs_a_person(self) -> bool {
+        match self {
+            Self::Away => false,
+            Self::Denied | Self::Config => true,
+        }
+    }
+}
+
+impl RelayError {
+    /// What follows from it.
+    pub fn fault(&self) -> Fault {
+        match self {
+            // A parent that is not there is a disk that is not mounted, as likely as a slip of the pen.
+            Self::Transient { .. } | Self::Ambiguous { .. } | Self::Config(ConfigError::ParentMissing { .. }) => {
+                Fault::Away
+            }
+            Self::Denied { .. } => Fault::Denied,
+            Self::Config(_) => Fault::Config,
+        }
+    }
+
+    /// How long the relay asked us to wait, if it did.
+    pub fn asked_to_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Transient { after, .. } => *after,
+            Self::Ambiguous { .. } | Self::Denied { .. } | Self::Config(_) => None,
+        }
+    }
+}
+
 /// What a relay said, without a judgement.
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
@@ -63,6 +106,9 @@ pub enum Reason {
     /// The connection broke.
     #[error("connection lost")]
     Disconnected,
+    /// It said that it keeps something, and does not have it.
+    #[error("what was just put there cannot be fetched")]
+    Lost,
     /// The relay knows us and says no.
     #[error("access denied; give this user the right to read and write it")]
     Refused,

@@ -6,11 +6,13 @@
 //!
 //! **Retry.** A put that failed is tried again with the same sealed bytes; after [`outgoing::TRIES`] the engine is told that it did not
 //! arrive and decides itself. **Truth.** A watch only hints; what is there is what a fetch returns. **Health** is told to the engine when it
-//! changes, and kept in a [`Report`] for people.
+//! changes, and kept in a [`Report`] for people. **Rest.** A relay that refuses us, or is not what its URL promises, is left alone until a
+//! person asks for a pass ([`Pass::insist`]); what else there is to do and when is decided by [`pace`].
 
 mod compose;
 mod incoming;
 mod outgoing;
+mod pace;
 mod report;
 
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use kinfolk_core::ids::{DeviceId, Hash, RelayId};
 use kinfolk_core::roster::Roster;
 use kinfolk_core::step::Send;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::warn;
 
 pub(crate) use self::compose::envelope_id;
@@ -89,8 +91,14 @@ impl Mailroom {
     }
 }
 
-/// A request for one full pass over a relay; answers with how many envelopes came in.
-pub(crate) type Pass = oneshot::Sender<u64>;
+/// A request for one full pass over a relay.
+#[derive(Debug)]
+struct Pass {
+    /// Also over a relay that rests.
+    insist: bool,
+    /// Told how many envelopes came in.
+    done: oneshot::Sender<u64>,
+}
 
 /// A running worker.
 #[derive(Debug)]
@@ -98,39 +106,54 @@ pub(crate) struct Worker {
     pub(crate) id: RelayId,
     pub(crate) url: RelayUrl,
     pub(crate) relay: Arc<dyn Relay>,
-    pub(crate) reporter: Reporter,
+    reporter: Reporter,
     passes: mpsc::Sender<Pass>,
+    sends: mpsc::WeakSender<Outgoing>,
     tasks: [tokio::task::JoinHandle<()>; 2],
 }
 
 impl Worker {
-    /// Starts serving `relay` and attaches it to the driver.
+    /// Starts serving `relay` and attaches it to the driver. It watches and looks by itself while `live` says so.
     pub(crate) async fn start(
         relay: Arc<dyn Relay>,
         url: RelayUrl,
         driver: Handle,
         reader: Reader,
         credentials: Arc<Credentials>,
+        live: watch::Receiver<bool>,
     ) -> Self {
         let id = relay.id();
         let reporter = Reporter::new(&url, &*relay);
         let (sends, outbox) = mpsc::channel(MAX_SENDS);
         let (settled, settlements) = mpsc::channel(incoming::MAX_OPEN * 2);
-        let (passes, asked) = mpsc::channel(8);
+        let (passes, asked) = mpsc::channel(MAX_PASSES);
         let roster: watch::Receiver<Arc<Roster>> = driver.roster();
-        let shared =
-            Shared { relay: Arc::clone(&relay), driver: driver.clone(), credentials, reporter: reporter.clone() };
+        let shared = Shared {
+            relay: Arc::clone(&relay),
+            driver: driver.clone(),
+            credentials,
+            reporter: reporter.clone(),
+            put_failed: Arc::new(Notify::new()),
+        };
+        let queue = sends.downgrade();
         // A driver that is gone has no use for a worker; its tasks end by themselves.
         driver.attach(id, Mailroom { sends, settled }).await.ok();
         let outgoing = tokio::spawn(outgoing::run(shared.clone(), reader, outbox));
-        let incoming = tokio::spawn(incoming::run(shared, roster, settlements, asked));
-        Self { id, url, relay, reporter, passes, tasks: [outgoing, incoming] }
+        let incoming = tokio::spawn(incoming::run(shared, roster, live, settlements, asked));
+        Self { id, url, relay, reporter, passes, sends: queue, tasks: [outgoing, incoming] }
     }
 
-    /// Asks for one full pass; the answer is how many envelopes came in. `None` when the worker is busy with eight passes.
-    pub(crate) fn ask_pass(&self) -> Option<oneshot::Receiver<u64>> {
+    /// Asks for one full pass; the answer is how many envelopes came in, and comes when they are dealt with. A relay that rests is left alone
+    /// unless a person insists. `None` when more wait for passes than one pass answers.
+    pub(crate) fn ask_pass(&self, insist: bool) -> Option<oneshot::Receiver<u64>> {
         let (done, came) = oneshot::channel();
-        self.passes.try_send(done).ok().map(|()| came)
+        self.passes.try_send(Pass { insist, done }).ok().map(|()| came)
+    }
+
+    /// How the relay is doing.
+    pub(crate) fn report(&self) -> Report {
+        let queued = self.sends.upgrade().map_or(0, |sends| sends.max_capacity() - sends.capacity());
+        Report { queued, ..self.reporter.get() }
     }
 }
 
@@ -147,7 +170,11 @@ struct Shared {
     driver: Handle,
     credentials: Arc<Credentials>,
     reporter: Reporter,
+    /// Rung when a put failed.
+    put_failed: Arc<Notify>,
 }
 
+/// Most who wait for a pass; one pass answers all of them.
+const MAX_PASSES: usize = 64;
 /// Most parcels waiting for a worker: one for each of 16 siblings, four times over.
 const MAX_SENDS: usize = 64;

@@ -1,6 +1,6 @@
-//! What the daemon keeps beside the log: wrapped secrets and the configured relays.
+//! What the daemon keeps beside the log: wrapped secrets, the configured relays, settings.
 //!
-//! Both are opaque here: `seal` wraps them, and a relay's URL may hold credentials. Outside a transaction each call is
+//! The first two are opaque here: `seal` wraps them, and a relay's URL may hold credentials. Outside a transaction each call is
 //! durable when it returns; inside one it ends with it.
 
 use rusqlite::OptionalExtension;
@@ -34,6 +34,19 @@ impl Store {
     /// The wrapped secret under `name`.
     pub fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let sql = "SELECT wrapped FROM secret WHERE name = ?1";
+        Ok(self.connection.prepare_cached(sql)?.query_row((name,), |row| row.get(0)).optional()?)
+    }
+
+    /// Keeps a setting of this device, in place of an earlier one.
+    pub fn put_setting(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO setting (name, value) VALUES (?1, ?2)";
+        self.connection.prepare_cached(sql)?.execute((name, value))?;
+        Ok(())
+    }
+
+    /// A setting of this device.
+    pub fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT value FROM setting WHERE name = ?1";
         Ok(self.connection.prepare_cached(sql)?.query_row((name,), |row| row.get(0)).optional()?)
     }
 

@@ -10,7 +10,8 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-const MIGRATIONS: [&str; 2] = [include_str!("schema/01.sql"), include_str!("schema/02.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema/01.sql"), include_str!("schema/02.sql"), include_str!("schema/03.sql")];
 
 /// Brings the database up to the newest schema.
 pub(super) fn migrate(connection: &Connection) -> Result<(), StoreError> {

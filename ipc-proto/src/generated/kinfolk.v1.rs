@@ -163,6 +163,8 @@ pub enum ErrorCode {
     TooSlow = 28,
     /// The relay is there and does not let us in: wrong password, missing right. gRPC `PERMISSION_DENIED`.
     RelayDenied = 29,
+    /// The sync mode is off, and the call needs the network. gRPC `FAILED_PRECONDITION`.
+    SyncOff = 30,
 }
 impl ErrorCode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -201,6 +203,7 @@ impl ErrorCode {
             Self::VersionMismatch => "ERROR_CODE_VERSION_MISMATCH",
             Self::TooSlow => "ERROR_CODE_TOO_SLOW",
             Self::RelayDenied => "ERROR_CODE_RELAY_DENIED",
+            Self::SyncOff => "ERROR_CODE_SYNC_OFF",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -236,6 +239,7 @@ impl ErrorCode {
             "ERROR_CODE_VERSION_MISMATCH" => Some(Self::VersionMismatch),
             "ERROR_CODE_TOO_SLOW" => Some(Self::TooSlow),
             "ERROR_CODE_RELAY_DENIED" => Some(Self::RelayDenied),
+            "ERROR_CODE_SYNC_OFF" => Some(Self::SyncOff),
             _ => None,
         }
     }
@@ -1362,6 +1366,12 @@ pub struct Status {
     /// What asks for a person, one sentence each; empty when all is well. `kin status --check` answers by this.
     #[prost(string, repeated, tag = "16")]
     pub attention: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// When the next pass comes by itself, Unix milliseconds; absent = none does.
+    #[prost(uint64, optional, tag = "17")]
+    pub next_pass_ms: ::core::option::Option<u64>,
+    /// From one pass to the next, milliseconds, in the modes that have them.
+    #[prost(uint64, optional, tag = "18")]
+    pub every_ms: ::core::option::Option<u64>,
 }
 /// Another device, as seen from here.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1397,10 +1407,10 @@ pub struct Relay {
     /// Whether it worked the last time.
     #[prost(bool, tag = "3")]
     pub ok: bool,
-    /// Why not, for a person; empty when `ok`.
+    /// Why not, for a person; empty when it was not tried yet. When `ok`: what should be known all the same, or empty.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
-    /// Whether it announces mail by itself; else it is polled.
+    /// Whether it announces mail by itself and is listened to; else it is looked at, as the sync mode says.
     #[prost(bool, tag = "5")]
     pub push: bool,
     /// The storage behind it, 32 hex digits: the same on every device that reaches it. Empty while never reached.
@@ -1409,10 +1419,29 @@ pub struct Relay {
     /// When it last worked, Unix milliseconds; absent = never.
     #[prost(uint64, optional, tag = "7")]
     pub last_ok_ms: ::core::option::Option<u64>,
+    /// What is wrong with it.
+    #[prost(enumeration = "RelayFault", tag = "8")]
+    pub fault: i32,
+    /// Envelopes put there since the daemon started.
+    #[prost(uint64, tag = "9")]
+    pub sent: u64,
+    /// Envelopes fetched from there since the daemon started.
+    #[prost(uint64, tag = "10")]
+    pub received: u64,
+    /// How long it takes to put mail there, microseconds, smoothed; absent = nothing was put yet.
+    #[prost(uint64, optional, tag = "11")]
+    pub round_trip_us: ::core::option::Option<u64>,
+    /// Parcels that wait here to be put there.
+    #[prost(uint32, tag = "12")]
+    pub queued: u32,
 }
 /// Asks for a pass.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SyncNowRequest {}
+pub struct SyncNowRequest {
+    /// All of it, or one half.
+    #[prost(enumeration = "SyncPart", tag = "1")]
+    pub part: i32,
+}
 /// What a pass did.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncNowResponse {
@@ -1427,6 +1456,24 @@ pub struct SyncNowResponse {
     pub relays: ::prost::alloc::vec::Vec<Relay>,
     /// The status after it.
     #[prost(message, optional, tag = "4")]
+    pub status: ::core::option::Option<Status>,
+}
+/// When to sync.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetSyncModeRequest {
+    /// The mode.
+    #[prost(enumeration = "SyncMode", tag = "1")]
+    pub mode: i32,
+    /// From one pass to the next, milliseconds, 10 s to 7 days, in the modes that have them. Absent = as it was, at first
+    /// 5 min.
+    #[prost(uint64, optional, tag = "2")]
+    pub every_ms: ::core::option::Option<u64>,
+}
+/// It is changed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetSyncModeResponse {
+    /// The status after it.
+    #[prost(message, optional, tag = "1")]
     pub status: ::core::option::Option<Status>,
 }
 /// Asks for the roster.
@@ -1643,17 +1690,36 @@ pub struct ListRelaysResponse {
 /// Asks to try a relay.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TestRelayRequest {
-    /// Its URL. Nothing is created that is not there.
+    /// Its URL, or its URL or id as listed. Nothing is created that is not there.
     #[prost(string, tag = "1")]
     pub url: ::prost::alloc::string::String,
 }
 /// How it went. A relay that does not work is an answer, not an error.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TestRelayResponse {
-    /// The relay and whether it worked.
+    /// The relay, whether it worked, and if not, its fault.
     #[prost(message, optional, tag = "1")]
     pub relay: ::core::option::Option<Relay>,
     /// How long the whole test took, microseconds.
+    #[prost(uint64, tag = "2")]
+    pub took_us: u64,
+    /// The stages that came to their end, in order.
+    #[prost(message, repeated, tag = "3")]
+    pub stages: ::prost::alloc::vec::Vec<TestStage>,
+    /// Milliseconds by which the relay's clock is ahead of this device's; absent when it did not work.
+    #[prost(sint64, optional, tag = "4")]
+    pub clock_ahead_ms: ::core::option::Option<i64>,
+    /// What works, but not as well as it could, one sentence each.
+    #[prost(string, repeated, tag = "5")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A stage of a test.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestStage {
+    /// `connect`, `put`, `hint` (from the put until the relay told of it), `fetch`, `delete`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Microseconds.
     #[prost(uint64, tag = "2")]
     pub took_us: u64,
 }
@@ -1811,6 +1877,14 @@ pub enum SyncMode {
     Unspecified = 0,
     /// At once: pushed, else polled adaptively.
     Realtime = 1,
+    /// On a pass every so often and not between: the same cadence whether there is mail or not.
+    Periodic = 2,
+    /// As realtime, with a full pass every so often; as periodic while the machine runs on its battery.
+    Hybrid = 3,
+    /// Only when asked.
+    Manual = 4,
+    /// Never: nothing is connected.
+    Off = 5,
 }
 impl SyncMode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1821,6 +1895,10 @@ impl SyncMode {
         match self {
             Self::Unspecified => "SYNC_MODE_UNSPECIFIED",
             Self::Realtime => "SYNC_MODE_REALTIME",
+            Self::Periodic => "SYNC_MODE_PERIODIC",
+            Self::Hybrid => "SYNC_MODE_HYBRID",
+            Self::Manual => "SYNC_MODE_MANUAL",
+            Self::Off => "SYNC_MODE_OFF",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1828,6 +1906,47 @@ impl SyncMode {
         match value {
             "SYNC_MODE_UNSPECIFIED" => Some(Self::Unspecified),
             "SYNC_MODE_REALTIME" => Some(Self::Realtime),
+            "SYNC_MODE_PERIODIC" => Some(Self::Periodic),
+            "SYNC_MODE_HYBRID" => Some(Self::Hybrid),
+            "SYNC_MODE_MANUAL" => Some(Self::Manual),
+            "SYNC_MODE_OFF" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+/// What is wrong with a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RelayFault {
+    /// Nothing, or it was not tried yet.
+    Unspecified = 0,
+    /// It is out of reach, and tried again by itself.
+    Unreachable = 1,
+    /// It does not let us in. It rests until a person acts: `AddRelay`, `TestRelay`, `SyncNow`.
+    Denied = 2,
+    /// It is not what its URL promises. It rests until a person acts.
+    Config = 3,
+}
+impl RelayFault {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RELAY_FAULT_UNSPECIFIED",
+            Self::Unreachable => "RELAY_FAULT_UNREACHABLE",
+            Self::Denied => "RELAY_FAULT_DENIED",
+            Self::Config => "RELAY_FAULT_CONFIG",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RELAY_FAULT_UNSPECIFIED" => Some(Self::Unspecified),
+            "RELAY_FAULT_UNREACHABLE" => Some(Self::Unreachable),
+            "RELAY_FAULT_DENIED" => Some(Self::Denied),
+            "RELAY_FAULT_CONFIG" => Some(Self::Config),
             _ => None,
         }
     }
@@ -1857,6 +1976,39 @@ impl RecoveryState {
         match value {
             "RECOVERY_STATE_UNSPECIFIED" => Some(Self::Unspecified),
             "RECOVERY_STATE_NONE" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+/// What a pass does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SyncPart {
+    /// Fetches everything, then sends all that waits, what is not confirmed once more, and asks for confirmations.
+    Unspecified = 0,
+    /// Sends all that waits.
+    Push = 1,
+    /// Fetches everything.
+    Pull = 2,
+}
+impl SyncPart {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SYNC_PART_UNSPECIFIED",
+            Self::Push => "SYNC_PART_PUSH",
+            Self::Pull => "SYNC_PART_PULL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SYNC_PART_UNSPECIFIED" => Some(Self::Unspecified),
+            "SYNC_PART_PUSH" => Some(Self::Push),
+            "SYNC_PART_PULL" => Some(Self::Pull),
             _ => None,
         }
     }
@@ -2046,8 +2198,9 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("kinfolk.v1.Admin", "WatchStatus"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Sends and fetches at once on every relay, and answers when that pass is over. Relays that fail are named in the
-        /// answer; `no_relay` when there is none.
+        /// Fetches and sends at once on every relay, those that rest included, and answers when that pass is over: what came is
+        /// durable here, what was to be sent is put or refused. Relays that fail are named in the answer. Errors: `no_relay` when
+        /// there is none, `sync_off`.
         pub async fn sync_now(
             &mut self,
             request: impl tonic::IntoRequest<super::SyncNowRequest>,
@@ -2067,6 +2220,32 @@ pub mod admin_client {
             let path = http::uri::PathAndQuery::from_static("/kinfolk.v1.Admin/SyncNow");
             let mut req = request.into_request();
             req.extensions_mut().insert(GrpcMethod::new("kinfolk.v1.Admin", "SyncNow"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes when this device syncs, from now on and over restarts. With `SYNC_MODE_OFF` nothing is connected any more when
+        /// it answers. Errors: `invalid_argument`.
+        pub async fn set_sync_mode(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetSyncModeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetSyncModeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Admin/SetSyncMode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Admin", "SetSyncMode"));
             self.inner.unary(req, path, codec).await
         }
         /// The roster, this device first, then by name.
@@ -2194,8 +2373,8 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("kinfolk.v1.Admin", "Join"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Adds a relay and starts to use it; with one that is there already nothing changes. Errors: `relay_config`,
-        /// `relay_unreachable` (it is added only after it answered).
+        /// Adds a relay and starts to use it; one that is there already and rested is used again. Errors: `relay_config`,
+        /// `relay_unreachable`, `relay_denied` (it is added only after it answered), `too_large` (there are 8), `sync_off`.
         pub async fn add_relay(
             &mut self,
             request: impl tonic::IntoRequest<super::AddRelayRequest>,
@@ -2244,7 +2423,8 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("kinfolk.v1.Admin", "ListRelays"));
             self.inner.unary(req, path, codec).await
         }
-        /// Writes, reads and deletes a probe on a relay, added or not, and tells how it went.
+        /// Puts, fetches and deletes something of its own on a relay, added or not, and tells how it went. An added one that
+        /// rested and works again is used again. Errors: `relay_config` when the name is none, `sync_off`.
         pub async fn test_relay(
             &mut self,
             request: impl tonic::IntoRequest<super::TestRelayRequest>,
@@ -2431,12 +2611,22 @@ pub mod admin_server {
             tonic::Response<Self::WatchStatusStream>,
             tonic::Status,
         >;
-        /// Sends and fetches at once on every relay, and answers when that pass is over. Relays that fail are named in the
-        /// answer; `no_relay` when there is none.
+        /// Fetches and sends at once on every relay, those that rest included, and answers when that pass is over: what came is
+        /// durable here, what was to be sent is put or refused. Relays that fail are named in the answer. Errors: `no_relay` when
+        /// there is none, `sync_off`.
         async fn sync_now(
             &self,
             request: tonic::Request<super::SyncNowRequest>,
         ) -> std::result::Result<tonic::Response<super::SyncNowResponse>, tonic::Status>;
+        /// Changes when this device syncs, from now on and over restarts. With `SYNC_MODE_OFF` nothing is connected any more when
+        /// it answers. Errors: `invalid_argument`.
+        async fn set_sync_mode(
+            &self,
+            request: tonic::Request<super::SetSyncModeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetSyncModeResponse>,
+            tonic::Status,
+        >;
         /// The roster, this device first, then by name.
         async fn list_devices(
             &self,
@@ -2487,8 +2677,8 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::JoinRequest>,
         ) -> std::result::Result<tonic::Response<Self::JoinStream>, tonic::Status>;
-        /// Adds a relay and starts to use it; with one that is there already nothing changes. Errors: `relay_config`,
-        /// `relay_unreachable` (it is added only after it answered).
+        /// Adds a relay and starts to use it; one that is there already and rested is used again. Errors: `relay_config`,
+        /// `relay_unreachable`, `relay_denied` (it is added only after it answered), `too_large` (there are 8), `sync_off`.
         async fn add_relay(
             &self,
             request: tonic::Request<super::AddRelayRequest>,
@@ -2504,7 +2694,8 @@ pub mod admin_server {
             tonic::Response<super::ListRelaysResponse>,
             tonic::Status,
         >;
-        /// Writes, reads and deletes a probe on a relay, added or not, and tells how it went.
+        /// Puts, fetches and deletes something of its own on a relay, added or not, and tells how it went. An added one that
+        /// rested and works again is used again. Errors: `relay_config` when the name is none, `sync_off`.
         async fn test_relay(
             &self,
             request: tonic::Request<super::TestRelayRequest>,
@@ -2794,6 +2985,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SyncNowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Admin/SetSyncMode" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetSyncModeSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::SetSyncModeRequest>
+                    for SetSyncModeSvc<T> {
+                        type Response = super::SetSyncModeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetSyncModeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::set_sync_mode(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetSyncModeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

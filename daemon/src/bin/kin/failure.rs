@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ipc_proto::paths::PathError;
-use ipc_proto::v1::ErrorDetail;
+use ipc_proto::v1::{ErrorDetail, RelayFault};
 use serde_json::json;
 
 /// Why a command failed.
@@ -48,9 +48,13 @@ pub(crate) enum Failure {
     /// `kin store verify` and `compare`: the report is shown already.
     #[error("{0}")]
     Unequal(&'static str),
-    /// `kin relay test`: how it went is shown already.
-    #[error("the relay does not work")]
-    RelayFailed,
+    /// `kin relay test` and `kin sync`: how it went is shown already.
+    #[error("{}", match .0 {
+        RelayFault::Denied => "the relay does not let this device in",
+        RelayFault::Config => "the relay is not what its URL promises",
+        RelayFault::Unspecified | RelayFault::Unreachable => "the relay cannot be reached",
+    })]
+    RelayFailed(RelayFault),
     /// `kin watch --exec`.
     #[error("the command ended with {0}")]
     Command(String),
@@ -98,7 +102,9 @@ impl Failure {
             Self::Line { exit_code, .. } => *exit_code,
             Self::DaemonEnded { .. } => 3,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 5,
-            Self::Timeout { .. } | Self::RelayFailed => 6,
+            Self::RelayFailed(RelayFault::Denied) => 5,
+            Self::RelayFailed(RelayFault::Config) => 78,
+            Self::Timeout { .. } | Self::RelayFailed(RelayFault::Unspecified | RelayFault::Unreachable) => 6,
             Self::Attention => 7,
             Self::Io { .. } | Self::StreamEnded { .. } | Self::Unequal(_) | Self::Command(_) | Self::Demo { .. } => 1,
             Self::Newer(_) => 10,
@@ -121,7 +127,9 @@ impl Failure {
             Self::Timeout { .. } => "timeout",
             Self::Attention => "attention",
             Self::Unequal(_) => "unequal",
-            Self::RelayFailed => "relay_unreachable",
+            Self::RelayFailed(RelayFault::Denied) => "relay_denied",
+            Self::RelayFailed(RelayFault::Config) => "relay_config",
+            Self::RelayFailed(RelayFault::Unspecified | RelayFault::Unreachable) => "relay_unreachable",
             Self::Command(_) => "command",
             Self::Newer(_) => "version_mismatch",
             Self::Demo { .. } => "demo",
@@ -150,7 +158,7 @@ impl Failure {
             | Self::Io { .. }
             | Self::Attention
             | Self::Unequal(_)
-            | Self::RelayFailed
+            | Self::RelayFailed(_)
             | Self::Command(_)
             | Self::Demo { .. }
             | Self::Interrupted
@@ -161,7 +169,8 @@ impl Failure {
     fn retryable(&self) -> bool {
         match self {
             Self::Api(error) | Self::ImportCut(error) => error.retryable(),
-            Self::Timeout { .. } | Self::StreamEnded { .. } | Self::DaemonEnded { .. } | Self::RelayFailed => true,
+            Self::Timeout { .. } | Self::StreamEnded { .. } | Self::DaemonEnded { .. } => true,
+            Self::RelayFailed(fault) => matches!(fault, RelayFault::Unspecified | RelayFault::Unreachable),
             Self::Usage { .. }
             | Self::Paths(_)
             | Self::Io { .. }

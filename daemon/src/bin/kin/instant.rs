@@ -45,6 +45,15 @@ pub(crate) fn ago(millis: Option<u64>, now: u64) -> String {
     }
 }
 
+/// How long something lasts, roughly: for people.
+pub(crate) fn lasting(millis: u64) -> String {
+    match millis.div_ceil(1000) {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3_600)),
+    }
+}
+
 /// A span such as `500ms`, `30s`, `5m`, `2h`; a bare number counts seconds.
 pub(crate) fn span(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
@@ -79,6 +88,12 @@ mod tests {
         assert_eq!(span("5m"), Ok(Duration::from_secs(300)));
         assert!(span("5 weeks").is_err());
         assert!(span("").is_err());
+    }
+
+    #[test]
+    fn a_span_is_told_in_one_unit() {
+        let told = [0, 900, 119_000, 300_000, 7_200_000].map(lasting);
+        assert_eq!(told, ["0 s", "1 s", "119 s", "5 min", "2 h"]);
     }
 
     #[test]

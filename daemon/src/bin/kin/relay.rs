@@ -1,7 +1,9 @@
 //! `kin relay`: the storage between the devices.
 
-use ipc_proto::v1::{AddRelayRequest, ListRelaysRequest, Relay, RemoveRelayRequest, TestRelayRequest};
-use serde_json::json;
+use ipc_proto::v1::{
+    AddRelayRequest, ListRelaysRequest, Relay, RelayFault, RemoveRelayRequest, TestRelayRequest, TestRelayResponse,
+};
+use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -26,11 +28,20 @@ pub(crate) enum RelayCommand {
     /// List the relays and how they do
     #[command(after_help = "Example:\n  kin relay list")]
     List {},
-    /// Try a relay without using it: write, read, delete
-    #[command(after_help = "Example:\n  kin relay test file:///media/nas/kinfolk")]
+    /// Try a relay: put, fetch and delete something, each timed
+    ///
+    /// It need not be in use. One in use that did not let this device in, and now does, is used again. Ends with exit code
+    /// 5 when the relay refuses, 6 when it is out of reach, 78 when it is not what its URL promises.
+    #[command(after_help = "Examples:
+  kin relay test file:///media/nas/kinfolk
+  kin relay test --all")]
     Test {
-        /// Its URL, or a path for a folder
-        url: String,
+        /// Its URL, or its URL or id as listed, or a path for a folder
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        url: Option<String>,
+        /// All relays in use
+        #[arg(long)]
+        all: bool,
     },
     /// Stop using a relay
     #[command(after_help = "Example:\n  kin relay rm file:///media/nas/kinfolk")]
@@ -61,16 +72,24 @@ impl RelayCommand {
                     some => table(&some.iter().map(|relay| row(relay, style)).collect::<Vec<_>>()),
                 })
             }
-            Self::Test { url } => {
-                let answer = admin.test_relay(TestRelayRequest { url: absolute(&url)? }).await?.into_inner();
-                let relay = answer.relay.unwrap_or_default();
-                let object = json!({ "relay": view::relay(&relay), "took_us": answer.took_us });
-                context.output.show("relay.test", object, |style| {
-                    let mut cells = row(&relay, style);
-                    cells.push(format!("{}.{} ms", answer.took_us / 1000, answer.took_us % 1000 / 100));
-                    table(&[cells])
-                })?;
-                if relay.ok { Ok(()) } else { Err(Failure::RelayFailed) }
+            Self::Test { url, .. } => {
+                let names = match url {
+                    Some(url) => vec![if is_id(&url) { url } else { absolute(&url)? }],
+                    None => {
+                        let listed = admin.list_relays(ListRelaysRequest {}).await?.into_inner().relays;
+                        listed.into_iter().map(|relay| relay.id).collect()
+                    }
+                };
+                let mut failed = None;
+                for url in names {
+                    let answer = admin.test_relay(TestRelayRequest { url }).await?.into_inner();
+                    context.output.show("relay.test", tested(&answer), |style| test_words(&answer, style))?;
+                    let relay = answer.relay.unwrap_or_default();
+                    if !relay.ok {
+                        failed.get_or_insert(relay.fault());
+                    }
+                }
+                failed.map_or(Ok(()), |fault| Err(Failure::RelayFailed(fault)))
             }
             Self::Rm { url } => {
                 let url = if is_id(&url) { url } else { absolute(&url)? };
@@ -109,13 +128,54 @@ fn looks_mistyped(text: &str) -> bool {
 
 /// The line of one relay.
 pub(crate) fn row(relay: &Relay, style: Style) -> Vec<String> {
-    let health = match (relay.ok, relay.push) {
-        (true, true) => style.good("ok, pushes"),
-        (true, false) => style.good("ok, polled"),
-        (false, _) => style.bad(&relay.reason),
+    let health = match (relay.ok, relay.fault()) {
+        (true, _) if relay.push => style.good("ok, pushes"),
+        (true, _) => style.good("ok, looked at"),
+        (false, RelayFault::Unspecified) => style.dim("not reached yet"),
+        (false, RelayFault::Unreachable) => style.bad(&relay.reason),
+        (false, RelayFault::Denied | RelayFault::Config) => style.bad(&format!("rests: {}", relay.reason)),
     };
     vec![relay.kind.clone(), relay.url.clone(), health]
 }
+
+/// A test, for scripts.
+fn tested(answer: &TestRelayResponse) -> Value {
+    let stages: Map<String, Value> =
+        answer.stages.iter().map(|stage| (stage.name.clone(), stage.took_us.into())).collect();
+    json!({
+        "relay": answer.relay.as_ref().map(view::relay),
+        "took_us": answer.took_us,
+        "stages_us": stages,
+        "clock_ahead_ms": answer.clock_ahead_ms,
+        "warnings": answer.warnings,
+    })
+}
+
+/// A test, for people.
+fn test_words(answer: &TestRelayResponse, style: Style) -> String {
+    let relay = answer.relay.clone().unwrap_or_default();
+    let state = if relay.ok { style.good("works") } else { style.bad(&relay.reason) };
+    let mut out = format!("{}  {state}\n", style.strong(&relay.url));
+    let rows = answer.stages.iter().map(|stage| vec![format!("  {}", stage.name), millis(stage.took_us)]);
+    let whole = vec!["  in all".into(), millis(answer.took_us)];
+    out.push_str(&table(&rows.chain([whole]).collect::<Vec<_>>()));
+    if let Some(ahead) = answer.clock_ahead_ms.filter(|ahead| ahead.unsigned_abs() >= CLOCK_OFF_MS) {
+        let side = if ahead > 0 { "ahead of" } else { "behind" };
+        let seconds = ahead.unsigned_abs() / 1000;
+        out.push_str(&format!("{} its clock is {seconds} s {side} this device's\n", style.bad("!")));
+    }
+    for warning in &answer.warnings {
+        out.push_str(&format!("{} {warning}\n", style.bad("!")));
+    }
+    out
+}
+
+fn millis(micros: u64) -> String {
+    format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10)
+}
+
+/// From how much on the clock of a relay is worth a word: 5 s.
+const CLOCK_OFF_MS: u64 = 5_000;
 
 /// Whether the text is the id of a relay and not a path.
 fn is_id(text: &str) -> bool {
@@ -141,6 +201,21 @@ mod tests {
         }
         assert!(!looks_mistyped("C:/kin"));
         assert!(!looks_mistyped("a folder:/b"));
+    }
+
+    #[test]
+    fn a_test_shows_every_stage_and_what_is_not_as_good_as_it_could_be() {
+        let stage = |name: &str, took_us| ipc_proto::v1::TestStage { name: name.into(), took_us };
+        let relay = Relay { url: "redis://h".into(), kind: "redis".into(), ok: true, push: true, ..Relay::default() };
+        let answer = TestRelayResponse {
+            relay: Some(relay),
+            took_us: 12_345,
+            stages: vec![stage("connect", 9_000), stage("put", 301), stage("hint", 1_250)],
+            clock_ahead_ms: Some(-61_000),
+            warnings: vec!["it may drop mail".into()],
+        };
+        insta::assert_snapshot!(test_words(&answer, Style::PLAIN));
+        insta::assert_snapshot!(tested(&answer));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use tokio_stream::StreamExt;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Style, table};
-use crate::{instant, relay, view};
+use crate::{instant, relay, sync, view};
 
 /// Show on one screen whether all is in sync
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,8 @@ fn words(status: &Status, now: u64, style: Style) -> String {
         (true, false) => style.good("in sync"),
         (false, false) => style.bad(&format!("{} to send, {} to fetch", status.pending_up, status.pending_down)),
     };
-    let mut out = format!("{}  {state}  {}\n", style.strong(&device.name), style.dim(view::mode(status.mode())));
+    let mode = sync::timing(status, now, style);
+    let mut out = format!("{}  {state}  {mode}", style.strong(&device.name));
     let siblings = status.siblings.iter().map(|sibling| {
         let seen = instant::ago(sibling.last_seen_ms, now);
         let seen = if sibling.live { seen } else { style.bad(&format!("{seen}, counts as gone")) };

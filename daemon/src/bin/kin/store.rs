@@ -97,7 +97,7 @@ async fn compare(
         }
         if !asked {
             // Without a relay there is nobody to ask, and the report says so.
-            let _pass = admin.sync_now(SyncNowRequest {}).await;
+            let _pass = admin.sync_now(SyncNowRequest::default()).await;
             asked = true;
         }
         sleep(PAUSE).await;

@@ -2,7 +2,7 @@
 
 use ipc_proto::v1::{
     Bundle, Change, ChangeKind, Comparison, Conversation, Device, DeviceComparison, KeyProtection, Message, Record,
-    RecoveryState, Relay, Status, SyncMode, change::Now, message::Body,
+    RecoveryState, Relay, RelayFault, Status, SyncMode, change::Now, message::Body,
 };
 use serde_json::{Map, Value, json};
 
@@ -115,7 +115,22 @@ pub(crate) fn relay(relay: &Relay) -> Value {
         "push": relay.push,
         "id": relay.id,
         "last_ok": relay.last_ok_ms.map(instant::from_millis),
+        "fault": fault(relay.fault()),
+        "sent": relay.sent,
+        "received": relay.received,
+        "round_trip_us": relay.round_trip_us,
+        "queued": relay.queued,
     })
+}
+
+/// The name of what is wrong with a relay: that of the error code.
+fn fault(fault: RelayFault) -> Value {
+    match fault {
+        RelayFault::Unspecified => Value::Null,
+        RelayFault::Unreachable => "relay_unreachable".into(),
+        RelayFault::Denied => "relay_denied".into(),
+        RelayFault::Config => "relay_config".into(),
+    }
 }
 
 /// Key protection.
@@ -138,6 +153,8 @@ pub(crate) fn status(status: &Status) -> Value {
     json!({
         "device": status.device.as_ref().map(|device| json!({ "id": device.id, "name": device.name })),
         "mode": mode(status.mode()),
+        "every_ms": status.every_ms,
+        "next_pass": status.next_pass_ms.map(instant::from_millis),
         "synced": status.synced,
         "siblings": siblings.collect::<Vec<_>>(),
         "relays": status.relays.iter().map(relay).collect::<Vec<_>>(),
@@ -173,6 +190,10 @@ pub(crate) fn mode(mode: SyncMode) -> &'static str {
     match mode {
         SyncMode::Unspecified => "unknown",
         SyncMode::Realtime => "realtime",
+        SyncMode::Periodic => "periodic",
+        SyncMode::Hybrid => "hybrid",
+        SyncMode::Manual => "manual",
+        SyncMode::Off => "off",
     }
 }
 

@@ -11,12 +11,15 @@ use super::host_name;
 use crate::daemon::Daemon;
 use crate::ipc::convert::{device, invalid, relay};
 use crate::ipc::{Api, error};
-use crate::node::Node;
+use crate::node::{MAX_RELAYS, Node, RelayChangeError};
 
 /// Makes the first device.
 pub(super) async fn init(api: &Api, request: InitRequest) -> Result<InitResponse, Status> {
     check_key_store(request.key_store)?;
     let name = named(request.device_name)?;
+    if request.relay_urls.len() > MAX_RELAYS {
+        return Err(error::relay_change(&RelayChangeError::TooMany).into());
+    }
     let node = api.daemon.init(&name, &request.relay_urls).await.map_err(|refused| error::init(&refused))?;
     let relays = node.relays().await.into_iter().map(relay::show).collect();
     Ok(InitResponse { device: this(&node), keys: Some(protection(&api.daemon)), relays })

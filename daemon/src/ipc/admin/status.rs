@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipc_proto::v1::{ErrorCode, ErrorDetail, RecoveryState, Relay, Sibling, Status, SyncMode};
+use ipc_proto::v1::{ErrorCode, ErrorDetail, RecoveryState, Relay, RelayFault, Sibling, Status};
 use kinfolk_core::ids::Millis;
 use kinfolk_core::step::SiblingStatus;
 use tokio::time::{sleep, timeout};
 
-use super::devices;
+use super::{devices, sync};
 use crate::daemon::Daemon;
 use crate::driver::Picture;
 use crate::ipc::convert::{device, relay};
@@ -28,12 +28,14 @@ pub(super) async fn read(daemon: &Daemon, node: &Node) -> Result<Status, tonic::
     let counts = crate::ipc::read(&node.reader, |reader| reader.counts()).await?;
     let relays: Vec<Relay> = node.relays().await.into_iter().map(relay::show).collect();
     let picture = Arc::clone(&node.driver.picture().borrow());
-    let roster = node.driver.roster();
+    let (roster, plan) = (node.driver.roster(), node.plan());
     let mut siblings: Vec<_> = picture.status.siblings.iter().map(show_sibling).collect();
     siblings.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     Ok(Status {
         device: device::show_one(&roster.borrow(), &picture.status, node.me),
-        mode: SyncMode::Realtime.into(),
+        mode: sync::show_mode(plan.mode).into(),
+        next_pass_ms: node.next_pass().map(|Millis(at)| at),
+        every_ms: plan.conduct(false).every.map(|every| u64::try_from(every.as_millis()).unwrap_or(u64::MAX)),
         siblings,
         attention: attention(&picture, &relays, &counts),
         relays,
@@ -89,8 +91,7 @@ fn attention(picture: &Picture, relays: &[Relay], counts: &Counts) -> Vec<String
     if relays.is_empty() && !siblings.is_empty() {
         sentences.push("there is no relay: nothing reaches the other devices; add one with `kin relay add URL`".into());
     }
-    let broken = relays.iter().filter(|relay| !relay.ok);
-    sentences.extend(broken.map(|relay| format!("relay {} does not work: {}", relay.url, relay.reason)));
+    sentences.extend(relays.iter().filter_map(trouble));
     if counts.conflicts > 0 {
         let fields = counted(counts.conflicts, "field was", "fields were");
         sentences.push(format!("{fields} written differently on two devices at the same time; the latest is shown"));
@@ -110,6 +111,18 @@ fn attention(picture: &Picture, relays: &[Relay], counts: &Counts) -> Vec<String
         }
     }
     sentences
+}
+
+/// What is wrong with a relay, if anything is, and what happens about it.
+fn trouble(relay: &Relay) -> Option<String> {
+    let next = match relay.fault() {
+        RelayFault::Unspecified => return None,
+        RelayFault::Unreachable => "",
+        RelayFault::Denied | RelayFault::Config => {
+            "; it rests until you have put that right and run `kin relay test`"
+        }
+    };
+    Some(format!("relay {} does not work: {}{next}", relay.url, relay.reason))
 }
 
 fn counted(count: u64, one: &str, several: &str) -> String {
@@ -146,9 +159,17 @@ mod tests {
         assert_eq!(attention(&family(true, 0), &[], &Counts::default()).len(), 1, "no relay");
     }
 
+    #[test]
+    fn a_relay_that_rests_says_how_it_is_woken_and_one_not_tried_yet_is_no_trouble() {
+        let resting = Relay { fault: RelayFault::Denied.into(), ..relay(false) };
+        assert!(trouble(&resting).unwrap().contains("kin relay test"));
+        assert_eq!(trouble(&Relay { fault: RelayFault::Unspecified.into(), ..relay(false) }), None);
+    }
+
     fn relay(ok: bool) -> Relay {
+        let fault = if ok { RelayFault::Unspecified } else { RelayFault::Unreachable };
         let reason = if ok { String::new() } else { "nothing is there".into() };
-        Relay { url: "file:///x".into(), ok, reason, ..Relay::default() }
+        Relay { url: "file:///x".into(), ok, reason, fault: fault.into(), ..Relay::default() }
     }
 
     fn family(live: bool, clock_ahead: i64) -> Picture {

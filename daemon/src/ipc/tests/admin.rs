@@ -76,7 +76,7 @@ async fn a_device_can_be_renamed_by_name_or_id() {
 async fn a_relay_is_added_once_tested_and_removed() {
     let served = Served::first("laptop").await;
     let mut admin = served.client.admin();
-    assert_eq!(code(&admin.sync_now(SyncNowRequest {}).await.unwrap_err()), "no_relay");
+    assert_eq!(code(&admin.sync_now(SyncNowRequest::default()).await.unwrap_err()), "no_relay");
     let url = served.folder("relay");
     let tested = admin.test_relay(TestRelayRequest { url: url.clone() }).await.unwrap().into_inner();
     assert!(!tested.relay.unwrap().ok && !served.home.path().join("relay").exists(), "a test creates nothing");
@@ -88,7 +88,7 @@ async fn a_relay_is_added_once_tested_and_removed() {
     assert!(admin.add_relay(add).await.unwrap().into_inner().already_there);
     assert!(admin.test_relay(TestRelayRequest { url: url.clone() }).await.unwrap().into_inner().relay.unwrap().ok);
     assert_eq!(admin.list_relays(ListRelaysRequest {}).await.unwrap().into_inner().relays.len(), 1);
-    let synced = admin.sync_now(SyncNowRequest {}).await.unwrap().into_inner();
+    let synced = admin.sync_now(SyncNowRequest::default()).await.unwrap().into_inner();
     assert!(synced.status.unwrap().synced);
 
     admin.remove_relay(RemoveRelayRequest { url: relay.id }).await.unwrap();

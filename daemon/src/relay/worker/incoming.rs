@@ -18,9 +18,10 @@ use tokio::time::Instant;
 use tokio_stream::StreamExt;
 use tracing::{debug, warn};
 
+use super::pace::Pace;
 use super::{Credentials, Pass, Settled, Shared, outgoing};
 use crate::hops::{self, Hop};
-use crate::relay::{Cursor, Handle, Mailbox, Push, RelayError, Want, WatchEvent, WatchStream, backoff};
+use crate::relay::{Cursor, Handle, Mailbox, RelayError, Want, WatchEvent, WatchStream};
 use crate::seal;
 
 /// Most deliveries that are open at once. 128 envelopes of at most 1.3 MiB; usually 128 × 2 KiB.
@@ -30,12 +31,14 @@ pub(super) const MAX_OPEN: usize = 128;
 pub(super) async fn run(
     shared: Shared,
     roster: watch::Receiver<Arc<Roster>>,
+    mut live: watch::Receiver<bool>,
     settlements: mpsc::Receiver<Settled>,
     mut passes: mpsc::Receiver<Pass>,
 ) {
     let mailboxes: Vec<Mailbox> = shared.credentials.keyring.mailboxes().into_iter().map(Mailbox).collect();
-    let mut watch = shared.relay.watch(mailboxes.clone());
-    let idle = poll_interval(&shared);
+    let now = Instant::now();
+    let pace = Pace::new(shared.relay.capabilities(), *live.borrow_and_update(), now);
+    let put_failed = Arc::clone(&shared.put_failed);
     let mut intake = Intake {
         shared,
         roster,
@@ -46,48 +49,62 @@ pub(super) async fn run(
         settlements,
         // The driver may still hold deliveries of an earlier worker of this relay: its tickets must not be taken for ours.
         tickets: rand::random(),
-        failures: 0,
-        rescan_at: Instant::now() + RESCAN,
+        pace,
+        rescan_at: now + RESCAN,
+        sweep_at: now + FIRST_SWEEP,
     };
-    let mut next_look = Instant::now();
-    let mut next_sweep = Instant::now() + FIRST_SWEEP;
+    let mut watch = None;
     loop {
+        if intake.pace.listens() {
+            watch.get_or_insert_with(|| intake.shared.relay.watch(intake.mailboxes.clone()));
+        } else {
+            watch = None;
+        }
+        intake.shared.reporter.listening(watch.is_some());
+        let look = intake.pace.next();
         tokio::select! {
-            event = watch.next() => match event {
-                Some(hint) => {
-                    intake.hinted(hint, &mut watch).await;
-                    next_look = Instant::now() + intake.pause(idle);
-                }
-                None => watch = intake.shared.relay.watch(intake.mailboxes.clone()),
+            event = next_hint(&mut watch) => match event {
+                Some(hint) => intake.hinted(hint, &mut watch).await,
+                None => watch = None,
             },
             settled = intake.settlements.recv() => match settled {
                 Some(settled) => intake.settle(settled).await,
                 None => return,
             },
             pass = passes.recv() => {
-                let Some(done) = pass else { return };
-                intake.cursors.clear();
-                let came = intake.collect().await;
-                intake.settle_all().await;
-                done.send(came).ok();
-                next_look = Instant::now() + idle;
+                let Some(pass) = pass else { return };
+                intake.pass(pass, &mut passes).await;
             }
-            () = tokio::time::sleep_until(next_look) => {
-                intake.collect().await;
-                next_look = Instant::now() + intake.pause(idle);
-            }
-            () = tokio::time::sleep_until(intake.rescan_at) => {
-                intake.cursors.clear();
-                next_look = Instant::now();
-                intake.rescan_at = Instant::now() + RESCAN;
-            }
-            () = tokio::time::sleep_until(next_sweep) => {
-                if let Err(error) = intake.shared.relay.sweep(&intake.mailboxes).await {
-                    debug!(%error, "a sweep failed; the next one will do");
+            changed = live.changed() => {
+                if changed.is_err() {
+                    return;
                 }
-                next_sweep = Instant::now() + SWEEP;
+                intake.pace.set_live(*live.borrow_and_update(), Instant::now());
             }
+            () = put_failed.notified() => intake.put_failed(),
+            () = until(look) => drop(intake.collect().await),
+            () = until(look.map(|_| intake.rescan_at)) => {
+                intake.cursors.clear();
+                intake.rescan_at = Instant::now() + RESCAN;
+                intake.collect().await;
+            }
+            () = until(look.map(|_| intake.sweep_at)) => intake.sweep().await,
         }
+    }
+}
+
+/// The next hint; none ever while nobody listens.
+async fn next_hint(watch: &mut Option<WatchStream>) -> Option<WatchEvent> {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -102,14 +119,16 @@ struct Intake {
     held: BTreeSet<(Mailbox, Handle)>,
     settlements: mpsc::Receiver<Settled>,
     tickets: u64,
-    failures: u32,
+    pace: Pace,
     /// When everything is fetched from nothing.
     rescan_at: Instant,
+    /// When old mail is swept.
+    sweep_at: Instant,
 }
 
 impl Intake {
     /// Looks at once, and once for all hints that lie ready.
-    async fn hinted(&mut self, first: WatchEvent, watch: &mut WatchStream) {
+    async fn hinted(&mut self, first: WatchEvent, watch: &mut Option<WatchStream>) {
         let mut next = Some(first);
         let mut look = false;
         while let Some(hint) = next {
@@ -123,13 +142,43 @@ impl Intake {
             }
             next = tokio::select! {
                 biased;
-                hint = watch.next() => hint,
+                hint = next_hint(watch) => hint,
                 () = std::future::ready(()) => None,
             };
         }
         if look {
             self.collect().await;
         }
+    }
+
+    /// Collects from nothing, for all who wait for it, and answers when what came is dealt with.
+    async fn pass(&mut self, first: Pass, passes: &mut mpsc::Receiver<Pass>) {
+        let mut waiting = vec![first];
+        while let Ok(pass) = passes.try_recv() {
+            waiting.push(pass);
+        }
+        let mut came = 0;
+        if !self.pace.rests() || waiting.iter().any(|pass| pass.insist) {
+            self.cursors.clear();
+            self.rescan_at = Instant::now() + RESCAN;
+            came = self.collect().await;
+            self.settle_all().await;
+            if Instant::now() >= self.sweep_at {
+                self.sweep().await;
+            }
+        }
+        // Whoever went away does not need the answer.
+        for pass in waiting {
+            pass.done.send(came).ok();
+        }
+    }
+
+    /// Removes what is too old from the relay.
+    async fn sweep(&mut self) {
+        if let Err(error) = self.shared.relay.sweep(&self.mailboxes).await {
+            debug!(%error, "a sweep failed; the next one will do");
+        }
+        self.sweep_at = Instant::now() + SWEEP;
     }
 
     /// Collects everything there is, as far as deliveries may be open; how many envelopes came that were not under way already.
@@ -147,7 +196,9 @@ impl Intake {
                 }
             };
             hops::passed(Hop::Fetched);
-            self.up().await;
+            if !self.up().await {
+                return came;
+            }
             let more = fetched.iter().any(|fetched| fetched.more);
             for fetched in fetched {
                 for delivery in fetched.mail {
@@ -161,6 +212,7 @@ impl Intake {
                 }
             }
             if !more {
+                self.pace.looked(came > 0, Instant::now(), rand::random());
                 return came;
             }
         }
@@ -229,37 +281,34 @@ impl Intake {
         self.rescan_at = self.rescan_at.min(Instant::now() + RESCAN_SOON);
     }
 
-    /// A fetch worked. After a put that did not, this alone does not prove the relay well: a full disk can be read.
-    async fn up(&mut self) {
-        self.failures = 0;
+    /// A put did not work: the next look shows whether the relay does.
+    fn put_failed(&mut self) {
+        if let Some(fault) = self.shared.reporter.get().fault {
+            self.pace.failed(fault, None, Instant::now(), rand::random());
+        }
+    }
+
+    /// A fetch worked. After a put that did not, this alone does not prove the relay well: a full disk can be read. Says whether it is.
+    async fn up(&mut self) -> bool {
         if self.shared.reporter.put_failed()
             && let Err(error) = self.shared.relay.probe().await
         {
             self.shared.reporter.failed(&error);
-            return;
+            self.pace.failed(error.fault(), error.asked_to_wait(), Instant::now(), rand::random());
+            return false;
         }
         if self.shared.reporter.worked() {
             outgoing::health(&self.shared, true).await;
         }
+        true
     }
 
     async fn down(&mut self, error: &RelayError) {
-        self.failures = self.failures.saturating_add(1);
+        self.pace.failed(error.fault(), error.asked_to_wait(), Instant::now(), rand::random());
         self.cursors.clear();
         if self.shared.reporter.failed(error) {
-            warn!(%error, "a relay is out of reach");
+            warn!(%error, rests = self.pace.rests(), "a relay does not work");
             outgoing::health(&self.shared, false).await;
-        }
-    }
-
-    /// How long until the next look nobody asked for: the idle interval, or a growing one while the relay is out of reach.
-    fn pause(&self, idle: Duration) -> Duration {
-        use rand::Rng;
-        let entropy = rand::rng().next_u64();
-        if self.failures > 0 {
-            backoff::delay(self.failures - 1, entropy).min(LONGEST_OUTAGE_PAUSE)
-        } else {
-            backoff::jittered(idle, entropy)
         }
     }
 }
@@ -284,15 +333,6 @@ fn open(sealed: &[u8], mailbox: Mailbox, credentials: &Credentials, roster: &Ros
     seal::verify(opened, roster).map_err(|error| error.to_string())
 }
 
-/// A relay that pushes is looked at rarely; one that does not, as often as it says.
-fn poll_interval(shared: &Shared) -> Duration {
-    let capabilities = shared.relay.capabilities();
-    match capabilities.push {
-        Push::None => capabilities.poll.idle,
-        Push::Hint | Push::Inline => capabilities.poll.idle.max(PUSHED_LOOK),
-    }
-}
-
 /// Most sealed bytes collected at once: 4 MiB.
 const FETCH_BYTES: usize = 4 << 20;
 /// Up to so many bytes are opened on the event loop: about 0.4 ms.
@@ -304,7 +344,3 @@ const RESCAN_SOON: Duration = Duration::from_secs(5);
 /// How long after the start old mail is swept, and how often after that.
 const FIRST_SWEEP: Duration = Duration::from_secs(60);
 const SWEEP: Duration = Duration::from_secs(12 * 3600);
-/// How often a relay that pushes is looked at all the same: a push may be lost.
-const PUSHED_LOOK: Duration = Duration::from_secs(60);
-/// The longest pause between two looks at a relay that is out of reach: 1 min.
-const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 use super::compose::{ComposeError, Composed, compose};
 use super::{Outgoing, Shared};
 use crate::hops::{self, Hop};
-use crate::relay::{Envelope, Mailbox, PutOutcome, RelayError};
+use crate::relay::{Envelope, Fault, Mailbox, PutOutcome, RelayError};
 use crate::store::Reader;
 
 /// How often the same sealed bytes are offered before the engine is told that they did not arrive.
@@ -55,12 +55,13 @@ async fn compose_off_loop(outgoing: Outgoing, reader: &Reader, shared: &Shared) 
 async fn put(shared: &Shared, composed: Vec<Composed>, began: Instant) {
     hops::passed(Hop::Sealed);
     let items: Vec<(Mailbox, Envelope)> = composed.iter().map(|c| (c.mailbox, c.envelope.clone())).collect();
+    let offered = Instant::now();
     match offer(shared, &items).await {
         Ok(outcomes) => {
             hops::passed(Hop::Put);
             let stored = outcomes.iter().filter(|outcome| is_there(outcome)).count();
             let note = outcomes.iter().find_map(refused).unwrap_or_default();
-            shared.reporter.sent(u64::try_from(stored).unwrap_or_default(), note);
+            shared.reporter.sent(u64::try_from(stored).unwrap_or_default(), offered.elapsed(), note);
             if shared.reporter.worked() {
                 health(shared, true).await;
             }
@@ -74,6 +75,7 @@ async fn put(shared: &Shared, composed: Vec<Composed>, began: Instant) {
             if shared.reporter.failed_to_put(&error) {
                 health(shared, false).await;
             }
+            shared.put_failed.notify_one();
             for parcel in composed {
                 tell(shared, parcel.ticket, None, began).await;
             }
@@ -88,7 +90,7 @@ async fn offer(shared: &Shared, items: &[(Mailbox, Envelope)]) -> Result<Vec<Put
         tries += 1;
         match shared.relay.put(items).await {
             Ok(outcomes) => return Ok(outcomes),
-            Err(error @ (RelayError::Transient { .. } | RelayError::Ambiguous { .. })) if tries < TRIES => {
+            Err(error) if tries < TRIES && error.fault() == Fault::Away && error.asked_to_wait().is_none() => {
                 debug!(%error, tries, "a put failed; the same bytes are offered again");
                 tokio::time::sleep(PAUSE * tries).await;
             }

@@ -1,11 +1,12 @@
 //! How a relay is doing, for people.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kinfolk_core::ids::{Millis, RelayId};
 
 use crate::driver::wall_clock;
-use crate::relay::{Push, Relay, RelayError, RelayUrl};
+use crate::relay::{Fault, Relay, RelayError, RelayUrl};
 
 /// What is known of a relay now.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,9 +17,11 @@ pub struct Report {
     pub kind: String,
     /// Whether it worked the last time.
     pub ok: bool,
-    /// Why not, in words; empty when it works.
+    /// Why not, in words; empty when it works. What should be known although it works.
     pub reason: String,
-    /// Whether it announces mail by itself.
+    /// What is wrong with it; `None` when it works or was not tried yet.
+    pub fault: Option<Fault>,
+    /// Whether it announces mail by itself and is listened to.
     pub push: bool,
     /// The storage behind it; `None` while it was never reached.
     pub id: Option<RelayId>,
@@ -28,6 +31,10 @@ pub struct Report {
     pub sent: u64,
     /// Envelopes collected since the daemon started.
     pub received: u64,
+    /// How long it takes to put mail there, smoothed over the last ones; `None` before the first.
+    pub round_trip: Option<Duration>,
+    /// Parcels that wait for it here.
+    pub queued: usize,
 }
 
 /// Keeps a [`Report`] up to date.
@@ -46,8 +53,7 @@ struct State {
 impl Reporter {
     /// A relay that was just reached.
     pub fn new(url: &RelayUrl, relay: &dyn Relay) -> Self {
-        let push = !matches!(relay.capabilities().push, Push::None);
-        let report = Report { id: Some(relay.id()), ok: true, last_ok: Some(wall_clock()), push, ..unreached(url) };
+        let report = Report { id: Some(relay.id()), ok: true, last_ok: Some(wall_clock()), ..unreached(url) };
         Self(Arc::new(Mutex::new(State { report, put_failed: false, note: String::new() })))
     }
 
@@ -66,6 +72,7 @@ impl Reporter {
         let mut state = self.lock();
         state.put_failed = false;
         state.report.last_ok = Some(wall_clock());
+        state.report.fault = None;
         state.report.reason.clear();
         !std::mem::replace(&mut state.report.ok, true)
     }
@@ -74,6 +81,7 @@ impl Reporter {
     pub(super) fn failed(&self, error: &RelayError) -> bool {
         let mut state = self.lock();
         state.report.reason = error.to_string();
+        state.report.fault = Some(error.fault());
         std::mem::replace(&mut state.report.ok, false)
     }
 
@@ -88,11 +96,17 @@ impl Reporter {
         self.lock().put_failed
     }
 
-    /// Envelopes were put; `note` is what should be known about it, or nothing.
-    pub(super) fn sent(&self, envelopes: u64, note: String) {
+    /// Envelopes were put, in a call that took so long; `note` is what should be known about it, or nothing.
+    pub(super) fn sent(&self, envelopes: u64, took: Duration, note: String) {
         let mut state = self.lock();
         state.report.sent += envelopes;
+        state.report.round_trip = Some(state.report.round_trip.map_or(took, |usual| (usual * 7 + took) / 8));
         state.note = note;
+    }
+
+    /// Whether its hints are listened to now.
+    pub(super) fn listening(&self, push: bool) {
+        self.lock().report.push = push;
     }
 
     /// Envelopes were collected.
@@ -112,10 +126,13 @@ pub fn unreached(url: &RelayUrl) -> Report {
         kind: url.scheme().to_owned(),
         ok: false,
         reason: String::new(),
+        fault: None,
         push: false,
         id: None,
         last_ok: None,
         sent: 0,
         received: 0,
+        round_trip: None,
+        queued: 0,
     }
 }

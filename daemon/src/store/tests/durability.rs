@@ -107,7 +107,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(store);
     let before = fingerprint(dir.path());
     let refused = Store::open(dir.path(), &key());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 2 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 3 })), "{refused:?}");
     assert_eq!(fingerprint(dir.path()), before);
 }
 
@@ -319,4 +319,6 @@ fn secrets_and_relays_are_kept_in_order() {
     assert_eq!(home.store.relays().unwrap(), [relay(9, "new"), relay(5, "five")]);
     assert_eq!(home.store.secret("identity").unwrap().as_deref(), Some(b"wrapped".as_slice()));
     assert_eq!(home.store.secret("other").unwrap(), None);
+    home.store.put_setting("sync", "old").unwrap();
+    home.store.put_setting("sync", "manual 5").unwrap();
 }

@@ -61,7 +61,7 @@ fn a_bundle_shows_what_its_ops_did_and_how_things_stand() {
 pub(crate) fn sample_status() -> Status {
     Status {
         device: Some(Device { id: "0a".repeat(16), name: "laptop".into(), this_device: true, ..Device::default() }),
-        mode: SyncMode::Realtime.into(),
+        mode: SyncMode::Hybrid.into(),
         siblings: vec![Sibling {
             id: "0b".repeat(16),
             name: "phone".into(),
@@ -78,6 +78,11 @@ pub(crate) fn sample_status() -> Status {
             push: true,
             id: "0c".repeat(16),
             last_ok_ms: None,
+            fault: RelayFault::Unreachable.into(),
+            sent: 12,
+            received: 7,
+            round_trip_us: Some(1_500),
+            queued: 1,
         }],
         pending_up: 2,
         pending_down: 0,
@@ -90,6 +95,8 @@ pub(crate) fn sample_status() -> Status {
         recovery: RecoveryState::None.into(),
         synced: false,
         bundle_seq: 41,
+        next_pass_ms: Some(1_700_000_200_000),
+        every_ms: Some(300_000),
         attention: vec!["the relay file:///media/stick is unreachable: the folder is not there".into()],
     }
 }
