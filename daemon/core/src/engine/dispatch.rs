@@ -234,14 +234,15 @@ impl Engine {
             .min()
     }
 
-    /// Healthy relays that the sibling polls, fastest first; those of about equal speed in the person's order. When what it said last
-    /// names none of ours, it moved or we did: then all of ours.
+    /// Healthy relays that the sibling polls, fastest first; those of about equal speed in the person's order. When none of ours is both, all
+    /// healthy ones: it moved or we did, or the word of where else it looks was lost with the relay that both had.
     fn healthy_for(&self, sibling: DeviceId) -> Vec<RelayId> {
         let polled: BTreeSet<RelayId> =
             self.siblings.get(&sibling).map(|s| s.relays.iter().copied().collect()).unwrap_or_default();
-        let any_shared = self.relays.iter().any(|relay| polled.contains(&relay.id));
-        let shared = |relay: &&RelayState| !any_shared || polled.contains(&relay.id);
-        let mut healthy: Vec<&RelayState> = self.relays.iter().filter(|relay| relay.up).filter(shared).collect();
+        let mut healthy: Vec<&RelayState> = self.relays.iter().filter(|relay| relay.up).collect();
+        if healthy.iter().any(|relay| polled.contains(&relay.id)) {
+            healthy.retain(|relay| polled.contains(&relay.id));
+        }
         healthy.sort_by_key(|relay| slowness(relay.latency));
         healthy.into_iter().map(|relay| relay.id).collect()
     }

@@ -195,7 +195,8 @@ async fn writes_go_on_over_the_other_relay_while_one_dies_and_returns() {
                 a.exchange(Part::Both).await.unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, back).await.unwrap();
+        let back = tokio::time::timeout(PATIENCE, back).await;
+        assert!(back.is_ok(), "{:?} {:?}", a.relays().await, a.driver.picture().borrow().status);
     }
     until(&a, "a in sync", |status| status.synced).await;
     let digest = |node: &Node| node.driver.picture().borrow().digest;

@@ -227,3 +227,18 @@ fn among_fast_relays_the_persons_order_decides() {
     world.write(1, 1);
     assert_eq!(world.node(1).open.remove(0).relay, OTHER);
 }
+
+#[test]
+fn devices_that_cannot_say_where_else_they_look_find_each_other() {
+    let mut world = World::of(2);
+    for n in [1, 2] {
+        world.input(n, Input::RelayAdded(OTHER));
+        // The letter that says so is lost, and its relay with it.
+        world.mail.clear();
+        world.input(n, Input::RelayHealth { relay: RELAY, up: false });
+        world.mail.clear();
+    }
+    world.write(1, 1);
+    world.drive(60_000);
+    assert_eq!(world.held(2, 1), 1);
+}
