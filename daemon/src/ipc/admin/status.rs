@@ -118,9 +118,7 @@ fn trouble(relay: &Relay) -> Option<String> {
     let next = match relay.fault() {
         RelayFault::Unspecified => return None,
         RelayFault::Unreachable => "",
-        RelayFault::Denied | RelayFault::Config => {
-            "; it rests until you have put that right and run `kin relay test`"
-        }
+        RelayFault::Denied | RelayFault::Config => "; it rests until you have put that right and run `kin relay test`",
     };
     Some(format!("relay {} does not work: {}{next}", relay.url, relay.reason))
 }
