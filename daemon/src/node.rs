@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use kinfolk_core::engine::Config;
-use kinfolk_core::ids::{DeviceId, SourceId};
+use kinfolk_core::ids::DeviceId;
 use rand::Rng;
 use tokio::sync::{Mutex, Notify, oneshot, watch};
 
@@ -29,8 +29,6 @@ pub use self::links::{MAX_RELAYS, RelayChangeError};
 pub struct Node {
     /// This device.
     pub me: DeviceId,
-    /// The source it writes.
-    pub source: SourceId,
     /// To the driver.
     pub driver: Handle,
     /// Reads, without the driver.
@@ -57,18 +55,16 @@ impl Node {
     /// When the store cannot be read or a relay's URL cannot be unwrapped.
     pub async fn start(opened: Opened) -> Result<Arc<Self>, SetupError> {
         let Opened { store, directory, db_key, credentials, kek } = opened;
-        let source = store.restore()?.source;
         let saved = store.relays()?;
         let plan = exchange::saved_plan(&store)?;
         let reader = Reader::open(&directory, &db_key)?;
-        let config = Config { seed: rand::rng().next_u64(), ..Config::default() };
+        let config = Config { seed: rand::rng().next_u64(), entropy: rand::random(), ..Config::default() };
         let me = credentials.me;
         let driver = driver::start(me, Arc::clone(&credentials.identity), store, config);
         let driver = driver.map_err(|error| SetupError::Keys(error.to_string()))?;
         let links = saved.into_iter().map(|relay| Link::saved(&kek, &relay)).collect::<Result<Vec<_>, _>>()?;
         let node = Arc::new(Self {
             me,
-            source,
             driver,
             reader,
             credentials,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! config/device.key        the key-encryption key, alone
+//! config/state.token       what the state directory is recognised by
 //! state/store/store.key    the database key, wrapped under it
 //! state/store/kinfolk.db   everything else; secrets in it are wrapped a second time
 //! state/store.new/         a set-up that is not finished
@@ -15,6 +16,7 @@
 //! anew over something that may come back (an unmounted disk, a restored home).
 
 mod secrets;
+mod token;
 
 use std::fs;
 use std::io;
@@ -293,7 +295,12 @@ impl Places {
         let directory = self.store();
         let store_key = StoreKey::load(&directory, &kek)?;
         let db_key = DbKey::new(*store_key.as_bytes());
-        let store = Store::open(&directory, &db_key)?;
+        let mut store = Store::open(&directory, &db_key)?;
+        if token::settle(&mut store, &kek, &self.config, token::machine(), &mut rand::rng())? {
+            warn!(
+                "the state was put back to an older image, or copied from elsewhere: from here on a fresh source is written"
+            );
+        }
         let saved = store.restore()?;
         let identity = Identity::from_bytes(&*exactly(&reveal(&store, &kek, IDENTITY)?, "identity")?);
         let seed = exactly(&reveal(&store, &kek, PREKEY)?, "prekey")?;

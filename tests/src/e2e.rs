@@ -13,6 +13,7 @@ mod kill;
 mod pairing;
 mod papers;
 mod programs;
+mod restored;
 mod signals;
 mod ways;
 mod world;
@@ -68,6 +69,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a relay folder may go and come back", run: faults::unreachable_relay },
     Scenario { name: "garbage in a mailbox is set aside", run: faults::garbage },
     Scenario { name: "a relay folder that loses everything is filled again", run: faults::emptied_relay },
+    Scenario {
+        name: "an old copy of the state directory put back loses nothing and forks nothing",
+        run: restored::put_back,
+    },
     Scenario { name: "a termination signal ends the daemon cleanly", run: signals::clean_end },
     Scenario { name: "a second signal ends the daemon at once", run: signals::hard_end },
     Scenario { name: "kin down ends the daemon that kin up started", run: signals::up_and_down },

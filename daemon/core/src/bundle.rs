@@ -61,7 +61,7 @@ pub struct Body {
 pub struct Birth {
     /// The device that writes it.
     pub device: DeviceId,
-    /// Which of the device's sources it is: 1 for its first, one more for each fresh one. A receipt names the generation it
+    /// Which of the device's sources it is: 1 for its first, greater for each fresh one. A receipt names the generation it
     /// was written under, so that a lower vector is understood as a fresh start and not as an old letter.
     pub generation: u64,
 }

@@ -9,7 +9,7 @@
 //! (ignore, set aside, acknowledge), not a failure.
 //!
 //! The parts: [`push`](self) accepts local bundles, `receive` takes siblings' parcels in causal order, `dispatch` decides what to tell whom,
-//! `repair` asks for what nobody delivers.
+//! `repair` asks for what nobody delivers, `retire` takes a fresh source when the own one may have been written elsewhere.
 
 mod dispatch;
 mod pass;
@@ -17,6 +17,7 @@ mod push;
 mod receive;
 mod repair;
 mod report;
+mod retire;
 mod sibling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,6 +31,8 @@ use crate::step::{Change, Input, Output, Refusal, Reply, Saved};
 use crate::vector::VersionVector;
 
 pub use self::pass::PassMark;
+pub use self::retire::next_generation;
+
 use self::repair::Repair;
 use self::sibling::Sibling;
 
@@ -40,11 +43,13 @@ pub struct Config {
     pub stale_after: Millis,
     /// Where jitter comes from; any number, different on each start.
     pub seed: u64,
+    /// What fresh sources are named by: random bytes, drawn on each start and never used by another device or copy.
+    pub entropy: [u8; 16],
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { stale_after: Millis(90 * 24 * 3_600_000), seed: 0 }
+        Self { stale_after: Millis(90 * 24 * 3_600_000), seed: 0, entropy: [0; 16] }
     }
 }
 
@@ -60,6 +65,8 @@ pub struct Engine {
     sources: BTreeMap<SourceId, Source>,
     /// What a bundle written now has seen: the vector without the own source.
     context: Arc<VersionVector>,
+    /// Whether the generation was raised above another copy's since the start.
+    outbid: bool,
     early: Early,
     refused: BTreeSet<SourceId>,
     roster: Roster,
@@ -124,6 +131,7 @@ impl Engine {
             context: Arc::new(vector.without(saved.source)),
             vector,
             sources: sources.collect(),
+            outbid: false,
             early,
             refused: BTreeSet::new(),
             roster,
@@ -148,6 +156,7 @@ impl Engine {
                 sibling.recall(saved, acked);
             }
         }
+        engine.owe_own_past();
         engine
     }
 

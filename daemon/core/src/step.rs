@@ -203,6 +203,13 @@ pub enum Change {
     Record(SignedRecord),
     /// An app's push that changed nothing still took its number.
     AppBundle(AppBundle, Committed),
+    /// The own source was given up: from here on this one is written.
+    Fresh {
+        /// The new source; it has no bundles yet.
+        source: SourceId,
+        /// Its number among the device's sources.
+        generation: u64,
+    },
     /// Something that could not be used.
     Quarantine(Quarantined),
 }
@@ -430,6 +437,8 @@ pub struct SavedSibling {
 pub struct Status {
     /// This device.
     pub me: DeviceId,
+    /// The source it writes.
+    pub source: SourceId,
     /// What it holds.
     pub vector: VersionVector,
     /// The last place in this device's order.

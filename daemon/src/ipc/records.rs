@@ -85,7 +85,7 @@ pub(super) async fn push(node: &Node, asked: &Asked) -> Result<Pushed, ErrorDeta
 
 /// Where a push was committed: the source, and zeroes when it changed nothing.
 pub(super) fn place(node: &Node, pushed: &Pushed) -> (String, u64, u64) {
-    let source = pushed.dot.map_or(node.source, |dot| dot.source);
+    let source = pushed.dot.map_or_else(|| node.driver.picture().borrow().status.source, |dot| dot.source);
     let source = Uuid::from_bytes(source.0).to_string();
     pushed.dot.map_or((source.clone(), 0, 0), |dot| (source, dot.seq.0, pushed.bundle_seq.0))
 }

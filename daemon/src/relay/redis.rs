@@ -1,7 +1,7 @@
 //! A Redis server as a relay: push within a millisecond, one round trip for all mailboxes.
 //!
 //! How it meets the contract, file by file: `address` what a URL means; `keys` what lies where; `link` the connection, and whose server it is;
-//! `scripts` what runs inside the server; `deposit` puts; `collect` fetches, cursors and deletions; `bells` and `watch` hints, `carried` the mail that comes along with them; `probe` what a
+//! `scripts` what runs inside the server; `deposit` puts; `collect` fetches, cursors and deletions; `bells` and `watch` hints; `probe` what a
 //! person should know; `failure` errors by what follows from them.
 //!
 //! # Order
@@ -20,7 +20,6 @@
 
 mod address;
 mod bells;
-mod carried;
 mod collect;
 mod deposit;
 mod failure;
@@ -98,7 +97,7 @@ impl RedisRelay {
         Ok(Self {
             link: Arc::new(link),
             capabilities: Capabilities {
-                push: Push::Inline,
+                push: Push::Hint,
                 deletes: Deletes::Anyone,
                 retention: Retention::Stored { ttl: RETENTION },
                 durability: Durability::Unknown,

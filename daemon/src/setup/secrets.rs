@@ -15,6 +15,9 @@ pub(super) const PREKEY: &str = "prekey";
 /// The group secret of the epoch in use.
 pub(super) const GROUP: &str = "group";
 
+/// The state token.
+pub(super) const TOKEN: &str = "state-token";
+
 /// Where a wrapped secret belongs.
 fn place(name: &'static str) -> Place<'static> {
     Place { table: "secret", row: name.as_bytes(), version: 1 }
@@ -32,8 +35,13 @@ pub(super) fn keep(
 }
 
 pub(super) fn reveal(store: &Store, kek: &Kek, name: &'static str) -> Result<Zeroizing<Vec<u8>>, SetupError> {
-    let wrapped = store.secret(name)?.ok_or(SetupError::NoSecret(name))?;
-    Ok(kek.reveal(place(name), &wrapped)?)
+    find(store, kek, name)?.ok_or(SetupError::NoSecret(name))
+}
+
+/// The same for one that need not be there.
+pub(super) fn find(store: &Store, kek: &Kek, name: &'static str) -> Result<Option<Zeroizing<Vec<u8>>>, SetupError> {
+    let Some(wrapped) = store.secret(name)? else { return Ok(None) };
+    Ok(Some(kek.reveal(place(name), &wrapped)?))
 }
 
 pub(super) fn exactly(bytes: &[u8], name: &'static str) -> Result<Zeroizing<[u8; 32]>, SetupError> {

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use kinfolk_core::bundle::Bundle;
 use kinfolk_core::clock::Stamp;
-use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash};
+use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash, SourceId};
 use kinfolk_core::merge::{self, Timed};
 use kinfolk_core::op::{Meaning, Op};
 use kinfolk_core::parcel::SignedHead;
@@ -42,6 +42,7 @@ impl Store {
             Change::Sibling(sibling) => self.sibling(sibling),
             Change::Record(record) => insert_record(&self.connection, record),
             Change::AppBundle(app, committed) => self.app_bundle(app, committed),
+            Change::Fresh { source, generation } => self.fresh(*source, *generation),
             Change::Quarantine(item) => self.quarantine(item),
         }
     }
@@ -153,6 +154,13 @@ impl Store {
         let seq = committed.dot.map(|dot| int(dot.seq.0));
         let columns = (&app.source, int(app.id), int(committed.bundle_seq.0), source, seq, content);
         self.connection.prepare_cached(sql)?.execute(columns)?;
+        Ok(())
+    }
+
+    /// The own source is another one from here on. The one before it keeps its bundles.
+    fn fresh(&self, source: SourceId, generation: u64) -> Result<(), StoreError> {
+        let sql = "UPDATE device SET source = ?1, generation = ?2";
+        self.connection.prepare_cached(sql)?.execute((source.0, int(generation)))?;
         Ok(())
     }
 

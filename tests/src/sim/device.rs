@@ -10,7 +10,7 @@ use kinfolk_core::step::{AppBundle, CallId, Input};
 use kinfolk_core::vector::VersionVector;
 
 use super::broken::Broken;
-use super::disk::Disk;
+use super::disk::{Disk, Image};
 use super::people::EPOCH;
 
 /// One device.
@@ -37,6 +37,8 @@ pub(super) struct Device {
     pub(super) strangers: BTreeSet<DeviceId>,
     /// What it held after its last commit.
     pub(super) held: VersionVector,
+    /// An older image of its disk.
+    pub(super) image: Option<Image>,
     /// How far own bundles were sent to whom, to see lanes go back.
     pub(super) sent: BTreeMap<DeviceId, Seq>,
 }
@@ -85,6 +87,7 @@ impl Device {
             app: AppState::default(),
             strangers: BTreeSet::new(),
             held: VersionVector::default(),
+            image: None,
             sent: BTreeMap::new(),
         }
     }
@@ -96,7 +99,9 @@ impl Device {
 
     /// Starts from what is on disk.
     pub(super) fn restore(&mut self, seed: u64) -> Result<(), Broken> {
-        let config = Config { seed, ..Config::default() };
+        let mut entropy = [0; 16];
+        entropy.iter_mut().zip(seed.to_be_bytes()).for_each(|(byte, part)| *byte = part);
+        let config = Config { seed, entropy, ..Config::default() };
         self.engine = Some(Engine::restore(self.disk.restore()?, config));
         self.life += 1;
         Ok(())
@@ -113,7 +118,12 @@ impl Device {
     /// The push that its app would try now: the one without an answer, or a new one.
     pub(super) fn numbered(&mut self, fresh: Vec<Op>) -> Request {
         let ops = self.app.trying.get_or_insert(fresh).clone();
-        let source = format!("app of {}", self.index);
+        let source = self.app_source();
         Request::Push { ops, app: Some(AppBundle { source, id: self.app.answered + 1 }) }
+    }
+
+    /// What its app calls itself.
+    pub(super) fn app_source(&self) -> String {
+        format!("app of {}", self.index)
     }
 }

@@ -1,9 +1,12 @@
 //! What a simulated device remembers: the model, and for some seeds the real database beside it, compared at every commit.
 
+use std::fs;
+use std::io;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use kinfolk::store::{DbKey, Exported, NewDevice, Reader, Store, StoreError};
-use kinfolk_core::ids::{Hash, SourceId};
+use kinfolk_core::ids::{DeviceId, Hash};
 use kinfolk_core::op::Op;
 use kinfolk_core::parcel::RunBodies;
 use kinfolk_core::step::{AppBundle, AppFact, Change, Fact, RunRequest, Saved};
@@ -30,7 +33,14 @@ struct Database {
     dir: TempDir,
     store: Store,
     reader: Reader,
-    own: SourceId,
+    me: DeviceId,
+}
+
+/// A copy of a disk, to be put back later.
+#[derive(Debug)]
+pub struct Image {
+    model: Model,
+    database: Option<TempDir>,
 }
 
 impl Disk {
@@ -103,6 +113,33 @@ impl Disk {
         self.compare()
     }
 
+    /// A copy of what is on disk now.
+    ///
+    /// # Errors
+    /// When the files cannot be copied.
+    pub fn image(&self) -> Result<Image, Broken> {
+        let copy = |database: &Database| {
+            let to = memory_backed()?;
+            replace(database.dir.path(), to.path())?;
+            Ok(to)
+        };
+        let database = self.database.as_ref().map(copy).transpose();
+        let database = database.map_err(|error: io::Error| Broken { rule: NEEDED, found: error.to_string() })?;
+        Ok(Image { model: self.model.clone(), database })
+    }
+
+    /// Puts a copy back. The program must be down.
+    ///
+    /// # Errors
+    /// When the database and the model differ then.
+    pub fn put_back(&mut self, image: &Image) -> Held {
+        self.model = image.model.clone();
+        if let (Some(database), Some(files)) = (self.database.take(), &image.database) {
+            self.database = Some(database.put_back(files.path())?);
+        }
+        self.compare()
+    }
+
     /// What an engine needs to go on.
     ///
     /// # Errors
@@ -144,7 +181,7 @@ impl Disk {
     pub fn run(&self, request: &RunRequest, max_bytes: usize) -> Result<Option<RunBodies>, Broken> {
         let run = self.model.run(request, max_bytes);
         if let Some(database) = &self.database {
-            let signed = request.source != database.own;
+            let signed = request.device != database.me;
             let read = database.reader.run(request, max_bytes, signed).map_err(|error| failed(&error))?;
             same("a run", &read.map(|stretch| stretch.run), &run)?;
         }
@@ -194,16 +231,28 @@ impl Database {
         let dir = memory_backed().map_err(|error| Broken { rule: NEEDED, found: error.to_string() })?;
         let store = Store::create(dir.path(), &key(), birth).map_err(|error| failed(&error))?;
         let reader = Reader::open(dir.path(), &key()).map_err(|error| failed(&error))?;
-        Ok(Self { dir, store, reader, own: birth.source })
+        Ok(Self { dir, store, reader, me: birth.me })
     }
 
     /// Dropped as a process that dies drops it: an open transaction is left to the log file.
     fn reopened(self) -> Result<Self, Broken> {
-        let Self { dir, store, reader, own } = self;
+        let Self { dir, store, reader, me } = self;
         drop((store, reader));
+        Self::over(dir, me)
+    }
+
+    /// Everything is as `files` say.
+    fn put_back(self, files: &Path) -> Result<Self, Broken> {
+        let Self { dir, store, reader, me } = self;
+        drop((store, reader));
+        replace(files, dir.path()).map_err(|error| Broken { rule: NEEDED, found: error.to_string() })?;
+        Self::over(dir, me)
+    }
+
+    fn over(dir: TempDir, me: DeviceId) -> Result<Self, Broken> {
         let store = Store::open(dir.path(), &key()).map_err(|error| failed(&error))?;
         let reader = Reader::open(dir.path(), &key()).map_err(|error| failed(&error))?;
-        Ok(Self { dir, store, reader, own })
+        Ok(Self { dir, store, reader, me })
     }
 
     fn shown(&self) -> Result<Shown, Broken> {
@@ -263,13 +312,28 @@ fn failed(error: &StoreError) -> Broken {
 }
 
 /// The databases of one run are many and short-lived; where the system has a file system in memory they lie there.
-fn memory_backed() -> std::io::Result<TempDir> {
+fn memory_backed() -> io::Result<TempDir> {
     let builder = || {
         let mut builder = tempfile::Builder::new();
         builder.prefix("kinfolk-sim-");
         builder
     };
     builder().tempdir_in("/dev/shm").or_else(|_| builder().tempdir())
+}
+
+/// Makes the files of one directory those of another.
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    for old in fs::read_dir(to)? {
+        fs::remove_file(old?.path())?;
+    }
+    for file in fs::read_dir(from)? {
+        let file = file?;
+        // Shared memory between processes; SQLite makes it anew.
+        if !file.file_name().to_string_lossy().ends_with("-shm") {
+            fs::copy(file.path(), to.join(file.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 fn key() -> DbKey {

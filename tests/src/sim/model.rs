@@ -31,7 +31,7 @@ use super::broken::{Broken, Held};
 use super::sabotage::Sabotage;
 
 /// The store of one simulated device.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Model {
     birth: NewDevice,
     sabotage: Option<Sabotage>,
@@ -49,8 +49,10 @@ struct Origin<'a> {
     context: &'a VersionVector,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
+    /// The own source and its generation, when the first was given up.
+    fresh: Option<(SourceId, u64)>,
     sources: BTreeMap<SourceId, SavedSource>,
     log: BTreeMap<Dot, Bundle>,
     bundle_seq: BundleSeq,
@@ -123,10 +125,11 @@ impl Model {
     /// What an engine needs to go on.
     pub fn restore(&self) -> Saved {
         let state = &self.state;
+        let (source, generation) = state.fresh.unwrap_or((self.birth.source, self.birth.generation));
         Saved {
             me: self.birth.me,
-            source: self.birth.source,
-            generation: self.birth.generation,
+            source,
+            generation,
             sources: state.sources.values().cloned().collect(),
             early: state.early.values().cloned().collect(),
             siblings: state.siblings.values().cloned().collect(),
@@ -169,10 +172,20 @@ impl Model {
 
     /// What is held about an app's pushes.
     pub fn app_fact(&self, app: &AppBundle) -> Option<AppFact> {
-        let of_app = (app.source.clone(), 0)..=(app.source.clone(), u64::MAX);
-        let ((_, last), _) = self.state.apps.range(of_app).next_back()?;
+        let last = Some(self.last_of(&app.source)).filter(|last| *last > 0)?;
         let committed = self.state.apps.get(&(app.source.clone(), app.id)).copied();
-        Some(AppFact { last: *last, committed })
+        Some(AppFact { last, committed })
+    }
+
+    /// The last number of an app; 0 before its first.
+    pub fn last_of(&self, app: &str) -> u64 {
+        let of_app = (app.to_owned(), 0)..=(app.to_owned(), u64::MAX);
+        self.state.apps.range(of_app).next_back().map_or(0, |((_, last), _)| *last)
+    }
+
+    /// The source it writes.
+    pub fn source(&self) -> SourceId {
+        self.state.fresh.map_or(self.birth.source, |(source, _)| source)
     }
 
     /// What is held, as a vector.
@@ -210,8 +223,8 @@ impl Model {
 
     /// A stretch to send, of at most `max_bytes` but at least one body: of the own source to any end, of others' to a signed head.
     pub fn run(&self, request: &RunRequest, max_bytes: usize) -> Option<RunBodies> {
-        let own = request.source == self.birth.source;
         let device = self.state.sources.get(&request.source)?.device;
+        let own = device == self.birth.me;
         let prev = match request.after {
             Seq::ZERO => Hash::default(),
             seq => self.state.log.get(&Dot { source: request.source, seq })?.hash,
@@ -268,9 +281,17 @@ impl State {
             }
             Change::Record(record) => self.records.push(record.clone()),
             Change::AppBundle(app, committed) => self.number(app, *committed)?,
+            Change::Fresh { source, generation } => self.take_fresh(*source, *generation)?,
             Change::Quarantine(_) => {}
         }
         Ok(())
+    }
+
+    fn take_fresh(&mut self, source: SourceId, generation: u64) -> Held {
+        let used = self.sources.contains_key(&source);
+        Broken::unless(!used, "a fresh source was never written", || format!("{source}"))?;
+        let before = self.fresh.replace((source, generation)).map_or(0, |(_, generation)| generation);
+        Broken::unless(generation > before, "generations only grow", || format!("{generation} after {before}"))
     }
 
     fn append(&mut self, append: &Append, sabotage: Option<Sabotage>) -> Held {

@@ -19,13 +19,15 @@ pub enum Sabotage {
     BlackHole,
     /// Every letter asks for an answer, the answer too.
     AskAlways,
+    /// A device whose disk was put back goes on writing its old source.
+    KeepSource,
     /// The database forgets a waiting bundle's end: it is never taken out.
     KeepEarly,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AckBeforeCommit,
         Self::SkipCommit,
         Self::MergeByArrival,
@@ -33,6 +35,7 @@ impl Sabotage {
         Self::ApplyTwice,
         Self::BlackHole,
         Self::AskAlways,
+        Self::KeepSource,
         Self::KeepEarly,
     ];
 
@@ -46,6 +49,7 @@ impl Sabotage {
             Self::ApplyTwice => "apply-twice",
             Self::BlackHole => "black-hole",
             Self::AskAlways => "ask-always",
+            Self::KeepSource => "keep-source",
             Self::KeepEarly => "keep-early",
         }
     }

@@ -64,6 +64,10 @@ tally! {
     renames: "devices renamed",
     /// Wall clocks that were set.
     jumps: "jumps of wall clocks",
+    /// Devices whose disk was put back to an older image.
+    put_back: "disks put back to an older image",
+    /// Own bundles that siblings gave back.
+    regained: "own bundles regained from siblings",
     /// Devices that never came back.
     lost_devices: "devices lost for good",
     /// Bundles that came before their time.

@@ -5,6 +5,7 @@
 //! every commit and before every output (`round`), and at the end (`finish`).
 
 mod finish;
+mod images;
 mod round;
 mod storm;
 
@@ -51,6 +52,8 @@ pub struct World {
     digests: BTreeMap<Vec<(SourceId, Head)>, Hash>,
     /// What apps were told is durable.
     accepted: BTreeSet<Dot>,
+    /// Whether something that was accepted went with a disk, and no other device had it.
+    gone: bool,
     large: bool,
     tally: Tally,
 }
@@ -77,6 +80,8 @@ enum Event {
     Garbage(usize),
     Rename(usize),
     Jump(usize),
+    Image(usize),
+    PutBack(usize),
 }
 
 impl World {
@@ -111,6 +116,7 @@ impl World {
             joining: None,
             digests: BTreeMap::new(),
             accepted: BTreeSet::new(),
+            gone: false,
             large: dice.chance(8),
             tally: Tally::default(),
             dice,
@@ -218,6 +224,8 @@ impl World {
             Event::Garbage(index) => self.garbage(index),
             Event::Rename(index) => self.rename(index),
             Event::Jump(index) => self.jump(index),
+            Event::Image(index) => self.image(index)?,
+            Event::PutBack(index) => self.put_back(index)?,
         }
         Ok(())
     }

@@ -36,6 +36,7 @@ impl Engine {
                 applied += self.ingest(run.get(), now);
             }
             applied += self.apply_waiting(now);
+            self.outbid(now);
             self.heard(sender, parcel.letter, now);
             self.owe_receipt(sender, brought, lacked, applied, now);
             if let Some(sibling) = self.siblings.get_mut(&sender).filter(|_| told_roster) {
@@ -89,6 +90,9 @@ impl Engine {
     fn ingest(&mut self, run: &Run, now: Now) -> u64 {
         let Some(head) = run.signed_head() else { return 0 };
         let source = head.source;
+        if source == self.source && self.knows_more(head.head) {
+            self.retire(now);
+        }
         if source == self.source || self.refused.contains(&source) {
             return 0;
         }
@@ -256,36 +260,47 @@ impl Engine {
         if newer && !letter.prekey.public.is_empty() {
             sibling.prekey = Some(letter.prekey);
         }
+        let older = letter.receipt.generation < sibling.receipt.generation;
         let held_before = sibling.receipt.vector.clone();
         let fresh_start = sibling.take_receipt(letter.receipt);
         if sibling.receipt.vector != held_before {
             // It moves: whatever it still lacks is probably on its way.
             sibling.lag = None;
         }
-        let acked = sibling.receipt.vector.seq(own).min(last);
+        let told = sibling.receipt.vector.head(own);
+        let acked = told.seq.min(last);
         if fresh_start && acked < sibling.lane.acked() {
             sibling.lane.reset(acked);
         } else if !sibling.lane.receipted(acked, now.mono, jitter) && silent_before && acked < last {
             sibling.lane.hurry(now.mono.plus(SEEN_AGAIN));
         }
-        if silent_before {
-            self.repair.hurry(now.mono.plus(SEEN_AGAIN));
-        }
         if letter.receipt_requested {
             sibling.due(now.mono);
         }
+        if silent_before {
+            self.repair.hurry(now.mono.plus(SEEN_AGAIN));
+        }
+        if self.knows_more(told) {
+            self.retire(now);
+        }
         for want in letter.wants {
-            self.wanted(sender, want, now);
+            self.wanted(sender, want, older, now);
         }
     }
 
     /// A sibling asks. It gets all that we hold of the source, even if it does not know how far that reaches: a run ends at a
     /// signed head, and there may be none where its knowledge ends.
-    fn wanted(&mut self, sender: DeviceId, want: Want, now: Now) {
+    ///
+    /// An `older` generation asks from where it says, whatever a newer one has receipted: it may be another copy of the device, or
+    /// one that was put back while its clock was behind, and could be helped in no other way.
+    fn wanted(&mut self, sender: DeviceId, want: Want, older: bool, now: Now) {
         let upto = self.vector.seq(want.source);
         let Some(sibling) = self.siblings.get_mut(&sender) else { return };
-        let after = want.after.max(sibling.receipt.vector.seq(want.source));
-        if want.source == self.source {
+        let receipted = sibling.receipt.vector.seq(want.source);
+        let after = if older { want.after } else { want.after.max(receipted) };
+        if want.source == self.source && after < sibling.lane.acked() {
+            sibling.lane.reset(after);
+        } else if want.source == self.source {
             sibling.lane.wanted(after, now.mono);
         } else if after < upto {
             sibling.owe(want.source, Owed { after, upto });

@@ -38,6 +38,7 @@ impl Engine {
         let heard = siblings.iter().all(|s| !s.live) || siblings.iter().any(|s| s.live && s.heard.is_some());
         Status {
             me: self.me,
+            source: self.source,
             vector: self.vector.clone(),
             bundle_seq: self.bundle_seq,
             siblings,

@@ -11,5 +11,6 @@ mod refused;
 mod relays;
 mod repairs;
 mod restarts;
+mod retire;
 mod script;
 mod world;

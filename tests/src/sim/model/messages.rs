@@ -12,13 +12,13 @@ use kinfolk_core::step::MessageFact;
 use super::shown::ShownMessage;
 use super::{Origin, Shown};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Messages {
     living: BTreeMap<String, Message>,
     deleted: BTreeMap<Hash, Timed>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Message {
     post: Option<Post>,
     /// Contents posted under the same id that lost.

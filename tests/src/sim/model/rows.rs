@@ -14,7 +14,7 @@ use super::{Origin, Shown};
 use crate::sim::sabotage::Sabotage;
 
 /// `(collection, key) → field → writes that no other write has seen`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rows(BTreeMap<(String, String), BTreeMap<String, Vec<Write>>>);
 
 impl Rows {

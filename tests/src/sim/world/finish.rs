@@ -1,14 +1,11 @@
 //! The end: everything heals, and the world must come to rest with all devices equal.
 
-use std::collections::BTreeSet;
-
 use kinfolk_core::ids::{Dot, Millis};
 
 use super::storm::STORM;
 use super::{Event, World};
 use crate::sim::broken::{Broken, Held};
 use crate::sim::device::Device;
-use crate::sim::people;
 
 impl World {
     pub(super) fn finish(&mut self) -> Held {
@@ -62,8 +59,6 @@ impl World {
     /// What must hold at the end.
     fn check_end(&mut self) -> Held {
         let living: Vec<usize> = self.devices.iter().filter(|device| !device.lost).map(|device| device.index).collect();
-        let lost: BTreeSet<_> =
-            self.devices.iter().filter(|device| device.lost).map(|device| people::source_id(device.index)).collect();
         let Some(first) = living.first().and_then(|index| self.devices.get_mut(*index)) else { return Ok(()) };
         let (shown, digest) = (first.disk.shown(), first.disk.digest());
         let roster = first.engine.as_ref().map(|engine| engine.roster().hash());
@@ -76,12 +71,11 @@ impl World {
             Broken::unless(same, "all devices show the same", || format!("device {index}"))?;
             let theirs = device.engine.as_ref().map(|engine| engine.roster().hash());
             Broken::unless(theirs == roster, "all devices have one roster", || format!("device {index}"))?;
-            // What needs something that is gone with a lost device waits for good.
-            let waiting = if lost.is_empty() { device.disk.restore()?.early.len() } else { 0 };
+            // What needs something that is gone with a disk waits for good.
+            let waiting = if !self.gone { device.disk.restore()?.early.len() } else { 0 };
             Broken::unless(waiting == 0, "nothing waits at the end", || format!("device {index}: {waiting}"))?;
             let dots = device.disk.model().dots();
-            let gone: Vec<&Dot> =
-                self.accepted.iter().filter(|dot| !lost.contains(&dot.source) && !dots.contains(dot)).collect();
+            let gone: Vec<&Dot> = self.accepted.iter().filter(|dot| !dots.contains(dot)).collect();
             Broken::unless(gone.is_empty(), "nothing accepted is lost", || format!("device {index}: {gone:?}"))?;
             device.disk.verify()?;
             compared += device.disk.compared;

@@ -142,6 +142,12 @@ impl World {
         while let Some(output) = self.engine(index).and_then(Engine::poll_output) {
             match output {
                 Output::Commit(change) => {
+                    if let Change::Append(append) = &change {
+                        let mine = append.device == people::device_id(index);
+                        let own = self.devices.get(index).map(|device| device.disk.model().source());
+                        let back = mine && own != Some(append.bundle.dot.source);
+                        self.tally.regained += u64::from(back);
+                    }
                     self.tally.early += u64::from(matches!(change, Change::Early { .. }));
                     self.say(|| format!("device {index} writes {}", brief(&change)));
                     let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
@@ -278,7 +284,7 @@ impl World {
             format!("device {index}: {claims:?}")
         })?;
         self.tally.wants += u64::from(!send.letter.wants.is_empty());
-        let own = people::source_id(index);
+        let own = device.disk.model().source();
         if let Some(run) = send.runs.iter().find(|run| run.source == own) {
             let sent = device.sent.entry(send.to).or_default();
             self.tally.rewinds += u64::from(run.after < *sent);
@@ -303,13 +309,12 @@ impl World {
     fn acknowledge(&mut self, index: usize, delivery: Delivery) -> Held {
         let Some(mail) = self.post.mail(delivery.ticket).cloned() else { return Ok(()) };
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let own = people::source_id(index);
         let model = device.disk.model();
         // Of those whose place on the roster was not known here nothing is kept; they send again.
         let heard = mail.parcel.runs.iter().map(Verified::get).filter(|run| !device.strangers.contains(&run.device));
         let heard = heard.filter(|_| !device.strangers.contains(&mail.parcel.letter.sender));
         for bundle in heard.flat_map(|run| &run.bundles) {
-            let kept = model.bundle(bundle.dot).is_some() || model.waits(bundle.dot) || bundle.dot.source == own;
+            let kept = model.bundle(bundle.dot).is_some() || model.waits(bundle.dot);
             Broken::unless(kept, "what is acknowledged is on disk", || format!("device {index}: {:?}", bundle.dot))?;
         }
         self.post.acknowledge(delivery.ticket, &mut self.dice);
@@ -365,6 +370,7 @@ fn brief(change: &Change) -> String {
         Change::Sibling(sibling) => format!("word of {}", sibling.device),
         Change::Record(_) => "a roster record".into(),
         Change::AppBundle(app, _) => format!("number {} of {}", app.id, app.source),
+        Change::Fresh { source, generation } => format!("a fresh source {source}, generation {generation}"),
         Change::Quarantine(item) => format!("quarantine: {}", item.reason),
     }
 }

@@ -39,6 +39,13 @@ impl World {
             self.some_time(Event::Outage(relay));
             self.some_time(Event::Back(relay));
         }
+        if self.dice.chance(40) {
+            let index = self.somebody(count);
+            self.some_time(Event::Image(index));
+            for _ in 0..self.dice.between(1, 2) {
+                self.some_time(Event::PutBack(index));
+            }
+        }
         if self.joining.is_some() {
             self.some_time(Event::Join);
         }
@@ -104,6 +111,7 @@ impl World {
         self.crash(index)?;
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
         device.lost = true;
+        self.forget_gone();
         self.tally.lost_devices += 1;
         self.say(|| format!("device {index} is lost"));
         Ok(())

@@ -48,6 +48,7 @@ impl Disk {
             }
             Change::Record(record) => self.records.push(record.clone()),
             Change::AppBundle(..) => {}
+            Change::Fresh { source, generation } => (self.source, self.generation) = (*source, *generation),
             Change::Quarantine(quarantined) => self.quarantine.push(quarantined.clone()),
         }
     }
@@ -85,7 +86,7 @@ impl Disk {
     }
 
     pub(super) fn run(&self, request: &RunRequest) -> Option<RunBodies> {
-        let own = request.source == self.source;
+        let own = request.device == self.me;
         let signed = self.heads.range((request.source, Seq(0))..=(request.source, request.upto)).next_back();
         let end = if own { request.upto } else { signed?.1 };
         let mut size = 0;

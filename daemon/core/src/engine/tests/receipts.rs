@@ -121,17 +121,6 @@ fn a_lower_vector_under_a_newer_generation_starts_the_lane_afresh() {
 }
 
 #[test]
-fn a_receipt_for_more_than_there_is_counts_as_a_receipt_for_all() {
-    let mut world = World::of(2);
-    world.write(1, 1);
-    world.mail.clear();
-    let high = receipt(&mut world, 1, 9);
-    world.deliver(&high);
-    world.write(1, 1);
-    assert_eq!(world.intercept(1, 2)[0].seqs(1), [2]);
-}
-
-#[test]
 fn what_an_overtaken_letter_says_beside_its_receipt_is_ignored() {
     let mut world = World::of(2);
     world.write(1, 2);

@@ -174,21 +174,6 @@ fn tickets_of_one_start_are_not_those_of_another() {
 }
 
 #[test]
-fn a_receipt_for_more_than_there_is_is_remembered_as_one_for_all() {
-    let mut world = World::of(2);
-    world.write(1, 1);
-    world.mail.clear();
-    let mut letter = mail_of(2, &[]);
-    letter.parcel.letter.receipt.vector = vector(&[(1, 9)]);
-    world.deliver(&letter);
-    world.drive(10_000);
-    world.restart(1);
-    world.mail.clear();
-    world.write(1, 1);
-    assert!(world.intercept(1, 2).iter().any(|mail| mail.seqs(1) == [2]));
-}
-
-#[test]
 fn the_clock_goes_on_after_the_roster_too() {
     let mut world = World::of(2);
     let latest = world.node(1).engine.roster().latest();

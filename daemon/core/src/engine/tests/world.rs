@@ -101,8 +101,16 @@ impl World {
     /// Device `n` loses its memory and goes on from its disk.
     pub(super) fn restart(&mut self, n: u8) {
         let node = self.devices.remove(&n).unwrap();
-        let config = Config { seed: node.config.seed + 1_000, ..node.config };
+        let mut entropy = node.config.entropy;
+        entropy[0] += 1;
+        let config = Config { seed: node.config.seed + 1_000, entropy, ..node.config };
         self.boot(n, node.disk, config, node.relays);
+    }
+
+    /// Device `n` is put back to an older image of its disk, and knows nothing of it.
+    pub(super) fn put_back(&mut self, n: u8, image: Disk) {
+        self.node(n).disk = image;
+        self.restart(n);
     }
 
     pub(super) fn at(&self) -> Now {
