@@ -32,7 +32,7 @@ use kinfolk_core::op::Op;
 use kinfolk_core::roster::Roster;
 use kinfolk_core::step::{AppBundle, CallId, Input, Pushed, Refusal, Status};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::info;
+use tracing::{info, warn};
 
 pub use self::handle::Handle;
 use self::passes::Passes;
@@ -209,12 +209,18 @@ impl Driver {
             wake = self.round(&mut ready, config);
             if let Some(Request::Stop { done }) = stop {
                 // The store is closed before anybody hears of it: who waits may end the process at once.
-                drop(self);
-                info!("the driver has stopped");
+                self.close();
                 // Nobody listening is fine: the answer is only for those who wait.
                 done.send(()).ok();
                 return;
             }
+        }
+        self.close();
+    }
+
+    fn close(self) {
+        if let Err(error) = self.store.close() {
+            warn!(%error, "the write-ahead log could not be moved into the database; the next start reads it");
         }
         info!("the driver has stopped");
     }

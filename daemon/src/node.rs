@@ -89,6 +89,8 @@ impl Node {
 
     /// Stops the driver; what is committed stays.
     pub async fn stop(&self) {
+        // The last connection takes the write-ahead log along, if it can write.
+        self.reader.close();
         self.driver.stop().await;
         self.links.lock().await.clear();
     }

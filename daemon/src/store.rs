@@ -193,6 +193,15 @@ impl Store {
         Ok(())
     }
 
+    /// Closes the database and moves the write-ahead log into it. Without readers the log's file goes too; with some it stays, empty.
+    ///
+    /// # Errors
+    /// When the log cannot be moved. It stays then, and the next start reads it: nothing is lost.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
+        self.connection.close().map_err(|(_, error)| error.into())
+    }
+
     /// The state digest, with what the open transaction has applied.
     pub fn digest(&self) -> Hash {
         self.cache.collections.digest()

@@ -23,6 +23,7 @@ use hyper_util::rt::TokioIo;
 use interprocess::local_socket::tokio::{Stream, prelude::*};
 use interprocess::local_socket::{GenericFilePath, ToFsName};
 use tokio::time::{Instant, sleep, timeout};
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint as ChannelEndpoint};
 
 use crate::endpoint::Endpoint;
@@ -65,7 +66,8 @@ pub struct Client {
 impl Client {
     /// Connects, and asks who is there.
     ///
-    /// Errors: [`Error::Unreachable`], [`Error::NotReady`], [`Error::ForeignSocket`], [`Error::VersionMismatch`].
+    /// Errors: [`Error::Unreachable`], [`Error::NotReady`], [`Error::TurnedAway`], [`Error::ForeignSocket`],
+    /// [`Error::VersionMismatch`].
     pub async fn connect(connect: &Connect) -> Result<Self, Error> {
         let begin = Instant::now();
         let mut pause = FIRST_PAUSE;
@@ -75,7 +77,7 @@ impl Client {
             let patience = if starting { connect.wait.max(STARTING) } else { connect.wait };
             let error = match Self::try_connect(connect, endpoint).await {
                 Ok(client) => return Ok(client),
-                Err(error @ (Error::Unreachable { .. } | Error::NotReady { .. } | Error::Failed(_))) => error,
+                Err(error @ (Error::Unreachable { .. } | Error::NotReady { .. } | Error::TurnedAway { .. })) => error,
                 Err(other) => return Err(other),
             };
             if begin.elapsed() + pause > patience {
@@ -144,7 +146,14 @@ impl Client {
         let request = GetInfoRequest { client: connect.client.clone() };
         let answer = timeout(HANDSHAKE, InfoClient::new(channel.clone()).get_info(request)).await;
         let Ok(answer) = answer else { return Err(Error::NotReady { address, waited: HANDSHAKE }) };
-        let info = answer?.into_inner();
+        let info = match answer.map_err(Error::from) {
+            Ok(info) => info.into_inner(),
+            // A daemon that is there answers this, or says why not: it has closed the connection.
+            Err(Error::Failed(status)) if status.code() != Code::Unimplemented => {
+                return Err(Error::TurnedAway { address });
+            }
+            Err(error) => return Err(error),
+        };
         if info.protocol_max < PROTOCOL_MIN || info.protocol_min > PROTOCOL_MAX {
             return Err(Error::VersionMismatch {
                 version: info.version,

@@ -37,6 +37,12 @@ pub enum Error {
         /// How long.
         waited: Duration,
     },
+    /// It took the connection and closed it unanswered: it has as many as it takes, or is stopping.
+    #[error("the daemon at {} serves as many clients as it can, or is stopping", address.display())]
+    TurnedAway {
+        /// Where it is.
+        address: PathBuf,
+    },
     /// The socket is someone else's: whoever it is must not see our data.
     #[error("the socket {} belongs to user {owner}, not to you", address.display())]
     ForeignSocket {
@@ -68,11 +74,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// A name for programs: that of the [`ErrorCode`], or one of `daemon_unreachable`, `permission_denied`,
+    /// A name for programs: that of the [`ErrorCode`], or one of `daemon_unreachable`, `busy`, `permission_denied`,
     /// `version_mismatch`, `deadline_exceeded`, `connection_lost`.
     pub fn code(&self) -> &str {
         match self {
             Self::Unreachable { .. } | Self::NotReady { .. } => "daemon_unreachable",
+            Self::TurnedAway { .. } => "busy",
             Self::ForeignSocket { .. } => "permission_denied",
             Self::VersionMismatch { .. } => "version_mismatch",
             Self::Refused(detail) => &detail.code,
@@ -88,6 +95,7 @@ impl Error {
             Self::Refused(detail) => ErrorCode::from_name(&detail.code),
             Self::VersionMismatch { .. } => ErrorCode::VersionMismatch,
             Self::ForeignSocket { .. } => ErrorCode::PermissionDenied,
+            Self::TurnedAway { .. } => ErrorCode::Busy,
             Self::Unreachable { .. } | Self::NotReady { .. } | Self::Failed(_) | Self::Deadline => {
                 ErrorCode::Unspecified
             }
@@ -99,6 +107,7 @@ impl Error {
         match self {
             Self::Unreachable { .. } => "start it with `kin up`",
             Self::NotReady { .. } => "look into its log; `kin paths` says where it is",
+            Self::TurnedAway { .. } => "try again in a moment; if it stays so, end programs that keep connections open",
             Self::ForeignSocket { .. } => "set KINFOLK_SOCKET to a path that only you can write",
             Self::VersionMismatch { .. } => "restart the daemon after an upgrade: `kin down`, then `kin up`",
             Self::Refused(detail) => &detail.hint,
@@ -114,7 +123,7 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Refused(detail) => detail.retryable,
-            Self::Unreachable { .. } | Self::NotReady { .. } | Self::Deadline => true,
+            Self::Unreachable { .. } | Self::NotReady { .. } | Self::TurnedAway { .. } | Self::Deadline => true,
             Self::Failed(status) => status.code() != Code::Unimplemented,
             Self::ForeignSocket { .. } | Self::VersionMismatch { .. } => false,
         }
@@ -126,6 +135,7 @@ impl Error {
             Self::Unreachable { .. } | Self::NotReady { .. } => 3,
             Self::Failed(status) if status.code() == Code::Unimplemented => 10,
             Self::Failed(_) => 3,
+            Self::TurnedAway { .. } => ErrorCode::Busy.exit_code(),
             Self::ForeignSocket { .. } => 5,
             Self::VersionMismatch { .. } => 10,
             Self::Deadline => 6,

@@ -3,6 +3,7 @@
 mod admin;
 mod conversations;
 mod records;
+mod syncing;
 mod watching;
 
 use std::path::Path;

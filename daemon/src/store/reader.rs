@@ -60,6 +60,8 @@ struct Pool {
 #[derive(Debug, Default)]
 struct State {
     idle: Vec<Connection>,
+    /// Connections that come back are closed.
+    closed: bool,
     short: usize,
     long: usize,
 }
@@ -80,7 +82,7 @@ impl Reader {
     /// Those of [`super::Store::open`].
     pub fn open(dir: &Path, key: &DbKey) -> Result<Self, StoreError> {
         let first = open::open(dir, key, Access::Read)?;
-        let state = Mutex::new(State { idle: vec![first], short: 0, long: 0 });
+        let state = Mutex::new(State { idle: vec![first], ..State::default() });
         Ok(Self(Arc::new(Pool { dir: dir.to_owned(), key: key.clone(), state, returned: Condvar::new() })))
     }
 
@@ -88,6 +90,15 @@ impl Reader {
     pub fn is_free(&self) -> bool {
         let state = self.0.lock();
         !state.is_full(Span::Short) && !state.idle.is_empty()
+    }
+
+    /// Keeps no connection open any more. Reads that are under way finish.
+    pub fn close(&self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        drop(idle);
     }
 
     /// Runs a short `read` on a connection of the pool, in one read transaction.
@@ -140,7 +151,7 @@ impl Drop for Lease<'_> {
         let mut state = self.pool.lock();
         *state.in_use(self.span) -= 1;
         let spare = match self.connection.take() {
-            Some(connection) if state.idle.len() < IDLE_CONNECTIONS => {
+            Some(connection) if !state.closed && state.idle.len() < IDLE_CONNECTIONS => {
                 state.idle.push(connection);
                 None
             }

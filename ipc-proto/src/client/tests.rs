@@ -47,6 +47,21 @@ async fn a_socket_that_nobody_serves_is_unreachable() {
     assert_eq!(error.code(), "daemon_unreachable");
 }
 
+#[tokio::test]
+async fn a_daemon_that_closes_the_connection_at_once_is_called_busy() {
+    let home = Home::new();
+    let listener = UnixListener::bind(home.connect(0).paths.socket).unwrap();
+    let closing = tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            drop(connection);
+        }
+    });
+    let error = Client::connect(&home.connect(0)).await.unwrap_err();
+    assert_eq!((error.code(), error.exit_code(), error.retryable()), ("busy", 1, true), "{error}");
+    assert!(error.to_string().contains("as many clients as it can"), "{error}");
+    closing.abort();
+}
+
 #[test]
 fn the_daemon_of_the_home_is_not_waited_for_when_another_socket_was_named() {
     let home = Home::new();

@@ -48,9 +48,9 @@ impl Output {
         write!(stdout, "{text}{end}").and_then(|()| stdout.flush()).map_err(Failure::stdout)
     }
 
-    /// Says something besides the result: to people only, on stderr.
+    /// Says something, if it is anything, besides the result: to people only, on stderr.
     pub(crate) fn note(self, text: &str) {
-        if !self.json {
+        if !self.json && !text.is_empty() {
             eprintln!("{text}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ipc_proto::v1::{Status, WatchStatusRequest};
+use ipc_proto::v1::{Status, SyncMode, WatchStatusRequest};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 use tokio_stream::StreamExt;
@@ -28,6 +28,16 @@ pub(crate) struct Wait {
     timeout: Duration,
 }
 
+/// What to know of a mode in which nothing moves by itself, or not soon; empty in the others.
+fn idle(mode: SyncMode) -> &'static str {
+    match mode {
+        SyncMode::Unspecified | SyncMode::Realtime | SyncMode::Hybrid => "",
+        SyncMode::Periodic => "this device syncs on passes; `kin sync status` says when, `kin sync now` makes one",
+        SyncMode::Manual => "this device syncs when asked: `kin sync now`",
+        SyncMode::Off => "sync is off on this device: nothing moves before `kin sync mode` changes that",
+    }
+}
+
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Goal {
     /// The daemon answers
@@ -46,10 +56,14 @@ impl Wait {
                 let left = self.timeout.saturating_sub(begin.elapsed());
                 let mut changes = client.admin().watch_status(WatchStatusRequest {}).await?.into_inner();
                 let synced = async {
+                    let mut mode = None;
                     while let Some(status) = changes.next().await {
                         let status = status?;
                         if status.synced {
                             return Ok(status);
+                        }
+                        if mode.replace(status.mode()) != Some(status.mode()) {
+                            context.output.note(idle(status.mode()));
                         }
                     }
                     Err(Failure::StreamEnded { before: "all was in sync" })

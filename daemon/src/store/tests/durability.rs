@@ -322,3 +322,25 @@ fn secrets_and_relays_are_kept_in_order() {
     home.store.put_setting("sync", "old").unwrap();
     home.store.put_setting("sync", "manual 5").unwrap();
 }
+
+#[test]
+fn a_store_that_was_closed_is_one_file() {
+    let (home, mut a) = (Home::new(), Author::new(1, 100));
+    let reader = Reader::open(home.path(), &key()).unwrap();
+    let Home { mut store, dir } = home;
+    let change = append(&store, &a.write(put("a", "x")));
+    store.begin().unwrap();
+    store.apply(&change).unwrap();
+    store.commit().unwrap();
+    assert!(reader.counts().is_ok());
+    assert!(files(dir.path()).get("kinfolk.db-wal").is_some_and(|log| !log.is_empty()));
+    reader.close();
+    store.close().unwrap();
+    assert_eq!(files(dir.path()).keys().collect::<Vec<_>>(), ["kinfolk.db"]);
+    let store = Store::open(dir.path(), &key()).unwrap();
+    assert_eq!(store.bundle_seq(), BundleSeq(1));
+    // A reader that is not closed keeps the file of the log, and finds it empty.
+    let _reader = Reader::open(dir.path(), &key()).unwrap();
+    store.close().unwrap();
+    assert_eq!(files(dir.path())["kinfolk.db-wal"], b"");
+}
