@@ -87,6 +87,7 @@ macro_rules! suite {
             a_fetch_cut_at_any_byte_is_transient_and_loses_nothing
             an_acknowledgement_without_an_answer_may_be_repeated
             a_cut_watch_says_gap_before_any_hint
+            a_watch_that_nobody_polls_holds_nobody_up
             a_server_that_answers_too_late_is_given_up_and_found_again
         }
     };

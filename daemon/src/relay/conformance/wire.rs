@@ -124,6 +124,20 @@ pub(in crate::relay) async fn a_cut_watch_says_gap_before_any_hint(bed: &dyn Wir
     }
 }
 
+pub(in crate::relay) async fn a_watch_that_nobody_polls_holds_nobody_up(bed: &dyn Wired) {
+    let (proxy, relay) = wired(bed).await;
+    proxy.mute(true);
+    proxy.cut();
+    let mut events = relay.watch(vec![mailbox(1)]);
+    // It is about to connect when its listener turns to something else, as a worker does that goes to fetch.
+    let listening = async { while !matches!(next(&mut events).await, WatchEvent::Gap) {} };
+    tokio::time::timeout(SHORT * 6 / 10, listening).await.unwrap_err();
+    proxy.mute(false);
+    let items = [(mailbox(1), envelope(1, 10))];
+    tokio::time::timeout(SHORT * 20, retried(&*relay, &items)).await.unwrap();
+    while !matches!(next(&mut events).await, WatchEvent::Gap) {}
+}
+
 pub(in crate::relay) async fn a_server_that_answers_too_late_is_given_up_and_found_again(bed: &dyn Wired) {
     let (proxy, relay) = wired(bed).await;
     proxy.delay(SHORT * 3);

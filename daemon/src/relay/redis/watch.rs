@@ -8,7 +8,8 @@
 //!         └─▶ wait, longer each time ─▶ listen                 ┘
 //! ```
 //! The server has confirmed both before the gap is said, so a fetch after the gap misses nothing. A server that allows neither is looked at every
-//! [`LOOK`]. The stream does its work when it is polled: there is no task between the connection and the listener.
+//! [`LOOK`]. Bells are heard when the stream is polled: there is no task between the connection and the listener. Connecting is a task of its own:
+//! whoever connects keeps all others from it, and a listener that goes to fetch does not poll this stream until it has fetched.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -117,7 +118,14 @@ impl Watch {
 
     async fn listen(&mut self) -> Option<WatchEvent> {
         sleep_until(self.next_try).await;
-        match self.link.listen(&self.mailboxes).await {
+        let (link, mailboxes) = (Arc::clone(&self.link), self.mailboxes.clone());
+        let listening = tokio::spawn(async move { link.listen(&mailboxes).await });
+        // It fails only when the runtime ends, and everything with it.
+        let Ok(listened) = listening.await else {
+            self.next_try = Instant::now() + AWAY;
+            return None;
+        };
+        match listened {
             Ok(hints) => {
                 self.standing = Some(hints);
                 self.failures = 0;
