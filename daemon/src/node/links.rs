@@ -182,7 +182,12 @@ impl Node {
         self.must_be_connected()?;
         let known = {
             let links = self.links.lock().await;
-            named(&links, name).and_then(|at| links.get(at)).map(|link| (link.id(), link.url().clone()))
+            let at = match RelayUrl::parse(name) {
+                // With a password of its own it is tried as it is, also where all that can be seen is the same.
+                Ok(url) if *url.expose() != url.to_string() => links.iter().position(|link| *link.url() == url),
+                Ok(_) | Err(_) => named(&links, name),
+            };
+            at.and_then(|at| links.get(at)).map(|link| (link.id(), link.url().clone()))
         };
         let url = match &known {
             Some((_, url)) => url.clone(),
