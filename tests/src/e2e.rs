@@ -3,6 +3,7 @@
 //! A [`Scenario`] is named as the sentence it shows. Each runs in a process of its own, in a world of its own (`world`), so that a hang
 //! ends that scenario and no other. Scenarios wait for what programs say (`kin wait`, a line, an exit), never for time to pass.
 
+mod broken_server;
 mod corpus;
 mod device;
 mod errors;
@@ -15,6 +16,7 @@ mod papers;
 mod programs;
 mod restored;
 mod signals;
+mod transcript;
 mod ways;
 mod world;
 
@@ -66,6 +68,17 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "kills while both devices write over Redis lose nothing", run: kill::over_redis_while_both_write },
     Scenario { name: "three devices share a Redis and one is off for a while", run: ways::three_devices },
     Scenario { name: "the same history by way of Redis, folder or both is the same", run: ways::three_ways },
+    Scenario {
+        name: "a Redis with another password is named, and used again with the new one",
+        run: broken_server::wrong_password,
+    },
+    Scenario { name: "a Redis that lets us only read is named", run: broken_server::read_only_user },
+    Scenario { name: "a Redis that evicts is warned of, and loses nothing for good", run: broken_server::evicting },
+    Scenario { name: "a full Redis is named, and mail waits for room", run: broken_server::full },
+    Scenario { name: "a Redis that comes back empty is filled again", run: broken_server::emptied },
+    Scenario { name: "a Redis that answers after 10 s is named, and mail waits", run: broken_server::slow },
+    Scenario { name: "a Redis whose connections are cut in the middle loses nothing", run: broken_server::cut },
+    Scenario { name: "a Redis that still loads is waited for", run: broken_server::loading },
     Scenario { name: "a relay folder may go and come back", run: faults::unreachable_relay },
     Scenario { name: "garbage in a mailbox is set aside", run: faults::garbage },
     Scenario { name: "a relay folder that loses everything is filled again", run: faults::emptied_relay },
@@ -79,6 +92,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a foreign gRPC client lists the services and posts", run: grpc::reflection },
     Scenario { name: "the demo runs through", run: pairing::demo },
     Scenario { name: "commands in README and docs are understood", run: papers::commands },
+    Scenario { name: "what the README says of Redis works as it stands there", run: papers::over_redis },
 ];
 
 /// Why a scenario does not hold.

@@ -1,8 +1,12 @@
-//! Papers: what README and docs tell people to type is understood.
+//! Papers: what README and docs tell people to type is understood, and what the README says of Redis works as it stands there.
+
+use std::process::Command;
 
 use super::device::Device;
+use super::pairing::converged;
 use super::world::World;
-use super::{Failed, Programs, expect};
+use super::{Failed, Programs, expect, same};
+use crate::servers::redis_server::RedisServer;
 use crate::tidy::papers::shell_lines;
 use crate::tree::root;
 
@@ -24,6 +28,39 @@ pub(super) fn commands(programs: &Programs) -> Result<(), Failed> {
         }
     }
     expect(typed > 0, || "commands in the papers".into())
+}
+
+pub(super) fn over_redis(programs: &Programs) -> Result<(), Failed> {
+    let readme = std::fs::read_to_string(root().join("README.md")).map_err(Failed::io("reading README.md"))?;
+    let world = World::new(programs)?;
+    let server = RedisServer::start(&[])?;
+    let block =
+        readme.split("```").find_map(|block| block.strip_prefix("sh\n").filter(|lines| lines.contains("redis-cli")));
+    let block = block.ok_or_else(|| Failed::Expected("commands for redis-cli in README.md".into()))?;
+    let port = server.port();
+    let script = format!("set -euo pipefail\nredis-cli() {{ command redis-cli -e -p {port} \"$@\"; }}\n{block}");
+    let output = Command::new("bash").args(["-c", &script]).output().map_err(Failed::io("starting bash"))?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    expect(output.status.success(), || format!("the commands of README.md to work: {said}"))?;
+
+    let (a, b) = world.pair()?;
+    let mut typed = 0;
+    for (_, command) in shell_lines(&readme) {
+        let command = command.split('#').next().unwrap_or_default().replace("@server", &format!("@127.0.0.1:{port}"));
+        let arguments: Vec<&str> = words(&command).into_iter().skip(1).collect();
+        if command.starts_with("kin relay") && command.contains("redis://") {
+            a.ok(&arguments)?;
+            b.ok(&arguments)?;
+            typed += 1;
+        }
+    }
+    same("commands about a relay", typed, 2)?;
+    for device in [&a, &b] {
+        device.ok(&["relay", "rm", &world.relay_url()])?;
+    }
+    a.ok(&["msg", "post", "family", "over Redis alone", "--id", "m"])?;
+    converged(&[&a, &b])?;
+    expect(b.ok(&["export"])?.contains("over Redis alone"), || "the message on b".into())
 }
 
 /// The words of a command line: text in double quotes is one; settings in front are left out.
