@@ -11,6 +11,7 @@ mod faults;
 mod grpc;
 mod history;
 mod kill;
+mod modes;
 mod pairing;
 mod papers;
 mod programs;
@@ -79,6 +80,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a Redis that answers after 10 s is named, and mail waits", run: broken_server::slow },
     Scenario { name: "a Redis whose connections are cut in the middle loses nothing", run: broken_server::cut },
     Scenario { name: "a Redis that still loads is waited for", run: broken_server::loading },
+    Scenario { name: "every sync mode keeps its word and loses nothing", run: modes::all_modes },
+    Scenario { name: "a relay test times every stage or says what is wrong", run: modes::relay_tests },
     Scenario { name: "a relay folder may go and come back", run: faults::unreachable_relay },
     Scenario { name: "garbage in a mailbox is set aside", run: faults::garbage },
     Scenario { name: "a relay folder that loses everything is filled again", run: faults::emptied_relay },
