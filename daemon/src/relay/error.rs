@@ -237,6 +237,9 @@ pub enum ConfigError {
         /// The error.
         source: io::Error,
     },
+    /// TLS cannot be set up at all.
+    #[error("TLS cannot be set up on this machine: {0}")]
+    Tls(String),
     /// The server proves its name with a certificate that nobody we trust has signed.
     #[error(
         "{place} shows a certificate that is not trusted here, or is for another name; name the authority that signed it with ?ca=/path/to/ca.pem"

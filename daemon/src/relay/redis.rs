@@ -1,7 +1,8 @@
 //! A Redis server as a relay: push within a millisecond, one round trip for all mailboxes.
 //!
 //! How it meets the contract, file by file: `address` what a URL means; `keys` what lies where; `link` the connection, and whose server it is;
-//! `scripts` what runs inside the server; `deposit` puts; `collect` fetches, cursors and deletions; `bells` and `watch` hints; `probe` what a
+//! `stream` its bytes; `scripts` what runs inside the server; `deposit` puts; `collect` fetches, cursors and deletions; `bells` and `watch`
+//! hints, `carried` the mail that comes along with them; `probe` what a
 //! person should know; `failure` errors by what follows from them.
 //!
 //! # Order
@@ -27,6 +28,7 @@ mod keys;
 mod link;
 mod probe;
 mod scripts;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -8,12 +8,18 @@
 //! Signs with a meaning in URLs (`@ / : # ? %`) are written as percent escapes in user and password. There is no way to skip the check of a
 //! certificate: a server's own authority is one file.
 
+use std::io;
 use std::path::PathBuf;
-use std::sync::Once;
+use std::sync::Arc;
 
-use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates};
+use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
+use super::stream::Duplex;
 use crate::relay::error::ConfigError;
 use crate::relay::url::{self, RelayUrl, percent_decode};
 
@@ -24,8 +30,12 @@ const CA: &str = "ca";
 
 /// Where a server is, and how to log in.
 pub(super) struct Address {
-    /// Makes connections. Holds the password, so it is never shown.
-    pub(super) client: Client,
+    host: String,
+    port: u16,
+    /// How to check whose server it is; `None` without TLS.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// User, password and database. Never shown.
+    pub(super) login: RedisConnectionInfo,
     /// The URL as people may see it.
     pub(super) place: String,
 }
@@ -46,10 +56,11 @@ impl Address {
             return Err(bad("a # in it is written %23"));
         }
         let (base, query) = text.split_once('?').unwrap_or((&text, ""));
+        let secured = url.scheme() == url::REDISS;
         let mut authorities = None;
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             match parameter.split_once('=') {
-                Some((CA, path)) if url.scheme() == url::REDISS => {
+                Some((CA, path)) if secured => {
                     let path = percent_decode(path).ok_or_else(|| bad("its ca= is no path"))?;
                     authorities = Some(read_authorities(path.into()).await?);
                 }
@@ -57,25 +68,34 @@ impl Address {
                 Some(_) | None => return Err(bad("the only parameter is ca=/path/to/ca.pem, with rediss://")),
             }
         }
-        let wrong = |_said| bad("it is written redis://user:password@host:6379/0");
-        let info = settings(base.into_connection_info().map_err(wrong)?);
-        let client = if url.scheme() == url::REDISS {
-            choose_cryptography();
-            match authorities {
-                Some(pem) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(pem) })
-                    .map_err(|_said| bad("its ca= names a file that holds no certificate"))?,
-                None => Client::open(info).map_err(wrong)?,
-            }
+        // The library reads the rest; TLS is ours.
+        let (_scheme, rest) = base.split_once("://").unwrap_or_default();
+        let plain = zeroize::Zeroizing::new(format!("{}://{rest}", url::REDIS));
+        let wrong = || bad("it is written redis://user:password@host:6379/0");
+        let info = plain.as_str().into_connection_info().map_err(|_said| wrong())?;
+        let ConnectionAddr::Tcp(host, port) = info.addr().clone() else { return Err(wrong()) };
+        let tls = if secured {
+            let trusted = match authorities {
+                Some(pem) => trusting(&pem).ok_or_else(|| bad("its ca= names a file that holds no certificate"))?,
+                None => trusting_the_system(),
+            };
+            Some((connector(trusted)?, ServerName::try_from(host.clone()).map_err(|_invalid| wrong())?))
         } else {
-            Client::open(info).map_err(wrong)?
+            None
         };
-        Ok(Self { client, place })
+        let login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+        Ok(Self { host, port, tls, login, place })
     }
-}
 
-fn settings(info: ConnectionInfo) -> ConnectionInfo {
-    let login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
-    info.set_redis_settings(login).set_tcp_settings(TcpSettings::default().set_nodelay(true))
+    /// Connects, and checks whose server it is.
+    pub(super) async fn connect(&self) -> io::Result<Box<dyn Duplex>> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        stream.set_nodelay(true)?;
+        match &self.tls {
+            Some((connector, name)) => Ok(Box::new(connector.connect(name.clone(), stream).await?)),
+            None => Ok(Box::new(stream)),
+        }
+    }
 }
 
 async fn read_authorities(path: PathBuf) -> Result<Vec<u8>, ConfigError> {
@@ -91,13 +111,27 @@ async fn read_authorities(path: PathBuf) -> Result<Vec<u8>, ConfigError> {
     }
 }
 
-/// rustls is built with one provider, and wants to be told so once.
-fn choose_cryptography() {
-    static CHOSEN: Once = Once::new();
-    CHOSEN.call_once(|| {
-        // Somebody else in this process may have chosen already, and can only have chosen the same.
-        drop(rustls::crypto::ring::default_provider().install_default());
-    });
+/// The certificates of a file; `None` when one cannot be read or none is there.
+fn trusting(pem: &[u8]) -> Option<RootCertStore> {
+    let mut trusted = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        trusted.add(certificate.ok()?).ok()?;
+    }
+    (!trusted.is_empty()).then_some(trusted)
+}
+
+/// The authorities this machine trusts. Of a list of a hundred a few may be unreadable; the others count.
+fn trusting_the_system() -> RootCertStore {
+    let mut trusted = RootCertStore::empty();
+    trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    trusted
+}
+
+fn connector(trusted: RootCertStore) -> Result<TlsConnector, ConfigError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| ConfigError::Tls(error.to_string()))?;
+    Ok(TlsConnector::from(Arc::new(config.with_root_certificates(trusted).with_no_client_auth())))
 }
 
 #[cfg(test)]
@@ -111,12 +145,11 @@ mod tests {
     #[tokio::test]
     async fn user_password_port_and_database_are_read() {
         let address = read("redis://kin:p%40ss%2F%23@relay.example:7000/3").await.unwrap();
-        let info = address.client.get_connection_info();
-        assert_eq!(info.addr().to_string(), "relay.example:7000");
-        let login = info.redis_settings();
+        assert_eq!((address.host.as_str(), address.port), ("relay.example", 7000));
+        let login = &address.login;
         assert_eq!((login.username(), login.password(), login.db()), (Some("kin"), Some("p@ss/#"), 3));
         let plain = read("redis://[::1]").await.unwrap();
-        assert_eq!(plain.client.get_connection_info().addr().to_string(), "::1:6379");
+        assert_eq!((plain.host.as_str(), plain.port), ("::1", 6379));
     }
 
     #[tokio::test]

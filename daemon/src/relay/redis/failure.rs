@@ -39,17 +39,26 @@ pub(super) fn sort(place: &str, effect: Effect, error: &RedisError) -> RelayErro
         return unsuited(place, TOO_OLD);
     }
     let words = error.to_string();
-    if words.contains("certificate") {
-        return RelayError::Config(ConfigError::Untrusted { place: place.to_owned() });
-    }
-    let reason = if error.is_connection_refusal() {
-        Reason::Unreachable
-    } else if error.is_connection_dropped() {
+    let reason = if error.is_connection_dropped() {
         Reason::Disconnected
     } else {
         Reason::Io { doing: "talking with the server", source: io::Error::other(printable(&words)) }
     };
     unanswered(place, effect, reason)
+}
+
+/// Sorts what went wrong before anything was said.
+pub(super) fn unconnected(place: &str, source: io::Error) -> RelayError {
+    let tls = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if let Some(rustls::Error::InvalidCertificate(_)) = tls {
+        return RelayError::Config(ConfigError::Untrusted { place: place.to_owned() });
+    }
+    let reason = if source.kind() == io::ErrorKind::ConnectionRefused {
+        Reason::Unreachable
+    } else {
+        Reason::Io { doing: "connecting", source: io::Error::other(printable(&source.to_string())) }
+    };
+    unanswered(place, Effect::Repeatable, reason)
 }
 
 /// Sorts an answer that is an error.

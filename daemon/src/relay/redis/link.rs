@@ -17,6 +17,7 @@ use kinfolk_core::ids::RelayId;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, Pipeline, PushInfo, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::{Mutex, watch};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::address::Address;
@@ -24,6 +25,7 @@ use super::bells::Bells;
 use super::failure::{self, Effect};
 use super::keys::{self, Marker};
 use super::scripts::{Names, Script};
+use super::stream::{Bounded, Pending};
 use crate::relay::error::{ConfigError, Reason, RelayError};
 use crate::relay::mail::Mailbox;
 
@@ -59,11 +61,20 @@ pub(super) struct Link {
 /// A connection.
 pub(super) struct Live {
     connection: MultiplexedConnection,
+    /// Carries its bytes; it ends with the connection.
+    carrier: AbortHandle,
+    pending: Pending,
     names: Names,
     /// Becomes true once.
     broken: watch::Sender<bool>,
     /// Mailboxes whose changes the server tells of.
     tracked: Mutex<BTreeSet<Mailbox>>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.carrier.abort();
+    }
 }
 
 impl std::fmt::Debug for Live {
@@ -217,7 +228,10 @@ impl Link {
         let mut broken = live.broken.subscribe();
         let failed = tokio::select! {
             answered = timeout(deadline, asking) => match answered {
-                Ok(Ok(answers)) => return Ok(answers),
+                Ok(Ok(answers)) => {
+                    live.pending.whole();
+                    return Ok(answers);
+                }
                 Ok(Err(error)) => failure::sort(self.place(), effect, &error),
                 Err(_elapsed) => self.silent(deadline, effect),
             },
@@ -252,9 +266,11 @@ async fn dial(address: &Address, bells: &Arc<Bells>, claim: Claim, response: Dur
     let silent = |_elapsed| failure::unanswered(&address.place, Effect::Repeatable, Reason::TimedOut(response));
     let said = |error| failure::sort(&address.place, Effect::Repeatable, &error);
     let broken = watch::Sender::new(false);
+    let pending = Pending::default();
     let listener = {
-        let (broken, bells) = (broken.clone(), Arc::clone(bells));
+        let (broken, pending, bells) = (broken.clone(), pending.clone(), Arc::clone(bells));
         move |push: PushInfo| {
+            pending.whole();
             if push.kind == redis::PushKind::Disconnection {
                 broken.send_replace(true);
             }
@@ -263,10 +279,14 @@ async fn dial(address: &Address, bells: &Arc<Bells>, claim: Claim, response: Dur
         }
     };
     // Deadlines are ours: those of the library know nothing of the size of a call.
-    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let config = config.set_push_sender(listener);
-    let connecting = address.client.get_multiplexed_async_connection_with_config(&config);
-    let mut connection = timeout(response, connecting).await.map_err(silent)?.map_err(said)?;
+    let connecting = timeout(response, address.connect()).await.map_err(silent)?;
+    let stream = connecting.map_err(|error| failure::unconnected(&address.place, error))?;
+    let stream = Bounded::new(stream, pending.clone());
+    let logging_in = MultiplexedConnection::new_with_config(&address.login, stream, config);
+    let (mut connection, carrying) = timeout(response, logging_in).await.map_err(silent)?.map_err(said)?;
+    let carrier = tokio::spawn(carrying).abort_handle();
 
     let mut pipeline = redis::pipe();
     pipeline.cmd("GET").arg(keys::MARKER);
@@ -296,7 +316,7 @@ async fn dial(address: &Address, bells: &Arc<Bells>, claim: Claim, response: Dur
             (accept(place, keys::read_marker(&marker), expected)?, expected.is_some())
         }
     };
-    let live = Live { connection, names, broken, tracked: Mutex::default() };
+    let live = Live { connection, carrier, pending, names, broken, tracked: Mutex::default() };
     Ok(Dialled { live, id, emptied })
 }
 

@@ -10,6 +10,7 @@ use crate::relay::conformance::{self, BUDGET, Bed};
 
 mod access;
 mod emptied;
+mod hostile;
 mod loss;
 mod server;
 mod tls;
