@@ -2,8 +2,7 @@
 //!
 //! How it meets the contract, file by file: `address` what a URL means; `keys` what lies where; `link` the connection, and whose server it is;
 //! `stream` its bytes; `scripts` what runs inside the server; `deposit` puts; `collect` fetches, cursors and deletions; `bells` and `watch`
-//! hints, `carried` the mail that comes along with them; `probe` what a
-//! person should know; `failure` errors by what follows from them.
+//! hints, `carried` the mail that comes along with them; `probe` what a person should know; `failure` errors by what follows from them.
 //!
 //! # Order
 //! The mail of a mailbox is a sorted set. Its scores are given by the server, inside the script that puts: microseconds of the server's clock, and
@@ -21,6 +20,7 @@
 
 mod address;
 mod bells;
+mod carried;
 mod collect;
 mod deposit;
 mod failure;
@@ -99,7 +99,7 @@ impl RedisRelay {
         Ok(Self {
             link: Arc::new(link),
             capabilities: Capabilities {
-                push: Push::Hint,
+                push: Push::Inline,
                 deletes: Deletes::Anyone,
                 retention: Retention::Stored { ttl: RETENTION },
                 durability: Durability::Unknown,

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 
+use super::carried::Carried;
 use super::keys;
 use crate::relay::mail::Mailbox;
 
@@ -60,6 +61,8 @@ impl Bell {
 pub(super) struct Bells {
     hung: Mutex<Vec<Weak<Bell>>>,
     expected: Mutex<Expected>,
+    /// Mail that came along with messages.
+    pub(super) carried: Carried,
 }
 
 /// Invalidations that are no news.
@@ -88,6 +91,11 @@ impl Bells {
             (PushKind::Message, Some(Value::BulkString(channel))) => {
                 if let Some(mailbox) = keys::mailbox_heard(channel) {
                     self.expect(mailbox, |expected| &mut expected.announced);
+                    if let Some(Value::BulkString(message)) = push.data.get(1)
+                        && self.is_watched(mailbox)
+                    {
+                        self.carried.keep(mailbox, message);
+                    }
                     self.each(mailbox, |rung| {
                         rung.ready.insert(mailbox);
                     });
@@ -114,6 +122,7 @@ impl Bells {
     /// The connection is gone.
     pub(super) fn broken(&self) {
         *lock(&self.expected) = Expected::default();
+        self.carried.clear();
         self.all(|rung| rung.broken = true);
     }
 
@@ -129,9 +138,13 @@ impl Bells {
 
     /// Nothing is remembered of a mailbox that nobody watches.
     fn expect(&self, mailbox: Mailbox, why: impl Fn(&mut Expected) -> &mut BTreeSet<Mailbox>) {
-        if self.standing().iter().any(|bell| bell.mailboxes.contains(&mailbox)) {
+        if self.is_watched(mailbox) {
             why(&mut lock(&self.expected)).insert(mailbox);
         }
+    }
+
+    fn is_watched(&self, mailbox: Mailbox) -> bool {
+        self.standing().iter().any(|bell| bell.mailboxes.contains(&mailbox))
     }
 
     /// Whether an invalidation was expected. It takes one announcement away, a message's first.
@@ -156,7 +169,7 @@ impl Bells {
 }
 
 /// Sets and flags are changed in one step, so a panic elsewhere leaves nothing half-done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

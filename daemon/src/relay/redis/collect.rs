@@ -3,7 +3,8 @@
 //! # Cursors
 //! A cursor is the place of the last copy returned: its score and, since other programs may give one score twice, its first bytes. It also holds
 //! the *era* of the mailbox, a random name that its companion was given when it was made. A companion that was lost, and one of a server that
-//! was set back, no longer match the cursor, and everything is returned. A cursor needs no memory here: any handle may use it.
+//! was set back, no longer match the cursor, and everything is returned. A cursor needs no memory here: any handle may use it. Whoever was given
+//! everything goes on from the highest score that was ever given, so that what comes next is known to be next: see `carried`.
 //!
 //! # Handles
 //! A handle is score, id and length of one copy. A score alone does not do: a server that was set back may give it again, to unread mail.
@@ -49,6 +50,9 @@ pub(super) async fn fetch(
     if wants.is_empty() {
         return Ok(Vec::new());
     }
+    if let Some(answers) = link.bells.carried.answer(wants, max_bytes) {
+        return Ok(answers);
+    }
     let max_bytes = max_bytes.min(MAX_PAGE);
     // The first mailbox of a call goes first; each has its turn at that.
     let first = turn.fetch_add(1, Ordering::Relaxed) % wants.len();
@@ -90,16 +94,18 @@ fn read(mailbox: Mailbox, answer: Value) -> Option<Fetched> {
     let mut fetched = Fetched { mailbox, mail: Vec::new(), cursor: place.encode(), more: more == 1, torn: 0 };
     let mut items = items.into_iter();
     while let (Some(member), Some(score)) = (items.next(), items.next()) {
-        let (member, score) = (bytes_of(member)?, bytes_of(score)?);
-        match Copy::new(&member, &score) {
-            Some(copy) => {
-                let envelope = Envelope { id: copy.id, sealed: member.slice(ID..) };
-                fetched.mail.push(Delivery { handle: copy.encode(), envelope });
-            }
+        match delivery(bytes_of(member)?, &bytes_of(score)?) {
+            Some(delivery) => fetched.mail.push(delivery),
             None => fetched.torn += 1,
         }
     }
     Some(fetched)
+}
+
+/// A copy as it is handed out; `None` when it has no whole id: it is torn.
+pub(super) fn delivery(member: Bytes, score: &Bytes) -> Option<Delivery> {
+    let copy = Copy::new(&member, score)?;
+    Some(Delivery { handle: copy.encode(), envelope: Envelope { id: copy.id, sealed: member.slice(ID..) } })
 }
 
 /// See [`crate::relay::Relay::acknowledge`].
@@ -156,7 +162,7 @@ fn bytes_of(value: Value) -> Option<Bytes> {
 }
 
 /// Whether a server may have written this score: what else it were could make a script stumble.
-fn is_score(bytes: &[u8]) -> bool {
+pub(super) fn is_score(bytes: &[u8]) -> bool {
     bytes.len() <= MAX_WORD
         && std::str::from_utf8(bytes)
             .ok()
@@ -165,16 +171,19 @@ fn is_score(bytes: &[u8]) -> bool {
 }
 
 /// What a cursor says.
-#[derive(Default)]
-struct Place {
-    era: Bytes,
-    score: Bytes,
-    member: Bytes,
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Place {
+    /// The name of the companion.
+    pub(super) era: Bytes,
+    /// The score reached.
+    pub(super) score: Bytes,
+    /// The first bytes of the last member returned at that score; empty when it is known to be the only one.
+    pub(super) member: Bytes,
 }
 
 impl Place {
     /// `None` from nothing.
-    fn encode(&self) -> Option<Cursor> {
+    pub(super) fn encode(&self) -> Option<Cursor> {
         if self.score.is_empty() {
             return None;
         }
@@ -188,7 +197,7 @@ impl Place {
     }
 
     /// `None` for what is none of ours.
-    fn decode(cursor: &Cursor) -> Option<Self> {
+    pub(super) fn decode(cursor: &Cursor) -> Option<Self> {
         let mut rest = cursor.0.clone();
         let mut word = || {
             let length = usize::from(*rest.first()?);

@@ -17,27 +17,24 @@ end
 
 for i = 1, wants do
   local mailbox = KEYS[2 * i]
-  local era, more, place, last, items = '', 0, '', '', {}
+  local kept = redis.call('HMGET', KEYS[2 * i + 1], 'era', 'hi')
+  local era, hi = kept[1] or '', tonumber(kept[2] or '')
+  local place, last, more, items = ARGV[3 * i + 1], ARGV[3 * i + 2], 0, {}
   if redis.call('EXISTS', mailbox) == 1 then
-    local kept = redis.call('HMGET', KEYS[2 * i + 1], 'era', 'hi')
-    local hi = tonumber(kept[2] or '')
-    era, place, last = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
     -- A companion that was lost or set back cannot vouch that all that is new lies behind the cursor.
     if place ~= '' and hi and tonumber(place) > hi then
       local top = redis.call('ZRANGE', mailbox, 0, 0, 'REV', 'WITHSCORES')
       if tonumber(place) > tonumber(top[2]) then place = '' end
     end
-    if place == '' or era ~= (kept[1] or '') then place, last = '', '' end
-    era = kept[1] or ''
+    if place == '' or era ~= ARGV[3 * i] then place, last = '-inf', '' end
     local from, after, seen = place, last, 0
-    if from == '' then from = '-inf' end
     local share, used, step = math.floor(left / waiting), 0, 2
     waiting = waiting - 1
     while more == 0 do
       local batch = redis.call('ZRANGE', mailbox, from, '+inf', 'BYSCORE', 'LIMIT', seen, step, 'WITHSCORES')
       for j = 1, #batch, 2 do
         local member, score = batch[j], batch[j + 1]
-        if score ~= from or beyond(string.sub(member, 1, #after), after) then
+        if from == '-inf' or score ~= from or beyond(string.sub(member, 1, #after), after) then
           local size = math.max(#member - 16, 0)
           if taken > 0 and (size > left or room == 0 or (used > 0 and used + size > share)) then
             more = 1
@@ -52,7 +49,11 @@ for i = 1, wants do
       seen = seen + step
       step = math.max(1, math.min(128, math.floor((share - used) / (used * 2 / math.max(#items, 2) + 1))))
     end
+  else
+    place, last = '-inf', ''
   end
+  -- Whoever was given all of it goes on from the highest score, though nothing may lie there any more.
+  if more == 0 and hi and tonumber(place) < hi then place, last = kept[2], '' end
   answer[#answer + 1] = { era, more, place, last, items }
 end
 return answer

@@ -1,6 +1,7 @@
 //! How mail is lost on a sorted set, each way as a test that it is not lost here.
 
 use super::*;
+use crate::relay::conformance::proxy::Proxy;
 use crate::relay::conformance::{all, envelope, fetch, mailbox, next, set};
 use crate::relay::mail::{Cursor, Delivery};
 use crate::relay::{RETENTION, WatchEvent};
@@ -272,5 +273,72 @@ async fn scripts_that_the_server_forgot_are_loaded_again() {
         assert_eq!(put(&relay, number).await, PutOutcome::Stored);
         server.run(redis::cmd("SCRIPT").arg("FLUSH"));
         assert_eq!(all(&relay, mailbox(1)).await.len(), usize::from(number));
+    }
+}
+
+#[tokio::test]
+async fn small_mail_comes_along_with_its_hint() {
+    let server = Server::start(&[]);
+    let proxy = Proxy::start(server.port).await;
+    let limits = Limits { response: SHORT, ..Limits::default() };
+    let url = RelayUrl::parse(&format!("redis://127.0.0.1:{}", proxy.port)).unwrap();
+    let receiver = RedisRelay::prepare_with(&url, limits).await.unwrap();
+    let sender = RedisRelay::open(&server.url()).await.unwrap();
+    // Mailbox 2 is never used.
+    let mut want = [Want::all(mailbox(1)), Want::all(mailbox(2))];
+    let mut events = receiver.watch(vec![mailbox(1), mailbox(2)]);
+    assert!(matches!(next(&mut events).await, WatchEvent::Gap));
+    sender.put(&[(mailbox(1), envelope(0, 10))]).await.unwrap();
+    assert!(matches!(next(&mut events).await, WatchEvent::Ready(_)));
+    let mut handles = Vec::new();
+    for number in 0..4 {
+        let answers = receiver.fetch(&want, 10_000).await.unwrap();
+        let mail: Vec<&Envelope> = answers[0].mail.iter().map(|delivery| &delivery.envelope).collect();
+        assert_eq!(mail, [&envelope(number, 10)]);
+        handles.extend(answers[0].mail.iter().map(|delivery| delivery.handle.clone()));
+        for (want, answer) in want.iter_mut().zip(answers) {
+            want.after = answer.cursor;
+        }
+        if number == 1 {
+            // An empty mailbox breaks no chain.
+            receiver.acknowledge(mailbox(1), &handles).await.unwrap();
+            let answers = receiver.fetch(&want, 10_000).await.unwrap();
+            assert!(answers.iter().all(|answer| answer.mail.is_empty()));
+            want.iter_mut().zip(answers).for_each(|(want, answer)| want.after = answer.cursor);
+        }
+        sender.put(&[(mailbox(1), envelope(number + 1, 10))]).await.unwrap();
+        assert!(matches!(next(&mut events).await, WatchEvent::Ready(_)));
+        // No answer comes through any more: what is fetched next came along.
+        proxy.mute(number == 3);
+    }
+    let answers = receiver.fetch(&want, 10_000).await.unwrap();
+    assert_eq!(answers[0].mail[0].envelope, envelope(4, 10));
+    proxy.mute(false);
+    receiver.acknowledge(mailbox(1), &handles).await.unwrap();
+    receiver.acknowledge(mailbox(1), &[answers[0].mail[0].handle.clone()]).await.unwrap();
+    assert!(all(&sender, mailbox(1)).await.is_empty(), "its handle is as good as a fetched one's");
+}
+
+#[tokio::test]
+async fn large_and_many_at_once_are_fetched() {
+    let server = Server::start(&[]);
+    let receiver = RedisRelay::prepare(&server.url()).await.unwrap();
+    let sender = RedisRelay::open(&server.url()).await.unwrap();
+    let mut events = receiver.watch(vec![mailbox(1)]);
+    assert!(matches!(next(&mut events).await, WatchEvent::Gap));
+    let mut after = None;
+    let mut seen = 0;
+    for round in 0..10 {
+        let first = round * 4;
+        sender.put(&[(mailbox(1), envelope(first, 10))]).await.unwrap();
+        sender.put(&[(mailbox(1), envelope(first + 1, 5000))]).await.unwrap();
+        sender.put(&[(mailbox(1), envelope(first + 2, 10)), (mailbox(1), envelope(first + 3, 10))]).await.unwrap();
+        while seen < usize::from(first) + 4 {
+            assert!(matches!(next(&mut events).await, WatchEvent::Ready(_)));
+            let page = from(&receiver, after, ONE_PAGE).await;
+            seen += page.mail.len();
+            after = page.cursor;
+        }
+        assert_eq!(seen, usize::from(first) + 4, "nothing twice");
     }
 }
