@@ -17,6 +17,7 @@
 //! **When a commit fails**, everyone who waits for it gets the error, the engine is dropped and restored from the store, and what
 //! siblings sent is collected again later. There is no repair code.
 
+mod author;
 mod handle;
 mod passes;
 mod recent;

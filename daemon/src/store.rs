@@ -19,6 +19,7 @@ mod apply;
 mod collections;
 mod conversations;
 mod convert;
+mod cut;
 mod error;
 mod facts;
 mod keep;
@@ -109,6 +110,8 @@ struct Cache {
     next_row: i64,
     /// The last place given out in this device's order.
     last: BundleSeq,
+    /// Whether bundles of removed devices were set aside.
+    any_cut: bool,
     level: Level,
 }
 
@@ -216,14 +219,17 @@ impl Store {
 impl Cache {
     fn load(connection: &Connection) -> Result<Self, StoreError> {
         // Every row has a write, for existence at least.
-        let sql = "SELECT (SELECT coalesce(max(row), 0) FROM write), (SELECT coalesce(max(bundle_seq), 0) FROM log)";
-        let (row, last): (i64, i64) = connection.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let sql = "SELECT (SELECT coalesce(max(row), 0) FROM write), (SELECT coalesce(max(bundle_seq), 0) FROM log),
+                   (SELECT coalesce(max(bundle_seq), 0) FROM cut_bundle)";
+        let (row, last, cut): (i64, i64, i64) =
+            connection.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         Ok(Self {
             sources: Sources::load(connection)?,
             collections: Collections::load(connection)?,
             conversations: Conversations::default(),
             next_row: row + 1,
-            last: BundleSeq(uint(last)),
+            last: BundleSeq(uint(last.max(cut))),
+            any_cut: cut > 0,
             level: Level::load(connection)?,
         })
     }

@@ -8,10 +8,12 @@
 //! the roster, and a [`Sibling`] for each other device with its [lane](crate::lane). It has no error type: a bad input is a decision
 //! (ignore, set aside, acknowledge), not a failure.
 //!
-//! The parts: [`push`](self) accepts local bundles, `receive` takes siblings' parcels in causal order, `dispatch` decides what to tell whom,
-//! `repair` asks for what nobody delivers, `retire` takes a fresh source when the own one may have been written elsewhere.
+//! The parts: [`push`](self) accepts local bundles, `receive` takes siblings' parcels in causal order, `membership` draws the consequences of
+//! the roster, `dispatch` decides what to tell whom, `repair` asks for what nobody delivers, `retire` takes a fresh source when the
+//! own one may have been written elsewhere.
 
 mod dispatch;
+mod membership;
 mod pass;
 mod push;
 mod receive;
@@ -69,6 +71,10 @@ pub struct Engine {
     outbid: bool,
     early: Early,
     refused: BTreeSet<SourceId>,
+    /// Sources that were taken back in this engine's life.
+    cut: BTreeSet<SourceId>,
+    /// Parcels of removed devices that were dropped since the start.
+    from_removed: u64,
     roster: Roster,
     siblings: BTreeMap<DeviceId, Sibling>,
     /// In the person's order of preference.
@@ -97,6 +103,13 @@ struct Source {
     context: Arc<VersionVector>,
 }
 
+impl Source {
+    /// A source of which nothing is applied.
+    fn nothing_of(device: DeviceId) -> Self {
+        Self { device, generation: 0, stamp: Stamp::default(), context: Arc::default() }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct RelayState {
     id: RelayId,
@@ -122,18 +135,25 @@ impl Engine {
             let (device, generation, stamp) = (saved.device, saved.generation, saved.stamp);
             (saved.source, Source { device, generation, stamp, context: saved.context })
         });
+        let sources: BTreeMap<SourceId, Source> = sources.collect();
+        let own_context = sources.get(&saved.source).map(|own: &Source| Arc::clone(&own.context));
+        let mut context = vector.without(saved.source);
+        // What was seen stays seen, also what does not count any more.
+        own_context.iter().for_each(|seen| context.join(seen));
         let mut engine = Self {
             config,
             me: saved.me,
             source: saved.source,
             generation: saved.generation,
             clock,
-            context: Arc::new(vector.without(saved.source)),
+            context: Arc::new(context),
             vector,
-            sources: sources.collect(),
+            sources,
             outbid: false,
             early,
             refused: BTreeSet::new(),
+            cut: BTreeSet::new(),
+            from_removed: 0,
             roster,
             siblings: BTreeMap::new(),
             relays: Vec::new(),
@@ -165,6 +185,10 @@ impl Engine {
         match input {
             Input::Push(push) => self.push(push, now),
             Input::Received { delivery, parcel } => self.received(delivery, *parcel, now),
+            Input::FromRemoved(delivery) => {
+                self.from_removed = self.from_removed.saturating_add(1);
+                self.outputs.push_back(Output::Acknowledge(delivery));
+            }
             Input::Unopenable { delivery, reason, bytes } => {
                 self.quarantine(reason, bytes, now);
                 self.outputs.push_back(Output::Acknowledge(delivery));
@@ -172,6 +196,7 @@ impl Engine {
             Input::Record { call, record } => {
                 let id = record.get().id();
                 self.take_records([record]);
+                self.apply_waiting(now);
                 let held = self.roster.contains(id);
                 let reply = if held { Reply::Recorded } else { Reply::Refused(Refusal::RosterRecord) };
                 self.outputs.push_back(Output::Reply(call, reply));

@@ -28,7 +28,9 @@ pub const MAX_VECTOR: usize = 1024;
 /// Most bodies in a parcel: with its stamp alone a body has 9 bytes, so runs of [`RUN_TARGET`] hold at most 29,128.
 pub const MAX_BODIES: usize = 32 * 1024;
 /// Most fields of a parcel: its 16 kinds, runs, vector, wants, all roster records, and relays.
-const MAX_PARTS: usize = 16 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024;
+const MAX_PARTS: usize = 18 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + MAX_ENDED + 1024;
+/// Most sources of removed devices that a letter names: four removed devices with 64 sources each.
+pub const MAX_ENDED: usize = 256;
 
 /// All that is said besides bundles.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,15 +59,36 @@ pub struct Letter {
     pub receipt_requested: bool,
     /// The relays the sender polls.
     pub relays: Vec<RelayId>,
+    /// Sources that the sender knows to be of removed devices and that no removal names: they end before their first bundle.
+    pub ended: Vec<Ended>,
 }
 
-/// What a device holds: its generation says whether a lower vector is a fresh start.
+/// Whose a source is that ends before its first bundle, because its device was removed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ended {
+    /// The source.
+    pub source: SourceId,
+    /// The removed device.
+    pub device: DeviceId,
+}
+
+/// What a device holds. Generation and term say whether a lower vector is a fresh start: they only grow, and a source of a removed
+/// device shrinks to its end only with a record that the device had not held before.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Receipt {
     /// Generation of the device's active source.
     pub generation: u64,
+    /// How many roster records the device holds.
+    pub term: u32,
     /// What it has applied durably.
     pub vector: VersionVector,
+}
+
+impl Receipt {
+    /// What only grows at its device: of two receipts of one device the greater is the later.
+    pub fn age(&self) -> (u64, u32) {
+        (self.generation, self.term)
+    }
 }
 
 /// A stretch of a source that somebody lacks: positions after `after`, up to and including `upto`.
@@ -184,7 +207,11 @@ impl Parcel {
         if wire.version != VERSION {
             return Err(Malformed("unknown version"));
         }
-        if wire.runs.len() > MAX_RUNS || wire.vector.len() > MAX_VECTOR || wire.wants.len() > MAX_VECTOR {
+        if wire.runs.len() > MAX_RUNS
+            || wire.vector.len() > MAX_VECTOR
+            || wire.wants.len() > MAX_VECTOR
+            || wire.ended.len() > MAX_ENDED
+        {
             return Err(Malformed("more entries than a parcel may have"));
         }
         if wire.runs.iter().map(|run| run.bodies.len()).sum::<usize>() > MAX_BODIES {
@@ -231,6 +258,18 @@ struct ParcelWire {
     receipt_requested: bool,
     #[prost(bytes = "vec", repeated, tag = "16")]
     relays: Vec<Vec<u8>>,
+    #[prost(uint32, tag = "20")]
+    term: u32,
+    #[prost(message, repeated, tag = "21")]
+    ended: Vec<EndedWire>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct EndedWire {
+    #[prost(bytes = "vec", tag = "1")]
+    source: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    device: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -295,7 +334,21 @@ impl From<&Letter> for ParcelWire {
             op_level: letter.op_level,
             receipt_requested: letter.receipt_requested,
             relays: letter.relays.iter().map(|relay| relay.0.to_vec()).collect(),
+            term: letter.receipt.term,
+            ended: letter.ended.iter().map(EndedWire::from).collect(),
         }
+    }
+}
+
+impl From<&Ended> for EndedWire {
+    fn from(ended: &Ended) -> Self {
+        Self { source: ended.source.0.to_vec(), device: ended.device.0.to_vec() }
+    }
+}
+
+impl EndedWire {
+    fn read(&self) -> Option<Ended> {
+        Some(Ended { source: SourceId::from_slice(&self.source)?, device: DeviceId::from_slice(&self.device)? })
     }
 }
 
@@ -308,6 +361,7 @@ impl ParcelWire {
             Some(Want { source, after: Seq(want.after), upto: Seq(want.upto) })
         });
         let relays = self.relays.iter().map(|relay| RelayId::from_slice(relay)).collect::<Option<_>>();
+        let ended = self.ended.iter().map(EndedWire::read).collect::<Option<_>>();
         let digest = match self.digest.as_slice() {
             [] => None,
             digest => Some(Hash::from_slice(digest).ok_or(Malformed("digest is not 32 bytes"))?),
@@ -319,7 +373,11 @@ impl ParcelWire {
         Ok(Letter {
             sender: DeviceId::from_slice(&self.sender).ok_or(Malformed("sender is not 16 bytes"))?,
             written: Millis(self.written),
-            receipt: Receipt { generation: self.generation, vector: vector.ok_or(Malformed("bad vector entry"))? },
+            receipt: Receipt {
+                generation: self.generation,
+                term: self.term,
+                vector: vector.ok_or(Malformed("bad vector entry"))?,
+            },
             wants: wants.collect::<Option<_>>().ok_or(Malformed("bad want"))?,
             records: records.map(|r| SignedRecord { bytes: r.bytes, signature: r.signature }).collect(),
             roster_hash: Hash::from_slice(&self.roster_hash).ok_or(Malformed("roster hash is not 32 bytes"))?,
@@ -329,6 +387,7 @@ impl ParcelWire {
             op_level: self.op_level,
             receipt_requested: self.receipt_requested,
             relays: relays.ok_or(Malformed("bad relay id"))?,
+            ended: ended.ok_or(Malformed("bad source of a removed device"))?,
         })
     }
 }
@@ -384,6 +443,7 @@ impl Letter {
             op_level: OP_LEVEL,
             receipt_requested: false,
             relays: Vec::new(),
+            ended: Vec::new(),
         }
     }
 }

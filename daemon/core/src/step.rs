@@ -15,7 +15,7 @@ use crate::bundle::Bundle;
 use crate::clock::Stamp;
 use crate::ids::{BundleSeq, DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
 use crate::op::Op;
-use crate::parcel::{Letter, Receipt, SignedHead, VerifiedParcel};
+use crate::parcel::{Ended, Letter, Receipt, SignedHead, VerifiedParcel};
 use crate::roster::{Prekey, SignedRecord, Verified};
 use crate::vector::{Head, VersionVector};
 
@@ -44,6 +44,8 @@ pub enum Input {
         /// What it says.
         parcel: Box<VerifiedParcel>,
     },
+    /// A parcel of a removed device arrived. It has no effect but to be counted.
+    FromRemoved(Delivery),
     /// An envelope could not be opened or verified.
     Unopenable {
         /// What to acknowledge.
@@ -212,6 +214,15 @@ pub enum Change {
     },
     /// Something that could not be used.
     Quarantine(Quarantined),
+    /// A source of a removed device ends earlier than it was applied: what follows is set aside, and its effect undone.
+    Cut {
+        /// The source.
+        source: SourceId,
+        /// Its last bundle that counts; position 0 when none does.
+        end: Head,
+    },
+    /// A source that was never seen is a removed device's, and ends before its first bundle.
+    Ended(Ended),
 }
 
 /// A bundle to append.
@@ -443,6 +454,10 @@ pub struct Status {
     pub vector: VersionVector,
     /// The last place in this device's order.
     pub bundle_seq: BundleSeq,
+    /// This device itself was removed.
+    pub removed: bool,
+    /// Parcels of removed devices that were dropped since the start.
+    pub from_removed: u64,
     /// The other members, in order of id.
     pub siblings: Vec<SiblingStatus>,
     /// Bundles waiting for an earlier one.
@@ -477,6 +492,8 @@ pub struct SiblingStatus {
     pub digest: Option<Hash>,
     /// The group epoch it showed.
     pub epoch: u32,
+    /// Whether it holds the same roster records, as it said last.
+    pub roster_known: bool,
     /// By how much its clock was ahead of ours when it spoke last, in milliseconds (mail under way makes it look behind).
     pub clock_ahead: i64,
 }

@@ -1,7 +1,8 @@
 //! Version vectors: what a device holds, as one number and one hash per source.
 //!
 //! Because every source is gap-free, "the highest contiguous sequence number applied" says exactly which bundles are held.
-//! One vector is therefore dedup, checkpoint and receipt in one; it never goes backwards. The chain hash beside each number
+//! One vector is therefore dedup, checkpoint and receipt in one; it never goes backwards, but for the sources of a
+//! removed device ([`VersionVector::cut`]). The chain hash beside each number
 //! makes two different histories under one number visible (a fork).
 //!
 //! The same type carries a bundle's causal context: what its author had applied when it was written.
@@ -69,9 +70,18 @@ impl VersionVector {
 
     /// Moves `source` to `head` if that lies ahead; a lower head changes nothing.
     pub fn advance(&mut self, source: SourceId, head: Head) {
-        let entry = self.0.entry(source).or_default();
-        if head.seq > entry.seq {
-            *entry = head;
+        if head.seq > self.seq(source) {
+            self.0.insert(source, head);
+        }
+    }
+
+    /// Takes `source` back to `end` if it lies beyond: its device was removed, and what follows does not count. The one way in which a
+    /// vector shrinks.
+    pub fn cut(&mut self, source: SourceId, end: Head) {
+        if end.seq == Seq::ZERO {
+            self.0.remove(&source);
+        } else if self.seq(source) > end.seq {
+            self.0.insert(source, end);
         }
     }
 

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use kinfolk_core::ids::{BundleSeq, DeviceId, RelayId};
 use kinfolk_core::op::Op;
-use kinfolk_core::roster::{Addition, Roster, RosterChange};
+use kinfolk_core::roster::{Addition, Roster};
 use kinfolk_core::step::{AppBundle, Input, Pushed};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -17,15 +17,7 @@ use crate::store::{Store, StoreError};
 pub(crate) enum Authored {
     Add(Addition),
     Rename { device: DeviceId, name: String },
-}
-
-impl From<Authored> for RosterChange {
-    fn from(authored: Authored) -> Self {
-        match authored {
-            Authored::Add(addition) => Self::Add(addition),
-            Authored::Rename { device, name } => Self::Rename { device, name },
-        }
-    }
+    Remove(DeviceId),
 }
 
 /// A sender of requests to the driver. Cheap to clone; the driver ends when the last one is dropped.
@@ -78,6 +70,14 @@ impl Handle {
     /// When the name does not fit, the device is unknown, or the store cannot commit.
     pub async fn rename(&self, device: DeviceId, name: String) -> Result<(), DriverError> {
         self.author(Authored::Rename { device, name }).await
+    }
+
+    /// Removes a device, for good. What it has written and this device has not taken in by now does not count any more, anywhere.
+    ///
+    /// # Errors
+    /// When the device is this one or unknown, or the store cannot commit.
+    pub async fn remove(&self, device: DeviceId) -> Result<(), DriverError> {
+        self.author(Authored::Remove(device)).await
     }
 
     /// Puts a device on the roster.

@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use kinfolk_core::engine::{Config, Engine};
 use kinfolk_core::ids::{Millis, Now, RelayId};
-use kinfolk_core::roster::{MAX_RECORD_BYTES, Record, RosterChange, SignedRecord, name_fits};
 use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Pushed, Reply, Send};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::handle::Authored;
 use super::{Driver, DriverError, PushError, Request, Work};
 use crate::hops::{self, Hop};
 use crate::relay::worker;
-use crate::seal;
 use crate::store::StoreError;
 
 /// Someone who waits for the engine's reply.
@@ -81,8 +78,10 @@ impl Driver {
                 for (work, reply) in round.chores {
                     drop(reply.send(work(&self.store).map_err(|error| DriverError::from(&error))));
                 }
+                // Restored at the beginning of the next round.
+                self.stale = self.engine.is_spent();
                 // The engine was told of a parcel that no worker took, and has not decided yet when to try again.
-                if turned_away {
+                if turned_away || self.stale {
                     return Some(now.mono);
                 }
                 if self.passes.end(&self.engine) {
@@ -146,7 +145,9 @@ impl Driver {
                         round.deliveries.push(*delivery);
                         round.heard = true;
                     }
-                    Input::Unopenable { delivery, .. } => round.deliveries.push(*delivery),
+                    Input::Unopenable { delivery, .. } | Input::FromRemoved(delivery) => {
+                        round.deliveries.push(*delivery);
+                    }
                     Input::Sent { reached: Some(_), .. } => self.picture.last_up = Some(now.wall),
                     Input::RelayHealth { relay, up } => self.note_health(*relay, *up),
                     Input::Push(_)
@@ -281,7 +282,9 @@ impl Driver {
         match request {
             Request::Push { reply, .. } => Call::Push(reply).fail(DriverError::from(fault)),
             Request::Author { reply, .. } => Call::Author(reply).fail(DriverError::from(fault)),
-            Request::Tell(Input::Received { delivery, .. } | Input::Unopenable { delivery, .. }) => {
+            Request::Tell(
+                Input::Received { delivery, .. } | Input::Unopenable { delivery, .. } | Input::FromRemoved(delivery),
+            ) => {
                 self.settle_delivery(delivery, false);
             }
             Request::Tell(Input::RelayHealth { relay, up }) => self.note_health(relay, up),
@@ -361,34 +364,6 @@ impl Driver {
         let call = CallId(self.next_call);
         self.calls.insert(call, caller);
         call
-    }
-
-    /// Makes and signs a roster record after all that are known.
-    fn sign(
-        &mut self,
-        change: Authored,
-        now: Now,
-    ) -> Result<kinfolk_core::roster::Verified<SignedRecord>, DriverError> {
-        let roster = self.engine.roster();
-        let change = RosterChange::from(change);
-        if let RosterChange::Rename { device, name } = &change {
-            if !name_fits(name) {
-                return Err(DriverError::Roster("a device name has 1 to 64 bytes and no control characters"));
-            }
-            if roster.member(*device).is_none() {
-                return Err(DriverError::Roster("there is no such device on the roster"));
-            }
-        }
-        let (id, parents) = (roster.id(), roster.heads());
-        let stamp = self.engine.stamp(now.wall);
-        let author_key = self.identity.public();
-        let record = Record { roster: id, author: self.me, author_key, parents, stamp, change }.encode();
-        if record.len() > MAX_RECORD_BYTES {
-            return Err(DriverError::Roster("the record is larger than a roster record may be"));
-        }
-        let signature = self.identity.sign_record(&record).to_vec().into();
-        seal::verify_signed_record(SignedRecord { bytes: record, signature })
-            .map_err(|_| DriverError::Roster("the record that was just signed does not verify"))
     }
 }
 

@@ -13,9 +13,10 @@ use ipc_proto::v1::{
     AddRelayRequest, AddRelayResponse, ExportRequest, ExportResponse, GetStatusRequest, InitRequest, InitResponse,
     JoinEvent, JoinRequest, ListDevicesRequest, ListDevicesResponse, ListRelaysRequest, ListRelaysResponse,
     PairConfirmRequest, PairConfirmResponse, PairEvent, PairShowRequest, RemoveRelayRequest, RemoveRelayResponse,
-    RenameDeviceRequest, RenameDeviceResponse, SetSyncModeRequest, SetSyncModeResponse, ShutdownRequest,
-    ShutdownResponse, Status as DeviceStatus, StoreCompareRequest, StoreCompareResponse, StoreVerifyRequest,
-    StoreVerifyResponse, SyncNowRequest, SyncNowResponse, TestRelayRequest, TestRelayResponse, WatchStatusRequest,
+    RenameDeviceRequest, RenameDeviceResponse, RevokeDeviceRequest, RevokeDeviceResponse, SetSyncModeRequest,
+    SetSyncModeResponse, ShutdownRequest, ShutdownResponse, Status as DeviceStatus, StoreCompareRequest,
+    StoreCompareResponse, StoreVerifyRequest, StoreVerifyResponse, SyncNowRequest, SyncNowResponse, TestRelayRequest,
+    TestRelayResponse, WatchStatusRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -65,6 +66,13 @@ impl Admin for Api {
         request: Request<RenameDeviceRequest>,
     ) -> Result<Response<RenameDeviceResponse>, Status> {
         Ok(Response::new(devices::rename(&*self.node()?, request.into_inner()).await?))
+    }
+
+    async fn revoke_device(
+        &self,
+        request: Request<RevokeDeviceRequest>,
+    ) -> Result<Response<RevokeDeviceResponse>, Status> {
+        Ok(Response::new(devices::revoke(&*self.node()?, request.into_inner()).await?))
     }
 
     async fn pair_show(&self, request: Request<PairShowRequest>) -> Result<Response<Self::PairShowStream>, Status> {

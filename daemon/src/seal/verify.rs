@@ -37,6 +37,12 @@ pub enum VerifyError {
         /// Who claims to have written it.
         sender: DeviceId,
     },
+    /// The sender was removed.
+    #[error("{sender} was removed")]
+    Removed {
+        /// Who wrote it.
+        sender: DeviceId,
+    },
     /// The sender's signature does not hold.
     #[error("{0}")]
     Signature(#[from] OpenError),
@@ -78,8 +84,11 @@ pub fn verify(opened: Opened, roster: &Roster) -> Result<VerifiedParcel, VerifyE
         extended.extend(records.iter().cloned());
         Cow::Owned(extended)
     };
-    let author = roster.member(sender).ok_or(VerifyError::Stranger { sender })?;
-    opened.verify(&author.device.key)?;
+    let author = roster.known(sender).ok_or(VerifyError::Stranger { sender })?;
+    opened.verify(&author.key)?;
+    if roster.member(sender).is_none() {
+        return Err(VerifyError::Removed { sender });
+    }
 
     let carried = runs.len();
     let runs: Vec<_> = runs.into_iter().filter_map(|run| verify_run(run, &roster)).collect();

@@ -44,6 +44,8 @@ impl Store {
             Change::AppBundle(app, committed) => self.app_bundle(app, committed),
             Change::Fresh { source, generation } => self.fresh(*source, *generation),
             Change::Quarantine(item) => self.quarantine(item),
+            Change::Cut { source, end } => self.cut(*source, *end),
+            Change::Ended(ended) => self.ended(*ended),
         }
     }
 
@@ -69,7 +71,9 @@ impl Store {
         }
         let stamp = bundle.body.as_ref().map_or(Stamp::default(), |body| body.stamp);
         let origin = Origin { source, dot: bundle.dot, stamp, context: &append.context, place: append.bundle_seq };
-        bundle.ops().iter().try_for_each(|op| self.take_effect(&origin, op))
+        bundle.ops().iter().try_for_each(|op| self.take_effect(&origin, op))?;
+        self.uncut(source, bundle.dot)?;
+        if self.cache.sources.is_late(bundle.dot) { self.settle_late(bundle.ops()) } else { Ok(()) }
     }
 
     /// Lets one op change the state.
@@ -130,8 +134,8 @@ impl Store {
     }
 
     fn sibling(&self, sibling: &SavedSibling) -> Result<(), StoreError> {
-        let sql = "INSERT OR REPLACE INTO sibling (device, generation, vector, heard, prekey_slot, prekey, epoch)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let sql = "INSERT OR REPLACE INTO sibling (device, generation, vector, heard, prekey_slot, prekey, epoch, term)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         self.connection.prepare_cached(sql)?.execute((
             sibling.device.0,
             int(sibling.receipt.generation),
@@ -140,6 +144,7 @@ impl Store {
             sibling.prekey.as_ref().map(|prekey| prekey.slot),
             sibling.prekey.as_ref().map(|prekey| prekey.public.as_ref()),
             sibling.epoch,
+            sibling.receipt.term,
         ))?;
         Ok(())
     }

@@ -70,6 +70,14 @@ impl Level {
 }
 
 impl Idle {
+    /// Takes an op out of the count that left the log.
+    pub(super) fn discount(&mut self, meaning: &Meaning) {
+        let mut one = Self::default();
+        one.count(meaning);
+        self.unknown = self.unknown.saturating_sub(one.unknown);
+        self.invalid = self.invalid.saturating_sub(one.invalid);
+    }
+
     fn count(&mut self, meaning: &Meaning) {
         match meaning {
             Meaning::Unknown => self.unknown += 1,

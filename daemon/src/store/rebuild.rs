@@ -1,10 +1,13 @@
 //! The state of some entities, made again from the log.
 //!
-//! What is stored of them is taken away, with its leaves; then their ops take effect again in the order in which their bundles were
-//! applied here, by the same code as the first time. Everything else stays as it is. The log is read once from its beginning, for only
-//! there it says what each author had seen.
+//! What is stored of them is taken away, with its leaves; then their ops take effect again, by the same code as the first time. Everything
+//! else stays as it is. The log is read once from its beginning, for only there it says what each author had seen.
+//!
+//! Ops on messages come in the order in which their bundles were applied here; the rules of messages do not look at it. Those of
+//! registers do: ops on records come in causal order ([`causally`]). That is another one when a bundle was applied *late*, after bundles
+//! whose authors had seen it, which happens when the removal of its device turned out void.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -47,16 +50,26 @@ impl Store {
         }
         entities.iter().try_for_each(|entity| self.clear(entity))?;
         let mut walk = Walk::default();
+        let mut on_records: BTreeMap<SourceId, VecDeque<(Logged, Vec<Op>)>> = BTreeMap::new();
         loop {
             let page = walk.page(&self.connection)?;
             if page.is_empty() {
-                return Ok(());
+                break;
             }
-            for logged in &page {
+            for logged in page {
                 let ours = logged.bundle.ops().iter().filter(|op| entities.contains(&Entity::of(op)));
-                ours.into_iter().try_for_each(|op| self.take_effect(&logged.origin(), op))?;
+                let (messages, records): (Vec<Op>, Vec<Op>) =
+                    ours.cloned().partition(|op| op.collection == MESSAGE_COLLECTION);
+                messages.iter().try_for_each(|op| self.take_effect(&logged.origin(), op))?;
+                if !records.is_empty() {
+                    on_records.entry(logged.bundle.dot.source).or_default().push_back((logged, records));
+                }
             }
         }
+        while let Some((logged, ops)) = causally(&mut on_records) {
+            ops.iter().try_for_each(|op| self.take_effect(&logged.origin(), op))?;
+        }
+        Ok(())
     }
 
     fn clear(&mut self, entity: &Entity) -> Result<(), StoreError> {
@@ -69,6 +82,24 @@ impl Store {
             registers.clear(&entity.collection, &entity.key)
         }
     }
+}
+
+/// The next bundle whose author had seen none of those that are left. Contexts only grow along a source, so only the first of each source
+/// can be that.
+fn causally(left: &mut BTreeMap<SourceId, VecDeque<(Logged, Vec<Op>)>>) -> Option<(Logged, Vec<Op>)> {
+    let first = left.iter().find(|(source, queue)| {
+        let Some((logged, _)) = queue.front() else { return false };
+        let others = left.iter().filter(|(other, _)| other != source);
+        others.filter_map(|(_, queue)| queue.front()).all(|(other, _)| !logged.context.covers(other.bundle.dot))
+    });
+    // Authors cannot have seen each other's bundles in a circle; if they say so, any order is as good.
+    let source = first.or_else(|| left.iter().next()).map(|(source, _)| *source)?;
+    let queue = left.get_mut(&source)?;
+    let next = queue.pop_front();
+    if queue.is_empty() {
+        left.remove(&source);
+    }
+    next
 }
 
 /// Reads the log from its beginning, with what each bundle's author had seen.

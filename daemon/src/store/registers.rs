@@ -80,7 +80,8 @@ impl Registers<'_> {
             }
         }
         collection.live += i64::from(is_live) - i64::from(was_live);
-        let update = "UPDATE row SET live = ?3, conflicts = ?4, version = ?5 WHERE collection = ?1 AND key = ?2";
+        let update =
+            "UPDATE row SET live = ?3, conflicts = ?4, version = max(version, ?5) WHERE collection = ?1 AND key = ?2";
         let row = (collection.idx, &op.key, is_live, conflicts, int(origin.place.0));
         self.connection.prepare_cached(update)?.execute(row)?;
         Ok(())

@@ -57,7 +57,8 @@ impl Store {
     }
 
     fn saved_siblings(&self) -> Result<Vec<SavedSibling>, StoreError> {
-        let sql = "SELECT device, generation, vector, heard, prekey_slot, prekey, epoch FROM sibling ORDER BY device";
+        let sql =
+            "SELECT device, generation, vector, heard, prekey_slot, prekey, epoch, term FROM sibling ORDER BY device";
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query(())?;
         let mut siblings = Vec::new();
@@ -69,7 +70,7 @@ impl Store {
             };
             siblings.push(SavedSibling {
                 device: DeviceId(row.get(0)?),
-                receipt: Receipt { generation: uint(row.get(1)?), vector },
+                receipt: Receipt { generation: uint(row.get(1)?), term: row.get(7)?, vector },
                 heard: Millis(uint(row.get(3)?)),
                 prekey,
                 epoch: row.get(6)?,

@@ -10,8 +10,12 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema/01.sql"), include_str!("schema/02.sql"), include_str!("schema/03.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema/01.sql"),
+    include_str!("schema/02.sql"),
+    include_str!("schema/03.sql"),
+    include_str!("schema/04.sql"),
+];
 
 /// Brings the database up to the newest schema.
 pub(super) fn migrate(connection: &Connection) -> Result<(), StoreError> {

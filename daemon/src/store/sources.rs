@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{DeviceId, Dot, Hash, Seq, SourceId};
 use kinfolk_core::step::{Append, SavedSource};
-use kinfolk_core::vector::Head;
+use kinfolk_core::vector::{Head, VersionVector};
 
 use super::StoreError;
 use super::convert::{int, uint, vector_from_bytes, vector_to_bytes};
@@ -59,19 +59,15 @@ impl Sources {
         let idx = match self.idx(bundle.dot.source) {
             Some(idx) => idx,
             None => {
-                let generation = body.and_then(|body| body.birth).map_or(0, |birth| birth.generation);
-                let sql = "INSERT INTO source VALUES (?1, ?2, ?3, ?4, 0, zeroblob(32), 0, zeroblob(0))";
-                let idx = self.add(SavedSource {
+                let nothing = SavedSource {
                     source: bundle.dot.source,
                     device: append.device,
-                    generation,
+                    generation: body.and_then(|body| body.birth).map_or(0, |birth| birth.generation),
                     head: Head::default(),
                     stamp: Stamp::default(),
                     context: Arc::default(),
-                });
-                let key = (idx, bundle.dot.source.0, append.device.0, int(generation));
-                connection.prepare_cached(sql)?.execute(key)?;
-                idx
+                };
+                self.begin(connection, nothing)?
             }
         };
         let entry = self.entry(idx)?;
@@ -84,6 +80,33 @@ impl Sources {
         entry.saved.context = Arc::clone(&append.context);
         entry.changed = true;
         Ok(idx)
+    }
+
+    /// A source that is new, with nothing applied of it, gets its row; gives its `idx`.
+    pub(super) fn begin(&mut self, connection: &Connection, nothing: SavedSource) -> Result<i64, StoreError> {
+        let (source, device, generation) = (nothing.source.0, nothing.device.0, int(nothing.generation));
+        let idx = self.add(nothing);
+        let sql = "INSERT INTO source VALUES (?1, ?2, ?3, ?4, 0, zeroblob(32), 0, zeroblob(0))";
+        connection.prepare_cached(sql)?.execute((idx, source, device, generation))?;
+        Ok(idx)
+    }
+
+    /// Takes a source back to `end`, whose author had seen `context`.
+    pub(super) fn cut(
+        &mut self,
+        idx: i64,
+        end: Head,
+        stamp: Stamp,
+        context: Arc<VersionVector>,
+    ) -> Result<(), StoreError> {
+        let entry = self.entry(idx)?;
+        (entry.saved.head, entry.saved.stamp, entry.saved.context, entry.changed) = (end, stamp, context, true);
+        Ok(())
+    }
+
+    /// Whether somebody whose bundles are here had seen the bundle before it was.
+    pub(super) fn is_late(&self, dot: Dot) -> bool {
+        self.list.iter().any(|entry| entry.saved.source != dot.source && entry.saved.context.covers(dot))
     }
 
     /// The number of `source`, when it has bundles here.

@@ -2,6 +2,7 @@
 
 mod author;
 mod convergence;
+mod cuts;
 mod durability;
 mod levels;
 mod messages;

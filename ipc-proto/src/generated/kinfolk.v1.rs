@@ -1298,6 +1298,9 @@ pub struct Device {
     /// The device that added it; empty for the first one.
     #[prost(string, tag = "7")]
     pub added_by: ::prost::alloc::string::String,
+    /// Whether it knows all additions, names and removals of devices that this one knows, as it said last; true for this device.
+    #[prost(bool, tag = "8")]
+    pub roster_seen: bool,
 }
 /// How the keys are protected.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1485,6 +1488,9 @@ pub struct ListDevicesResponse {
     /// This device first, then by name.
     #[prost(message, repeated, tag = "1")]
     pub devices: ::prost::alloc::vec::Vec<Device>,
+    /// The removed ones, by name.
+    #[prost(message, repeated, tag = "2")]
+    pub removed: ::prost::alloc::vec::Vec<Device>,
 }
 /// Names a device anew.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1502,6 +1508,23 @@ pub struct RenameDeviceResponse {
     /// With its new name.
     #[prost(message, optional, tag = "1")]
     pub device: ::core::option::Option<Device>,
+}
+/// Names a device to be removed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeDeviceRequest {
+    /// Its id, an unambiguous beginning of it (at least 4 digits), or its name when only one bears it.
+    #[prost(string, tag = "1")]
+    pub device: ::prost::alloc::string::String,
+}
+/// The removed device.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RevokeDeviceResponse {
+    /// As it was.
+    #[prost(message, optional, tag = "1")]
+    pub device: ::core::option::Option<Device>,
+    /// The devices that stay and have not seen the removal yet; `Device.roster_seen` says when they have.
+    #[prost(message, repeated, tag = "2")]
+    pub unaware: ::prost::alloc::vec::Vec<Device>,
 }
 /// Asks for an invitation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2298,6 +2321,32 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("kinfolk.v1.Admin", "RenameDevice"));
             self.inner.unary(req, path, codec).await
         }
+        /// Removes a device, for good: the others stop hearing it and writing to it, and what it wrote that had not come here by now
+        /// does not count any more. It keeps what it holds. Errors: `not_found`, `invalid_argument` for this device itself.
+        pub async fn revoke_device(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeDeviceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeDeviceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Admin/RevokeDevice",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Admin", "RevokeDevice"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Invites one device: shows a card, then what becomes of it, and ends when the device is paired or the card is void.
         /// Ending the call voids the card. Errors: `no_relay`, `pairing_busy`; what happens to the card later is an event.
         pub async fn pair_show(
@@ -2641,6 +2690,15 @@ pub mod admin_server {
             request: tonic::Request<super::RenameDeviceRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RenameDeviceResponse>,
+            tonic::Status,
+        >;
+        /// Removes a device, for good: the others stop hearing it and writing to it, and what it wrote that had not come here by now
+        /// does not count any more. It keeps what it holds. Errors: `not_found`, `invalid_argument` for this device itself.
+        async fn revoke_device(
+            &self,
+            request: tonic::Request<super::RevokeDeviceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeDeviceResponse>,
             tonic::Status,
         >;
         /// Server streaming response type for the PairShow method.
@@ -3116,6 +3174,51 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RenameDeviceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Admin/RevokeDevice" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeDeviceSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::RevokeDeviceRequest>
+                    for RevokeDeviceSvc<T> {
+                        type Response = super::RevokeDeviceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeDeviceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::revoke_device(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeDeviceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

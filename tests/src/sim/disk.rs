@@ -9,6 +9,7 @@ use kinfolk::store::{DbKey, Exported, NewDevice, Reader, Store, StoreError};
 use kinfolk_core::ids::{DeviceId, Hash};
 use kinfolk_core::op::Op;
 use kinfolk_core::parcel::RunBodies;
+use kinfolk_core::roster::End;
 use kinfolk_core::step::{AppBundle, AppFact, Change, Fact, RunRequest, Saved};
 use tempfile::TempDir;
 
@@ -58,6 +59,9 @@ impl Disk {
     /// # Errors
     /// When a rule is broken.
     pub fn apply(&mut self, change: &Change) -> Held {
+        if self.sabotage == Some(Sabotage::ForgetCut) && matches!(change, Change::Cut { .. }) {
+            return Ok(());
+        }
         self.model.apply(change)?;
         let Some(database) = &mut self.database else { return Ok(()) };
         if !self.open {
@@ -186,6 +190,19 @@ impl Disk {
             same("a run", &read.map(|stretch| stretch.run), &run)?;
         }
         Ok(run)
+    }
+
+    /// Where the sources of a device end if it is removed now.
+    ///
+    /// # Errors
+    /// When the database and the model differ.
+    pub fn ends_of(&self, device: DeviceId) -> Result<Vec<End>, Broken> {
+        let ends = self.model.ends_of(device);
+        if let Some(database) = &self.database {
+            let read = database.store.ends_of(device).map_err(|error| failed(&error))?;
+            same("the ends of a device's sources", &read.as_ref(), &Some(&ends))?;
+        }
+        Ok(ends)
     }
 
     /// The model, to look things up.

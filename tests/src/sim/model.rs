@@ -4,6 +4,7 @@
 //! digest is summed up from nothing each time. A rollback rebuilds everything from the changes committed before.
 
 mod messages;
+mod removal;
 mod rows;
 mod shown;
 
@@ -18,7 +19,7 @@ use kinfolk_core::digest::{Sum, state};
 use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash, Seq, SourceId};
 use kinfolk_core::op::{MESSAGE_COLLECTION, Meaning, Op};
 use kinfolk_core::parcel::{RunBodies, SignedHead};
-use kinfolk_core::roster::{SignedRecord, Verified};
+use kinfolk_core::roster::{Roster, SignedRecord, Verified};
 use kinfolk_core::step::{
     AppBundle, AppFact, Append, Change, Committed, Fact, RunRequest, Saved, SavedSibling, SavedSource,
 };
@@ -60,6 +61,9 @@ struct State {
     early: BTreeMap<Dot, (DeviceId, Bundle)>,
     siblings: BTreeMap<DeviceId, SavedSibling>,
     records: Vec<SignedRecord>,
+    roster: Roster,
+    /// Bundles of removed devices that were taken back.
+    cut: BTreeMap<Dot, Bundle>,
     apps: BTreeMap<(String, u64), Committed>,
     rows: Rows,
     messages: Messages,
@@ -69,7 +73,7 @@ struct State {
 impl Model {
     /// The store of a new device.
     pub fn new(birth: NewDevice, sabotage: Option<Sabotage>) -> Self {
-        let state = State { records: birth.records.clone(), ..State::default() };
+        let state = State::of(&birth);
         Self { birth, sabotage, groups: Vec::new(), open: Vec::new(), state }
     }
 
@@ -115,7 +119,7 @@ impl Model {
     }
 
     fn rebuild(&mut self) -> Held {
-        self.state = State { records: self.birth.records.clone(), ..State::default() };
+        self.state = State::of(&self.birth);
         for change in self.groups.iter().flatten() {
             self.state.apply(change, self.sabotage)?;
         }
@@ -208,6 +212,11 @@ impl Model {
         self.state.log.keys().copied().collect()
     }
 
+    /// The roster as of the last change.
+    pub fn roster(&self) -> &Roster {
+        &self.state.roster
+    }
+
     /// The roster records.
     pub fn records(&self) -> &[SignedRecord] {
         &self.state.records
@@ -252,6 +261,12 @@ impl Model {
 }
 
 impl State {
+    fn of(birth: &NewDevice) -> Self {
+        let mut roster = Roster::new(birth.roster);
+        roster.extend(birth.records.iter().cloned().map(Verified::vouch));
+        Self { records: birth.records.clone(), roster, ..Self::default() }
+    }
+
     fn apply(&mut self, change: &Change, sabotage: Option<Sabotage>) -> Held {
         match change {
             Change::Append(append) => self.append(append, sabotage)?,
@@ -271,15 +286,23 @@ impl State {
             }
             Change::Sibling(sibling) => {
                 let held = self.siblings.insert(sibling.device, sibling.clone());
-                let backwards = held.is_some_and(|held| {
-                    held.receipt.generation == sibling.receipt.generation
-                        && !sibling.receipt.vector.covers_all(&held.receipt.vector)
-                });
+                let backwards =
+                    held.is_some_and(|held| {
+                        held.receipt.age() == sibling.receipt.age()
+                            && held.receipt.vector.iter().any(|(source, head)| {
+                                sibling.receipt.vector.seq(source) < head.seq && !self.is_cut(source)
+                            })
+                    });
                 if backwards {
                     return Broken::rule("a receipt never goes backwards", format!("{}", sibling.device));
                 }
             }
-            Change::Record(record) => self.records.push(record.clone()),
+            Change::Record(record) => {
+                self.records.push(record.clone());
+                self.roster.extend([Verified::vouch(record.clone())]);
+            }
+            Change::Cut { source, end } => self.take_back(*source, *end, sabotage),
+            Change::Ended(ended) => self.end(ended)?,
             Change::AppBundle(app, committed) => self.number(app, *committed)?,
             Change::Fresh { source, generation } => self.take_fresh(*source, *generation)?,
             Change::Quarantine(_) => {}
@@ -311,7 +334,9 @@ impl State {
         let read = Bundle::rebuild(dot, bundle.prev, bundle.bytes.clone());
         let seen = read.ok().and_then(|bundle| bundle.body).map(|body| body.context).unwrap_or_default();
         let missing = seen.iter().find(|(source, head)| {
-            *source != dot.source && self.sources.get(source).is_none_or(|held| held.head.seq < head.seq)
+            let needed = self.end_of(*source).map_or(head.seq, |end| end.min(head.seq));
+            let held = self.sources.get(source).map(|held| held.head.seq).unwrap_or_default();
+            *source != dot.source && held < needed
         });
         if let Some((source, head)) = missing {
             return Broken::rule("no effect comes before its cause", format!("{dot:?} needs {source} {head:?}"));
@@ -333,7 +358,13 @@ impl State {
             let (dot, bundle_seq) = (Some(dot), append.bundle_seq);
             self.number(app, Committed { dot, bundle_seq, content: *content })?;
         }
-        self.effects(append, sabotage);
+        self.cut.remove(&dot);
+        if self.roster.removed().next().is_none() {
+            self.effects(append, sabotage);
+        } else {
+            // What was seen by others may come after them, if it was cut and runs on.
+            self.replay(sabotage);
+        }
         Ok(())
     }
 

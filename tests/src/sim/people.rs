@@ -7,7 +7,9 @@ use kinfolk::store::NewDevice;
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::engine::Engine;
 use kinfolk_core::ids::{DeviceId, Hash, IdentityKey, Millis, SourceId};
-use kinfolk_core::roster::{Addition, Device, PREKEY_BYTES, Prekey, Record, RosterChange, SignedRecord, Verified};
+use kinfolk_core::roster::{
+    Addition, Device, End, PREKEY_BYTES, Prekey, Record, Removal, RosterChange, SignedRecord, Verified,
+};
 
 /// Wall-clock time when a world begins: 2023-11-14.
 pub(super) const EPOCH: Millis = Millis(1_700_000_000_000);
@@ -20,6 +22,12 @@ pub(super) fn device_id(index: usize) -> DeviceId {
 /// The source that the device at `index` writes.
 pub(super) fn source_id(index: usize) -> SourceId {
     SourceId([0x50 + number(index); 16])
+}
+
+/// The removal of the device at `index`, whose sources end there.
+pub(super) fn removal(index: usize, ends: Vec<End>) -> RosterChange {
+    let Device { id, key, .. } = person(index);
+    RosterChange::Remove(Removal { device: id, key, ends })
 }
 
 /// Which device has that id.

@@ -21,13 +21,17 @@ pub enum Sabotage {
     AskAlways,
     /// A device whose disk was put back goes on writing its old source.
     KeepSource,
+    /// Bundles beyond the end of a removed device's source stay in the log.
+    ForgetCut,
+    /// Letters do not say which sources of removed devices end before their first bundle.
+    HideEnded,
     /// The database forgets a waiting bundle's end: it is never taken out.
     KeepEarly,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::AckBeforeCommit,
         Self::SkipCommit,
         Self::MergeByArrival,
@@ -36,6 +40,8 @@ impl Sabotage {
         Self::BlackHole,
         Self::AskAlways,
         Self::KeepSource,
+        Self::ForgetCut,
+        Self::HideEnded,
         Self::KeepEarly,
     ];
 
@@ -50,6 +56,8 @@ impl Sabotage {
             Self::BlackHole => "black-hole",
             Self::AskAlways => "ask-always",
             Self::KeepSource => "keep-source",
+            Self::ForgetCut => "forget-cut",
+            Self::HideEnded => "hide-ended",
             Self::KeepEarly => "keep-early",
         }
     }

@@ -62,6 +62,10 @@ tally! {
     pairings: "late pairings",
     /// Names of devices changed.
     renames: "devices renamed",
+    /// Removals that devices signed.
+    removals: "devices removed",
+    /// Sources that were taken back.
+    cuts: "sources cut",
     /// Wall clocks that were set.
     jumps: "jumps of wall clocks",
     /// Devices whose disk was put back to an older image.

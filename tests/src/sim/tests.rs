@@ -24,7 +24,7 @@ fn one_seed_lives_one_way() {
 #[test]
 fn each_broken_rule_is_noticed() {
     for sabotage in Sabotage::ALL {
-        let broken = run(0..40, |_| Rules { sabotage: Some(sabotage), ..Rules::default() });
+        let broken = run(0..400, |_| Rules { sabotage: Some(sabotage), ..Rules::default() });
         assert!(broken.is_err(), "{sabotage} went unnoticed");
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! First comes the storm: apps push, relays do their worst, devices crash between any two outputs, disks refuse commits, a device joins, one
 //! may be lost for good. Then everything heals, and the world must come to rest with all devices equal. Rules are checked after
-//! every commit and before every output (`round`), and at the end (`finish`).
+//! every commit (`held`) and before every output (`round`), and at the end (`finish`).
 
 mod finish;
+mod held;
 mod images;
 mod round;
 mod storm;
@@ -79,6 +80,8 @@ enum Event {
     Join,
     Garbage(usize),
     Rename(usize),
+    /// One removes another.
+    Remove(usize, usize),
     Jump(usize),
     Image(usize),
     PutBack(usize),
@@ -223,6 +226,7 @@ impl World {
             Event::Join => self.join()?,
             Event::Garbage(index) => self.garbage(index),
             Event::Rename(index) => self.rename(index),
+            Event::Remove(by, whom) => self.remove(by, whom)?,
             Event::Jump(index) => self.jump(index),
             Event::Image(index) => self.image(index)?,
             Event::PutBack(index) => self.put_back(index)?,

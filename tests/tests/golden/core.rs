@@ -8,7 +8,7 @@ use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{DeviceId, Dot, Hash, IdentityKey, Millis, RelayId, Seq, SourceId};
 use kinfolk_core::merge::{LIVE, value_hash};
 use kinfolk_core::op::{self, Attachment, Field, Level, Meaning, MessageBody, Op};
-use kinfolk_core::parcel::{self, Letter, Parcel, RunBodies, Want};
+use kinfolk_core::parcel::{self, Ended, Letter, Parcel, RunBodies, Want};
 use kinfolk_core::roster::{
     Addition, Device, End, PREKEY_BYTES, Prekey, Record, Removal, Roster, RosterChange, SignedRecord, Verified,
 };
@@ -142,6 +142,12 @@ fn a_parcel_keeps_its_bytes() {
     assert_eq!(read.letter, letter);
     let bodies: Vec<_> = read.runs[0].bundles.iter().map(|bundle| bundle.bytes.clone()).collect();
     assert_eq!((read.runs.len(), &bodies, &read.runs[0].signature), (1, &run.bodies, &run.signature));
+
+    let mut after = Letter::bare(DEVICE, Millis(1_767_323_045_678));
+    after.receipt.term = 4;
+    after.ended = vec![Ended { source: OTHER, device: JOINER }];
+    let file = frozen("parcel-ended", "a letter after a removal", &parcel::encode(&after, &[]).unwrap());
+    assert_eq!(Parcel::decode(&file).unwrap(), Parcel { letter: after, runs: Vec::new() });
 
     let bare = Letter::bare(DEVICE, Millis(1_767_323_045_678));
     let file = frozen("parcel-bare", "a letter that says nothing but who speaks", &parcel::encode(&bare, &[]).unwrap());

@@ -38,6 +38,9 @@ pub(super) struct UnderWay {
 impl Engine {
     /// Sends what there is to say.
     pub(super) fn dispatch(&mut self, now: Now) {
+        if self.is_removed() {
+            return;
+        }
         let (live, stale): (Vec<DeviceId>, Vec<DeviceId>) =
             self.siblings.keys().copied().partition(|id| self.is_live(*id, now));
         let mut ways = BTreeMap::new();
@@ -106,7 +109,7 @@ impl Engine {
 
     fn letter(&self, tell_roster: bool, now: Now) -> Letter {
         Letter {
-            receipt: Receipt { generation: self.generation, vector: self.vector.clone() },
+            receipt: Receipt { generation: self.generation, term: self.term(), vector: self.vector.clone() },
             records: if tell_roster { self.roster.records() } else { Vec::new() },
             roster_hash: self.roster.hash(),
             prekey: self.announced_prekey(),
@@ -114,6 +117,7 @@ impl Engine {
             digest: None,
             op_level: OP_LEVEL,
             relays: self.relays.iter().map(|relay| relay.id).collect(),
+            ended: self.ended(),
             ..Letter::bare(self.me, now.wall)
         }
     }

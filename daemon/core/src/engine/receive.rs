@@ -4,6 +4,7 @@
 //! seen is here. What comes early waits. What breaks the chain, runs its stamps backwards, or claims another device's source is refused: its source
 //! stops there, is set aside once, and stops nothing else.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,19 +13,21 @@ use super::sibling::Owed;
 use super::{Engine, Source};
 use crate::bundle::{Body, Bundle};
 use crate::clock::Stamp;
-use crate::ids::{DeviceId, Dot, Millis, Now, SourceId};
+use crate::ids::{DeviceId, Dot, Millis, Now, Seq, SourceId};
 use crate::lane::RECEIPT_DELAY;
-use crate::parcel::{Letter, Run, VerifiedParcel, Want};
-use crate::roster::{SignedRecord, Verified};
+use crate::parcel::{Ended, Letter, Run, VerifiedParcel, Want};
+use crate::roster::{Removed, SignedRecord, Verified};
 use crate::step::{Append, Change, Delivery, Output, QUARANTINE_BYTES, Quarantined};
 use crate::vector::{Novelty, VersionVector};
 
 impl Engine {
-    pub(super) fn received(&mut self, delivery: Delivery, parcel: VerifiedParcel, now: Now) {
+    pub(super) fn received(&mut self, delivery: Delivery, mut parcel: VerifiedParcel, now: Now) {
         let told_roster = !parcel.records.is_empty();
         let sender = parcel.letter.sender;
         if self.siblings.contains_key(&sender) || self.would_add(sender, &parcel.records) {
-            self.take_records(parcel.records);
+            self.take_records(std::mem::take(&mut parcel.records));
+            parcel.letter.ended.drain(..).for_each(|ended| self.learn_ended(ended));
+            parcel.letter.receipt.vector = self.capped(std::mem::take(&mut parcel.letter.receipt.vector));
             if parcel.rejected > 0 {
                 let reason = format!("a parcel from {sender} held {} parts without a valid signature", parcel.rejected);
                 self.quarantine(reason, Bytes::new(), now);
@@ -43,6 +46,8 @@ impl Engine {
                 // It tells its roster until our letter shows the same one.
                 sibling.due(now.mono.plus(REPEATED_DELAY));
             }
+        } else if self.roster.removal(sender).is_some() {
+            self.from_removed = self.from_removed.saturating_add(1);
         } else if sender != self.me {
             self.quarantine(format!("a parcel from {sender}, which is not on the roster"), Bytes::new(), now);
         }
@@ -59,8 +64,10 @@ impl Engine {
         roster.member(sender).is_some()
     }
 
-    /// Takes roster records in and meets the devices they add.
+    /// Takes roster records in, meets the devices they add and takes leave of those they remove.
     pub(super) fn take_records(&mut self, records: impl IntoIterator<Item = Verified<SignedRecord>>) {
+        let before: BTreeMap<DeviceId, Removed> =
+            self.roster.removed().map(|(id, removed)| (id, removed.clone())).collect();
         let fresh = self.roster.extend(records);
         if fresh.is_empty() {
             return;
@@ -70,7 +77,7 @@ impl Engine {
         for sibling in self.siblings.values_mut() {
             (sibling.roster_known, sibling.roster_at, sibling.roster_attempts) = (false, Millis(0), 0);
         }
-        self.meet_siblings();
+        self.follow_roster(&before);
     }
 
     /// Opens a lane to every member that has none.
@@ -93,11 +100,11 @@ impl Engine {
         if source == self.source && self.knows_more(head.head) {
             self.retire(now);
         }
-        if source == self.source || self.refused.contains(&source) {
+        if source == self.source || self.refused.contains(&source) || self.cut.contains(&source) {
             return 0;
         }
         let owner = self.sources.get(&source).map_or(run.device, |known| known.device);
-        if owner != run.device || self.roster.member(run.device).is_none() {
+        if owner != run.device || self.roster.known(run.device).is_none() {
             // Says nothing about the source itself: whoever owns it goes on.
             self.quarantine(
                 format!("a run of the source {source} by {}, whose it is not", run.device),
@@ -106,8 +113,13 @@ impl Engine {
             );
             return 0;
         }
+        let end = self.roster.removal(run.device).map(|removed| removed.end(source));
+        if end == Some(Seq::ZERO) {
+            self.learn_ended(Ended { source, device: run.device });
+        }
+        let counts = |bundle: &&Bundle| end.is_none_or(|end| bundle.dot.seq <= end);
         let (mut applied, mut fresh) = (0, false);
-        for bundle in &run.bundles {
+        for bundle in run.bundles.iter().filter(counts) {
             match self.place(run.device, bundle) {
                 Ok(Place::Held) => {}
                 Ok(Place::Now) => {
@@ -126,7 +138,7 @@ impl Engine {
                 }
             }
         }
-        if fresh {
+        if fresh && end.is_none_or(|end| head.head.seq <= end) {
             self.commit(Change::Head(head));
         }
         applied
@@ -164,7 +176,10 @@ impl Engine {
     /// Whether everything the author had seen is here. Only the moved entries need a look: the others were looked at with the
     /// bundles before.
     fn is_covered(&self, source: SourceId, body: &Body) -> bool {
-        body.context.iter().all(|(seen, head)| *seen == source || head.seq <= self.vector.seq(*seen))
+        let is_here = |seen: SourceId, upto: Seq| {
+            upto <= self.vector.seq(seen) || self.needed_of(seen, upto) <= self.vector.seq(seen)
+        };
+        body.context.iter().all(|(seen, head)| *seen == source || is_here(*seen, head.seq))
     }
 
     /// Applies a bundle whose place is now.
@@ -196,7 +211,7 @@ impl Engine {
     }
 
     /// Applies waiting bundles for as long as one's time has come.
-    fn apply_waiting(&mut self, now: Now) -> u64 {
+    pub(super) fn apply_waiting(&mut self, now: Now) -> u64 {
         let mut applied = 0;
         loop {
             let before = applied;
@@ -224,7 +239,7 @@ impl Engine {
         }
     }
 
-    fn drop_waiting(&mut self, dot: Dot) {
+    pub(super) fn drop_waiting(&mut self, dot: Dot) {
         self.early.remove(dot);
         self.commit(Change::EarlyDone(dot));
     }

@@ -72,7 +72,11 @@ impl Engine {
         let refused: &BTreeSet<SourceId> = &self.refused;
         for (id, sibling) in self.siblings.iter().filter(|(id, _)| self.is_live(**id, now)) {
             for (source, head) in sibling.receipt.vector.iter() {
-                if head.seq <= self.vector.seq(source) || refused.contains(&source) || source == self.source {
+                if head.seq <= self.vector.seq(source)
+                    || refused.contains(&source)
+                    || source == self.source
+                    || self.cut.contains(&source)
+                {
                     continue;
                 }
                 let entry = missing.entry(source).or_default();
@@ -89,7 +93,7 @@ impl Engine {
     }
 
     /// Whose source it is, if we know.
-    fn owner(&self, source: SourceId) -> Option<DeviceId> {
+    pub(super) fn owner(&self, source: SourceId) -> Option<DeviceId> {
         let waiting = || self.early.first(source).map(|(device, _)| *device);
         self.sources.get(&source).map(|known| known.device).or_else(waiting)
     }

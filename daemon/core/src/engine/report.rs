@@ -30,6 +30,7 @@ impl Engine {
                 vector: held.clone(),
                 digest: sibling.digest.as_ref().filter(|(_, at)| at == held).map(|(digest, _)| *digest),
                 epoch: sibling.epoch,
+                roster_known: sibling.roster_known,
                 clock_ahead: sibling.clock_ahead,
             });
         }
@@ -39,6 +40,8 @@ impl Engine {
         Status {
             me: self.me,
             source: self.source,
+            removed: self.is_removed(),
+            from_removed: self.from_removed,
             vector: self.vector.clone(),
             bundle_seq: self.bundle_seq,
             siblings,

@@ -69,11 +69,11 @@ impl Sibling {
         self.epoch = saved.epoch;
     }
 
-    /// Takes a receipt. The vector never goes backwards within a generation; a newer generation is a fresh start, an older one an
-    /// old letter. Says whether it was a fresh start.
+    /// Takes a receipt. The vector never goes backwards within a generation and a term; a newer one is a fresh start, an older one
+    /// an old letter. Says whether it was a fresh start.
     pub(super) fn take_receipt(&mut self, receipt: Receipt) -> bool {
         self.unsaved = true;
-        match receipt.generation.cmp(&self.receipt.generation) {
+        match receipt.age().cmp(&self.receipt.age()) {
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Equal => {
                 self.receipt.vector.join(&receipt.vector);
@@ -86,11 +86,23 @@ impl Sibling {
         }
     }
 
+    /// What it holds and wants of cut sources counts up to their ends.
+    pub(super) fn recap(&mut self, capped: VersionVector, ends: &BTreeMap<SourceId, Seq>) {
+        if capped != self.receipt.vector {
+            self.receipt.vector = capped;
+            self.unsaved = true;
+        }
+        self.owed.retain(|source, owed| {
+            owed.upto = ends.get(source).map_or(owed.upto, |end| owed.upto.min(*end));
+            owed.after < owed.upto
+        });
+    }
+
     /// Whether a letter with this receipt was overtaken by one that said more.
     pub(super) fn is_older(&self, receipt: &Receipt) -> bool {
         let known = &self.receipt;
-        receipt.generation < known.generation
-            || (receipt.generation == known.generation
+        receipt.age() < known.age()
+            || (receipt.age() == known.age()
                 && receipt.vector != known.vector
                 && known.vector.covers_all(&receipt.vector))
     }

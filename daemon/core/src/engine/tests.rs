@@ -9,6 +9,7 @@ mod passes;
 mod receipts;
 mod refused;
 mod relays;
+mod removals;
 mod repairs;
 mod restarts;
 mod retire;

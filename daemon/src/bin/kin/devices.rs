@@ -1,12 +1,12 @@
 //! `kin devices`.
 
-use ipc_proto::v1::{Device, ListDevicesRequest, RenameDeviceRequest};
+use ipc_proto::v1::{Device, ListDevicesRequest, RenameDeviceRequest, RevokeDeviceRequest, RevokeDeviceResponse};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Style, table};
-use crate::{instant, view};
+use crate::{instant, terminal, view};
 
 /// Your devices
 #[derive(Debug, clap::Subcommand)]
@@ -24,6 +24,18 @@ pub(crate) enum Devices {
         /// The new name
         name: String,
     },
+    /// Remove a device that is lost, stolen or given away, for good
+    ///
+    /// Your other devices stop hearing it and writing to it as soon as they learn of it. What it wrote that had not come here by
+    /// now does not count any more. It keeps what it holds, and what it can read on relays until you change their credentials.
+    #[command(after_help = "Example:\n  kin devices revoke phone --yes")]
+    Revoke {
+        /// Its id, the beginning of it, or its name
+        device: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
 }
 
 impl Devices {
@@ -31,8 +43,10 @@ impl Devices {
         let mut admin = context.client().await?.admin();
         match self {
             Self::List {} => {
-                let devices = admin.list_devices(ListDevicesRequest {}).await?.into_inner().devices;
-                let object = json!({ "devices": devices.iter().map(view::device).collect::<Vec<_>>() });
+                let listed = admin.list_devices(ListDevicesRequest {}).await?.into_inner();
+                let view = |devices: &[Device]| devices.iter().map(view::device).collect::<Vec<_>>();
+                let object = json!({ "devices": view(&listed.devices), "removed": view(&listed.removed) });
+                let devices = listed.devices;
                 context.output.show("devices.list", object, |style| words(&devices, instant::now_millis(), style))
             }
             Self::Rename { device, name } => {
@@ -43,14 +57,44 @@ impl Devices {
                     format!("{} is now called {}", device.id, style.strong(&device.name))
                 })
             }
+            Self::Revoke { device, yes } => {
+                let question = format!("Remove {device} from your devices, for good?");
+                if !terminal::confirm(&question, yes).await? {
+                    return Err(Failure::Interrupted);
+                }
+                let revoked = admin.revoke_device(RevokeDeviceRequest { device }).await?.into_inner();
+                let object = json!({
+                    "device": revoked.device.as_ref().map(view::device),
+                    "unaware": revoked.unaware.iter().map(view::device).collect::<Vec<_>>(),
+                });
+                context.output.show("devices.revoke", object, |style| farewell(&revoked, style))
+            }
         }
     }
+}
+
+fn farewell(revoked: &RevokeDeviceResponse, style: Style) -> String {
+    let name = revoked.device.as_ref().map(|device| device.name.as_str()).unwrap_or_default();
+    let mut lines = vec![
+        format!("{} is not one of your devices any more", style.strong(name)),
+        "it keeps what it holds, and can read nothing that your devices write from now on".into(),
+        "if it knows passwords or keys of a relay, change them there and on your devices: with them it can delete or flood mail"
+            .into(),
+    ];
+    if !revoked.unaware.is_empty() {
+        let names: Vec<&str> = revoked.unaware.iter().map(|device| device.name.as_str()).collect();
+        lines.push(format!("not yet told: {}; `kin devices list` shows when they are", names.join(", ")));
+    }
+    lines.join("\n")
 }
 
 fn words(devices: &[Device], now: u64, style: Style) -> String {
     let row = |device: &Device| {
         let seen = match (device.this_device, device.live) {
             (true, _) => style.good("this device"),
+            (false, true) if !device.roster_seen => {
+                format!("{}, has not heard of the last change of devices", instant::ago(device.last_seen_ms, now))
+            }
             (false, true) => instant::ago(device.last_seen_ms, now),
             (false, false) => style.bad(&format!("{}, counts as gone", instant::ago(device.last_seen_ms, now))),
         };
@@ -64,6 +108,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_removal_says_what_the_device_can_still_do_and_who_does_not_know() {
+        let named = |name: &str| Device { name: name.into(), ..Device::default() };
+        let revoked =
+            RevokeDeviceResponse { device: Some(named("phone")), unaware: vec![named("desk"), named("attic")] };
+        insta::assert_snapshot!(farewell(&revoked, Style::PLAIN), @r"
+        phone is not one of your devices any more
+        it keeps what it holds, and can read nothing that your devices write from now on
+        if it knows passwords or keys of a relay, change them there and on your devices: with them it can delete or flood mail
+        not yet told: desk, attic; `kin devices list` shows when they are
+        ");
+    }
+
+    #[test]
     fn the_roster_says_when_each_was_seen() {
         let device = |name: &str, this_device, live, last_seen_ms| Device {
             id: "0a".repeat(16),
@@ -71,16 +128,19 @@ mod tests {
             this_device,
             live,
             last_seen_ms,
+            roster_seen: name != "tablet",
             ..Device::default()
         };
         let devices = [
             device("laptop", true, true, None),
             device("phone", false, true, Some(1_000)),
+            device("tablet", false, true, Some(2_000)),
             device("old", false, false, None),
         ];
         insta::assert_snapshot!(words(&devices, 61_000, Style::PLAIN), @r"
         laptop  0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a  this device
         phone   0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a  60 s ago
+        tablet  0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a  59 s ago, has not heard of the last change of devices
         old     0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a  never, counts as gone
         ");
     }

@@ -101,6 +101,7 @@ pub(crate) fn device(device: &Device) -> Value {
         "live": device.live,
         "last_seen": device.last_seen_ms.map(instant::from_millis),
         "added_at": instant::from_millis(device.added_at_ms),
+        "roster_seen": device.roster_seen,
         "added_by": if device.added_by.is_empty() { Value::Null } else { device.added_by.clone().into() },
     })
 }

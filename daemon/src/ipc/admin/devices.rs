@@ -2,7 +2,7 @@
 
 use ipc_proto::v1::{
     ErrorCode, ErrorDetail, InitRequest, InitResponse, KeyProtection, KeyStore, ListDevicesResponse,
-    RenameDeviceRequest, RenameDeviceResponse,
+    RenameDeviceRequest, RenameDeviceResponse, RevokeDeviceRequest, RevokeDeviceResponse,
 };
 use kinfolk_core::roster::name_fits;
 use tonic::Status;
@@ -29,7 +29,8 @@ pub(super) async fn init(api: &Api, request: InitRequest) -> Result<InitResponse
 pub(super) fn list(node: &Node) -> ListDevicesResponse {
     let (roster, picture) = (node.driver.roster(), node.driver.picture());
     let devices = device::show_all(&roster.borrow(), &picture.borrow().status);
-    ListDevicesResponse { devices }
+    let removed = device::show_removed(&roster.borrow(), &picture.borrow().status);
+    ListDevicesResponse { devices, removed }
 }
 
 /// Gives a device another name.
@@ -47,6 +48,20 @@ pub(super) async fn rename(node: &Node, request: RenameDeviceRequest) -> Result<
     let picture = node.driver.picture();
     let shown = device::show_one(&roster, &picture.borrow().status, id);
     Ok(RenameDeviceResponse { device: shown })
+}
+
+/// Removes a device.
+pub(super) async fn revoke(node: &Node, request: RevokeDeviceRequest) -> Result<RevokeDeviceResponse, Status> {
+    let mut rosters = node.driver.roster();
+    let id = device::find(&rosters.borrow_and_update(), &request.device)?;
+    let status = |node: &Node| node.driver.picture().borrow().status.clone();
+    let removed = device::show_one(&rosters.borrow(), &status(node), id);
+    node.driver.remove(id).await.map_err(|fault| error::driver(&fault))?;
+    // The roster is shown right after the commit that answered.
+    let roster = rosters.wait_for(|roster| roster.member(id).is_none()).await;
+    let roster = roster.map_err(|_| ErrorDetail::new(ErrorCode::ShuttingDown, "the daemon is stopping"))?;
+    let unaware = device::show_all(&roster, &status(node)).into_iter().filter(|device| !device.roster_seen);
+    Ok(RevokeDeviceResponse { device: removed, unaware: unaware.collect() })
 }
 
 /// This device as the roster has it.

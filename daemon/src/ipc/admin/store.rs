@@ -181,6 +181,7 @@ mod tests {
             vector: Default::default(),
             digest: None,
             epoch: 1,
+            roster_known: true,
             clock_ahead: 0,
         }
     }

@@ -24,6 +24,7 @@ pub(in crate::ipc) fn show(member: &Member, status: &Standing) -> v1::Device {
         last_seen_ms: sibling.and_then(|sibling| sibling.heard).map(|Millis(at)| at),
         added_at_ms: member.added.millis().0,
         added_by: if member.added_by == id { String::new() } else { member.added_by.to_string() },
+        roster_seen: this_device || sibling.is_some_and(|sibling| sibling.roster_known),
     }
 }
 
@@ -31,6 +32,13 @@ pub(in crate::ipc) fn show(member: &Member, status: &Standing) -> v1::Device {
 pub(in crate::ipc) fn show_all(roster: &Roster, status: &Standing) -> Vec<v1::Device> {
     let mut devices: Vec<_> = roster.members().map(|member| show(member, status)).collect();
     devices.sort_by(|a, b| (!a.this_device, &a.name, &a.id).cmp(&(!b.this_device, &b.name, &b.id)));
+    devices
+}
+
+/// The devices that were removed, by name.
+pub(in crate::ipc) fn show_removed(roster: &Roster, status: &Standing) -> Vec<v1::Device> {
+    let mut devices: Vec<_> = roster.removed().map(|(_, removed)| show(&removed.member, status)).collect();
+    devices.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     devices
 }
 

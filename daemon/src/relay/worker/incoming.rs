@@ -22,7 +22,7 @@ use super::pace::Pace;
 use super::{Credentials, Pass, Settled, Shared, outgoing};
 use crate::hops::{self, Hop};
 use crate::relay::{Cursor, Handle, Mailbox, RelayError, Want, WatchEvent, WatchStream};
-use crate::seal;
+use crate::seal::{self, VerifyError};
 
 /// Most deliveries that are open at once. 128 envelopes of at most 1.3 MiB; usually 128 × 2 KiB.
 pub(super) const MAX_OPEN: usize = 128;
@@ -234,7 +234,8 @@ impl Intake {
         hops::passed(Hop::Opened);
         let input = match opened {
             Ok(parcel) => Input::Received { delivery, parcel: Box::new(parcel) },
-            Err(reason) => {
+            Err(Aside::Removed) => Input::FromRemoved(delivery),
+            Err(Aside::Unopenable(reason)) => {
                 warn!(%reason, "an envelope was set aside");
                 Input::Unopenable { delivery, reason, bytes: sealed }
             }
@@ -313,24 +314,39 @@ impl Intake {
     }
 }
 
+/// Why an envelope brings nothing.
+enum Aside {
+    /// A removed device wrote it, which may do so as often as it likes.
+    Removed,
+    /// Anything else, in words.
+    Unopenable(String),
+}
+
 /// A large envelope is opened away from the event loop.
 async fn open_off_loop(
     sealed: &Bytes,
     mailbox: Mailbox,
     credentials: &Arc<Credentials>,
     roster: Arc<Roster>,
-) -> Result<VerifiedParcel, String> {
+) -> Result<VerifiedParcel, Aside> {
     if sealed.len() <= LIVE_BYTES {
         return open(sealed, mailbox, credentials, &roster);
     }
     let (sealed, credentials) = (sealed.clone(), Arc::clone(credentials));
     let opened = tokio::task::spawn_blocking(move || open(&sealed, mailbox, &credentials, &roster)).await;
-    opened.unwrap_or_else(|error| Err(error.to_string()))
+    opened.unwrap_or_else(|error| Err(Aside::Unopenable(error.to_string())))
 }
 
-fn open(sealed: &[u8], mailbox: Mailbox, credentials: &Credentials, roster: &Roster) -> Result<VerifiedParcel, String> {
-    let opened = seal::open(sealed, mailbox.0, &credentials.keyring).map_err(|error| error.to_string())?;
-    seal::verify(opened, roster).map_err(|error| error.to_string())
+fn open(sealed: &[u8], mailbox: Mailbox, credentials: &Credentials, roster: &Roster) -> Result<VerifiedParcel, Aside> {
+    let opened = seal::open(sealed, mailbox.0, &credentials.keyring);
+    let opened = opened.map_err(|error| Aside::Unopenable(error.to_string()))?;
+    seal::verify(opened, roster).map_err(|error| match error {
+        VerifyError::Removed { .. } => Aside::Removed,
+        VerifyError::Parcel(_)
+        | VerifyError::Sender { .. }
+        | VerifyError::Stranger { .. }
+        | VerifyError::Signature(_) => Aside::Unopenable(error.to_string()),
+    })
 }
 
 /// Most sealed bytes collected at once: 4 MiB.

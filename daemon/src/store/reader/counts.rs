@@ -39,7 +39,7 @@ impl Reader {
              (SELECT count(*) FROM conversation),
              (SELECT coalesce(sum(messages), 0) FROM conversation),
              (SELECT coalesce(sum(live), 0) FROM collection),
-             (SELECT coalesce(max(bundle_seq), 0) FROM log)";
+             max((SELECT coalesce(max(bundle_seq), 0) FROM log), (SELECT coalesce(max(bundle_seq), 0) FROM cut_bundle))";
         self.with(|connection| {
             let counts = connection.prepare_cached(sql)?.query_row((), |row| {
                 let number = |column| row.get(column).map(uint);

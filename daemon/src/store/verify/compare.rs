@@ -12,9 +12,9 @@ use crate::store::StoreError;
 const TABLES: [(&str, &str); 12] = [
     (
         "sources",
-        "SELECT lower(hex(id)), device, generation, seq, hash, stamp, context FROM source ORDER BY idx",
+        "SELECT lower(hex(id)), device, generation, seq, hash, stamp, context FROM source WHERE seq > 0 ORDER BY id",
     ),
-    ("collections", "SELECT name, live, sum FROM collection ORDER BY name"),
+    ("collections", "SELECT name, live, sum FROM collection WHERE live > 0 OR sum <> zeroblob(40) ORDER BY name"),
     (
         "records",
         "SELECT c.name || '/' || r.key, r.live, r.conflicts, r.version FROM row r JOIN collection c ON c.idx = r.collection

@@ -1,11 +1,15 @@
 //! The end: everything heals, and the world must come to rest with all devices equal.
 
+use std::collections::BTreeMap;
+
 use kinfolk_core::ids::{Dot, Millis};
+use kinfolk_core::roster::{Roster, Verified};
 
 use super::storm::STORM;
 use super::{Event, World};
 use crate::sim::broken::{Broken, Held};
 use crate::sim::device::Device;
+use crate::sim::people;
 
 impl World {
     pub(super) fn finish(&mut self) -> Held {
@@ -34,8 +38,8 @@ impl World {
         let (rested, until) = (self.tally.envelopes, self.now.plus(REST));
         while self.step(until)? {}
         let sent = self.tally.envelopes - rested;
-        // A device that is lost is still written to, by all others, ever less often.
-        let lost = u64::try_from(self.devices.iter().filter(|device| device.lost).count()).unwrap_or_default();
+        // A device that is lost is still written to, by all others, ever less often; one that was removed writes on.
+        let lost = u64::try_from(self.devices.len() - self.living().len()).unwrap_or_default();
         let most = lost * some * ENVELOPES_TO_A_LOST_DEVICE;
         Broken::unless(sent <= most, "who has nothing to say is silent", || format!("{sent} of at most {most}"))?;
         self.check_end()
@@ -43,11 +47,11 @@ impl World {
 
     fn is_converged(&self) -> bool {
         let anybody_lost = self.devices.iter().any(|device| device.lost);
-        let mut living = self.devices.iter().filter(|device| !device.lost);
-        let Some(first) = living.next() else { return true };
+        let living = self.living();
+        let Some(first) = living.first().and_then(|index| self.devices.get(*index)) else { return true };
         let roster = |device: &Device| device.engine.as_ref().map(|engine| engine.roster().hash());
         self.joining.is_none()
-            && self.devices.iter().filter(|device| !device.lost).all(|device| {
+            && living.iter().filter_map(|index| self.devices.get(*index)).all(|device| {
                 let synced = device.engine.as_ref().is_some_and(|engine| {
                     let status = engine.status(device.at(self.now));
                     anybody_lost || status.synced
@@ -56,9 +60,19 @@ impl World {
             })
     }
 
+    /// The devices that must become equal: neither lost nor removed, by all records there are.
+    fn living(&self) -> Vec<usize> {
+        let mut roster = Roster::new(people::genesis().id());
+        let records = self.devices.iter().flat_map(|device| device.disk.model().records());
+        roster.extend(records.cloned().map(Verified::vouch));
+        let stays = |device: &&Device| !device.lost && roster.member(people::device_id(device.index)).is_some();
+        self.devices.iter().filter(stays).map(|device| device.index).collect()
+    }
+
     /// What must hold at the end.
     fn check_end(&mut self) -> Held {
-        let living: Vec<usize> = self.devices.iter().filter(|device| !device.lost).map(|device| device.index).collect();
+        let living = self.living();
+        let writers: BTreeMap<_, _> = self.devices.iter().flat_map(|device| device.disk.model().writers()).collect();
         let Some(first) = living.first().and_then(|index| self.devices.get_mut(*index)) else { return Ok(()) };
         let (shown, digest) = (first.disk.shown(), first.disk.digest());
         let roster = first.engine.as_ref().map(|engine| engine.roster().hash());
@@ -75,7 +89,16 @@ impl World {
             let waiting = if !self.gone { device.disk.restore()?.early.len() } else { 0 };
             Broken::unless(waiting == 0, "nothing waits at the end", || format!("device {index}: {waiting}"))?;
             let dots = device.disk.model().dots();
-            let gone: Vec<&Dot> = self.accepted.iter().filter(|dot| !dots.contains(dot)).collect();
+            // Of a removed device what the removing one held is kept, unless that one is gone too.
+            let roster = device.disk.model().roster();
+            let alone = roster.removed().count() == 1 && !self.gone;
+            let counts = |dot: &Dot| {
+                let Some(writer) = writers.get(&dot.source) else { return true };
+                let removed = roster.removal(*writer);
+                // Nobody has heard of a device that was added by a removed one.
+                roster.member(*writer).is_some() || removed.is_some_and(|it| alone && dot.seq <= it.end(dot.source))
+            };
+            let gone: Vec<&Dot> = self.accepted.iter().filter(|dot| counts(dot) && !dots.contains(dot)).collect();
             Broken::unless(gone.is_empty(), "nothing accepted is lost", || format!("device {index}: {gone:?}"))?;
             device.disk.verify()?;
             compared += device.disk.compared;
@@ -85,8 +108,8 @@ impl World {
     }
 
     fn differences(&self) -> String {
-        let living = self.devices.iter().filter(|device| !device.lost);
-        let told = living.map(|device| {
+        let living = self.living();
+        let told = living.iter().filter_map(|index| self.devices.get(*index)).map(|device| {
             let status = device.engine.as_ref().map(|engine| engine.status(device.at(self.now)));
             let synced = status.as_ref().map(|status| (status.synced, status.pending_up, status.pending_down));
             let held: Vec<u64> = device.held.iter().map(|(_, head)| head.seq.0).collect();

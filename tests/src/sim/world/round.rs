@@ -67,7 +67,25 @@ impl World {
         if stop.is_some() {
             return self.crash(index);
         }
+        if self.engine(index).is_some_and(|engine| engine.is_spent()) {
+            return self.renew(index);
+        }
         self.plan_wake(index, wake)
+    }
+
+    /// A spent engine is restored from what is on disk; the program goes on.
+    fn renew(&mut self, index: usize) -> Held {
+        let seed = self.dice.below(u64::MAX);
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        device.restore(seed)?;
+        device.sent.clear();
+        device.wake = None;
+        let waiting = std::mem::take(&mut device.inbox);
+        device.planned = false;
+        self.say(|| format!("the engine of device {index} is restored"));
+        self.greet(index);
+        waiting.into_iter().for_each(|request| self.ask(index, request));
+        Ok(())
     }
 
     fn engine(&mut self, index: usize) -> Option<&mut Engine> {
@@ -119,6 +137,7 @@ impl World {
                 authors.chain([parcel.letter.sender]).collect()
             }
             Input::Push(_)
+            | Input::FromRemoved(_)
             | Input::Unopenable { .. }
             | Input::Record { .. }
             | Input::Sent { .. }
@@ -149,6 +168,7 @@ impl World {
                         self.tally.regained += u64::from(back);
                     }
                     self.tally.early += u64::from(matches!(change, Change::Early { .. }));
+                    self.tally.cuts += u64::from(matches!(change, Change::Cut { .. }));
                     self.say(|| format!("device {index} writes {}", brief(&change)));
                     let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
                     device.disk.apply(&change)?;
@@ -194,36 +214,6 @@ impl World {
         Ok(())
     }
 
-    /// What must hold after every commit.
-    fn check_commit(&mut self, index: usize) -> Held {
-        let now = self.now;
-        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
-        let vector = device.disk.model().vector();
-        Broken::unless(vector.covers_all(&device.held), "a vector never goes backwards", || format!("device {index}"))?;
-        let said = device.engine.as_ref().map(|engine| engine.status(device.at(now)).vector);
-        Broken::unless(said.as_ref() == Some(&vector), "memory is a cache of disk", || {
-            format!("device {index} holds {vector:?} and says {said:?}")
-        })?;
-        if vector != device.held {
-            device.held = vector.clone();
-            let digest = device.disk.digest();
-            let known = *self.digests.entry(vector.iter().collect()).or_insert(digest);
-            Broken::unless(known == digest, "equal vectors have equal digests", || {
-                format!("device {index} {vector:?}")
-            })?;
-        }
-        Ok(())
-    }
-
-    /// After a crash or a refused commit exactly that is there which was committed.
-    pub(super) fn held_is_kept(&self, index: usize) -> Held {
-        let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let vector = device.disk.model().vector();
-        Broken::unless(vector == device.held, "what was committed stays", || {
-            format!("device {index} held {:?} and holds {vector:?}", device.held)
-        })
-    }
-
     /// Performs an output, if what it rests on is on disk.
     fn perform(&mut self, index: usize, output: Output) -> Held {
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
@@ -264,10 +254,10 @@ impl World {
             }
             (Reply::Recorded, Call::Author(change)) => match *change {
                 RosterChange::Add(_) => self.joined()?,
-                RosterChange::Genesis(_)
-                | RosterChange::Rename { .. }
-                | RosterChange::Remove(_)
-                | RosterChange::Unknown => self.tally.renames += 1,
+                RosterChange::Remove(_) => self.tally.removals += 1,
+                RosterChange::Genesis(_) | RosterChange::Rename { .. } | RosterChange::Unknown => {
+                    self.tally.renames += 1
+                }
             },
             (reply, call) => {
                 return Broken::rule("an answer fits its question", format!("{reply:?} to {call:?}"));
@@ -313,6 +303,8 @@ impl World {
         // Of those whose place on the roster was not known here nothing is kept; they send again.
         let heard = mail.parcel.runs.iter().map(Verified::get).filter(|run| !device.strangers.contains(&run.device));
         let heard = heard.filter(|_| !device.strangers.contains(&mail.parcel.letter.sender));
+        // What a removal that came in the same group of inputs takes back is not kept either.
+        let heard = heard.filter(|run| model.roster().removal(run.device).is_none());
         for bundle in heard.flat_map(|run| &run.bundles) {
             let kept = model.bundle(bundle.dot).is_some() || model.waits(bundle.dot);
             Broken::unless(kept, "what is acknowledged is on disk", || format!("device {index}: {:?}", bundle.dot))?;
@@ -331,6 +323,9 @@ fn compose(
     let mut letter = send.letter.clone();
     letter.digest = Some(device.disk.digest());
     letter.receipt_requested |= sabotage == Some(Sabotage::AskAlways);
+    if sabotage == Some(Sabotage::HideEnded) {
+        letter.ended.clear();
+    }
     let (mut runs, mut reached, mut room) = (Vec::new(), Vec::new(), RUN_TARGET);
     for request in send.runs.iter().filter(|request| request.after < request.upto) {
         if room == 0 {
@@ -372,5 +367,7 @@ fn brief(change: &Change) -> String {
         Change::AppBundle(app, _) => format!("number {} of {}", app.id, app.source),
         Change::Fresh { source, generation } => format!("a fresh source {source}, generation {generation}"),
         Change::Quarantine(item) => format!("quarantine: {}", item.reason),
+        Change::Cut { source, end } => format!("the end of {source} at {}", end.seq),
+        Change::Ended(ended) => format!("that {} is of {}", ended.source, ended.device),
     }
 }

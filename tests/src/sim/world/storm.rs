@@ -39,7 +39,20 @@ impl World {
             self.some_time(Event::Outage(relay));
             self.some_time(Event::Back(relay));
         }
-        if self.dice.chance(40) {
+        if self.dice.chance(50) {
+            let (by, whom) = (self.somebody(self.devices.len()), self.somebody(self.devices.len()));
+            self.some_time(Event::Remove(by, whom));
+            // In return, in a circle, or something else altogether; often before they have heard of each other.
+            match self.dice.below(4) {
+                0 => self.some_time(Event::Remove(whom, by)),
+                1 => {
+                    let other = self.somebody(count);
+                    self.some_time(Event::Remove(whom, other));
+                    self.some_time(Event::Remove(other, by));
+                }
+                _ => {}
+            }
+        } else if self.dice.chance(80) {
             let index = self.somebody(count);
             self.some_time(Event::Image(index));
             for _ in 0..self.dice.between(1, 2) {
@@ -144,6 +157,20 @@ impl World {
         let device = people::device_id(self.somebody(self.devices.len()));
         let name = format!("name {}", self.dice.below(100));
         self.ask(index, Request::Author(RosterChange::Rename { device, name }));
+    }
+
+    /// A device removes another, as far as it knows it.
+    pub(super) fn remove(&mut self, by: usize, whom: usize) -> Held {
+        let Some(device) = self.devices.get(by).filter(|device| device.engine.is_some() && by != whom) else {
+            return Ok(());
+        };
+        if device.disk.model().roster().member(people::device_id(whom)).is_none() {
+            return Ok(());
+        }
+        let ends = device.disk.ends_of(people::device_id(whom))?;
+        self.say(|| format!("device {by} removes device {whom}"));
+        self.ask(by, Request::Author(people::removal(whom, ends)));
+        Ok(())
     }
 
     /// A wall clock is set, forwards or back.

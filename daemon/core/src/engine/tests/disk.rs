@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::script::{genesis, member, run_of};
 use crate::bundle::Bundle;
-use crate::ids::{BundleSeq, DeviceId, Dot, Seq, SourceId};
-use crate::parcel::{RUN_TARGET, RunBodies, SignedHead};
+use crate::clock::Stamp;
+use crate::ids::{DeviceId, Dot, Seq, SourceId};
+use crate::parcel::{Ended, RUN_TARGET, RunBodies, SignedHead};
 use crate::roster::{Prekey, SignedRecord, Verified};
 use crate::step::{Append, Change, Quarantined, RunRequest, Saved, SavedSibling, SavedSource};
+use crate::vector::Head;
 
 /// What a device wrote down. It knows nothing of merging: it is the log and what belongs to it.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,8 @@ pub(super) struct Disk {
     siblings: BTreeMap<DeviceId, SavedSibling>,
     pub(super) records: Vec<SignedRecord>,
     pub(super) quarantine: Vec<Quarantined>,
+    pub(super) cut: Vec<Append>,
+    pub(super) ended: Vec<Ended>,
 }
 
 impl Disk {
@@ -50,6 +54,13 @@ impl Disk {
             Change::AppBundle(..) => {}
             Change::Fresh { source, generation } => (self.source, self.generation) = (*source, *generation),
             Change::Quarantine(quarantined) => self.quarantine.push(quarantined.clone()),
+            Change::Cut { source, end } => {
+                let counts = |append: &Append| append.bundle.dot.source != *source || append.bundle.dot.seq <= end.seq;
+                let (kept, cut) = self.log.drain(..).partition(counts);
+                self.log = kept;
+                self.cut.extend(Vec::<Append>::into_iter(cut));
+            }
+            Change::Ended(ended) => self.ended.push(*ended),
         }
     }
 
@@ -70,6 +81,18 @@ impl Disk {
             };
             sources.insert(saved.source, saved);
         }
+        let nothing = self.ended.iter().map(|ended| (ended.source, ended.device));
+        for (source, device) in nothing.chain(self.cut.iter().map(|cut| (cut.bundle.dot.source, cut.device))) {
+            let nothing = SavedSource {
+                source,
+                device,
+                generation: 1,
+                head: Head::default(),
+                stamp: Stamp::default(),
+                context: Arc::default(),
+            };
+            sources.entry(source).or_insert(nothing);
+        }
         Saved {
             me: self.me,
             source: self.source,
@@ -79,7 +102,7 @@ impl Disk {
             siblings: self.siblings.values().cloned().collect(),
             roster: genesis().id(),
             records: self.records.iter().cloned().map(Verified::vouch).collect(),
-            bundle_seq: self.log.last().map_or(BundleSeq(0), |append| append.bundle_seq),
+            bundle_seq: self.log.iter().chain(&self.cut).map(|append| append.bundle_seq).max().unwrap_or_default(),
             epoch: 1,
             prekey: Prekey { slot: self.prekey_slot, public: member(self.me.0[0]).prekey.public },
         }

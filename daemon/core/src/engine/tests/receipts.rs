@@ -12,7 +12,8 @@ fn receipt(world: &mut World, generation: u64, seq: u64) -> Mail {
     let hash = log.iter().find(|append| append.bundle.dot == dot(1, seq)).map_or(Hash::default(), |a| a.bundle.hash);
     let vector = VersionVector::from_iter([(source(1), Head { seq: Seq(seq), hash })]);
     let vector = if seq == 0 { VersionVector::default() } else { vector };
-    let letter = Letter { receipt: Receipt { generation, vector }, ..Letter::bare(id(2), Millis(EPOCH)) };
+    let letter =
+        Letter { receipt: Receipt { generation, vector, ..Receipt::default() }, ..Letter::bare(id(2), Millis(EPOCH)) };
     Mail { from: 2, to: 1, relay: RELAY, parcel: verified(&letter, &[]) }
 }
 
@@ -172,7 +173,7 @@ fn synced_means_that_every_live_sibling_has_receipted_everything() {
 fn synced_means_that_nothing_known_to_exist_is_missing() {
     let mut world = World::of(2);
     let mut letter = Letter::bare(id(2), Millis(EPOCH));
-    letter.receipt = Receipt { generation: 1, vector: vector(&[(2, 4)]) };
+    letter.receipt = Receipt { generation: 1, vector: vector(&[(2, 4)]), ..Receipt::default() };
     world.deliver(&Mail { from: 2, to: 1, relay: RELAY, parcel: verified(&letter, &[]) });
     let status = world.status(1);
     assert_eq!((status.synced, status.pending_down, status.siblings[0].ahead), (false, 4, 4));

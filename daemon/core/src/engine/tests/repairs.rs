@@ -27,7 +27,7 @@ fn with_a_hole() -> World {
 
 /// A letter in which device `from` shows what it holds.
 fn shown(world: &World, from: u8) -> Mail {
-    let receipt = Receipt { generation: 1, vector: world.status(from).vector };
+    let receipt = Receipt { generation: 1, vector: world.status(from).vector, ..Receipt::default() };
     let letter = Letter { receipt, ..Letter::bare(id(from), Millis(EPOCH)) };
     Mail { from, to: 1, relay: RELAY, parcel: verified(&letter, &[]) }
 }
@@ -90,8 +90,11 @@ fn a_question_that_its_own_receipt_answers_brings_nothing() {
     world.mail.clear();
     let want = Want { source: source(2), after: Seq(0), upto: Seq(2) };
     let vector = world.status(1).vector;
-    let letter =
-        Letter { wants: vec![want], receipt: Receipt { generation: 1, vector }, ..Letter::bare(id(3), Millis(EPOCH)) };
+    let letter = Letter {
+        wants: vec![want],
+        receipt: Receipt { generation: 1, vector, ..Receipt::default() },
+        ..Letter::bare(id(3), Millis(EPOCH))
+    };
     world.deliver(&Mail { from: 3, to: 1, relay: RELAY, parcel: verified(&letter, &[]) });
     assert!(world.intercept(1, 3).is_empty());
 }
@@ -164,7 +167,7 @@ fn after_everybody_spoke_nobody_is_asked_again() {
 fn what_is_missing_of_an_own_source_given_up_is_asked_for() {
     let mut world = World::of(2);
     let mut letter = Letter::bare(id(2), Millis(EPOCH));
-    letter.receipt = Receipt { generation: 1, vector: vector(&[(1, 3)]) };
+    letter.receipt = Receipt { generation: 1, vector: vector(&[(1, 3)]), ..Receipt::default() };
     world.deliver(&Mail { from: 2, to: 1, relay: RELAY, parcel: verified(&letter, &[]) });
     world.pass(3_000);
     assert_eq!(asked(&mut world, 1, 1).len(), 1);

@@ -206,10 +206,10 @@ fn an_old_letter_of_a_device_that_started_afresh_does_not_bring_its_old_receipt_
     let mut world = World::of(2);
     world.write(1, 2);
     let mut fresh = mail_of(2, &[]);
-    fresh.parcel.letter.receipt = Receipt { generation: 2, vector: vector(&[(2, 1)]) };
+    fresh.parcel.letter.receipt = Receipt { generation: 2, vector: vector(&[(2, 1)]), ..Receipt::default() };
     world.deliver(&fresh);
     let mut old = mail_of(2, &[]);
-    old.parcel.letter.receipt = Receipt { generation: 1, vector: world.status(1).vector };
+    old.parcel.letter.receipt = Receipt { generation: 1, vector: world.status(1).vector, ..Receipt::default() };
     world.deliver(&old);
     assert_eq!(world.status(1).siblings[0].lag, 2);
 }

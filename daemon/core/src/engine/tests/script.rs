@@ -10,7 +10,9 @@ use crate::clock::Stamp;
 use crate::ids::{DeviceId, Dot, Hash, IdentityKey, Millis, Seq, SourceId};
 use crate::op::{MessageBody, Op};
 use crate::parcel::{Letter, Parcel, Receipt, RunBodies, VerifiedParcel, encode};
-use crate::roster::{Addition, Device, PREKEY_BYTES, Prekey, Record, RosterChange, SignedRecord, Verified};
+use crate::roster::{
+    Addition, Device, End, PREKEY_BYTES, Prekey, Record, Removal, RosterChange, SignedRecord, Verified,
+};
 use crate::value::Value;
 use crate::vector::{Head, VersionVector};
 
@@ -60,7 +62,7 @@ pub(super) fn run_of(n: u8, bundles: &[Bundle]) -> RunBodies {
 
 /// A parcel from device `from` to device 1 that brings `runs` and says nothing of what its sender holds.
 pub(super) fn mail_of(from: u8, runs: &[RunBodies]) -> Mail {
-    let receipt = Receipt { generation: 1, vector: VersionVector::default() };
+    let receipt = Receipt { generation: 1, ..Receipt::default() };
     let letter = Letter { receipt, ..Letter::bare(id(from), Millis(EPOCH)) };
     Mail { from, to: 1, relay: RELAY, parcel: verified(&letter, runs) }
 }
@@ -121,6 +123,26 @@ pub(super) fn addition(by: u8, n: u8, parent: Hash, millis: u64) -> SignedRecord
             join_signature: Bytes::from_static(&[0; 64]),
             card_hash: Hash::default(),
         }),
+    })
+}
+
+/// The record by which device `by` removes device `n`, of whose sources only the one named counts, up to there.
+pub(super) fn removal(
+    by: u8,
+    n: u8,
+    parents: BTreeSet<Hash>,
+    millis: u64,
+    end: Option<(SourceId, Head)>,
+) -> SignedRecord {
+    let signature = Bytes::from_static(&[9; 64]);
+    let ends = end.map(|(source, head)| End { source, head, signature }).into_iter().collect();
+    signed(&Record {
+        roster: Some(genesis().id()),
+        author: id(by),
+        author_key: IdentityKey([by; 32]),
+        parents,
+        stamp: Stamp((EPOCH + millis) << 16),
+        change: RosterChange::Remove(Removal { device: id(n), key: IdentityKey([n; 32]), ends }),
     })
 }
 

@@ -192,7 +192,9 @@ impl World {
         let delivery = Delivery { relay: mail.relay, ticket: self.tickets };
         let mut parcel = Box::new(mail.parcel.clone());
         if parcel.letter.roster_hash == Hash::default() {
-            parcel.letter.roster_hash = self.devices[&mail.to].engine.roster().hash();
+            let roster = self.devices[&mail.to].engine.roster();
+            parcel.letter.roster_hash = roster.hash();
+            parcel.letter.receipt.term = u32::try_from(roster.len()).unwrap();
         }
         self.input(mail.to, Input::Received { delivery, parcel })
     }

@@ -1,0 +1,133 @@
+//! What follows from the roster: whom to hear, and where the sources of removed devices end.
+//!
+//! **The cut.** A removal says where each source of the removed device ends ([`crate::roster::Removed`]). What was applied beyond is taken
+//! back ([`Change::Cut`]) and set aside by the store; what comes of it later is not looked at. Bundles of other devices that had seen
+//! some of it count as if they had seen it up to the end, so that they are applied everywhere alike.
+//!
+//! **Sources nobody named.** A source that the removing device had never heard of ends before its first bundle. Who has not heard of it
+//! either cannot know whose it is, and would wait for it for good when another's bundle names it: so letters say which sources
+//! these are ([`Ended`]). The claim only lets bundles go that name the source; a sibling that lies about it can make others apply in
+//! an order that is not causal, and the store puts that right when the missing bundles come.
+//!
+//! **When a removal turns out void** (two devices removed each other, and the elder's record comes later), the sources run on, and
+//! what was taken back is fetched again. What the source's author had seen at its end is on disk only: an engine that has cut a source lets it
+//! rest and is [spent](Engine::is_spent), and the driver restores it after the commit.
+
+use std::collections::BTreeMap;
+
+use super::Engine;
+use crate::ids::{DeviceId, Seq, SourceId};
+use crate::parcel::{Ended, MAX_ENDED};
+use crate::roster::Removed;
+use crate::step::Change;
+use crate::vector::{Head, VersionVector};
+
+impl Engine {
+    /// Whether the engine should be restored from disk as soon as everything is committed.
+    pub fn is_spent(&self) -> bool {
+        !self.cut.is_empty()
+    }
+
+    /// How far the roster is known here; it only grows ([`crate::parcel::Receipt::age`]).
+    pub(super) fn term(&self) -> u32 {
+        u32::try_from(self.roster.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether this device itself was removed: it says nothing any more.
+    pub(super) fn is_removed(&self) -> bool {
+        self.roster.removal(self.me).is_some()
+    }
+
+    /// Draws the consequences of a roster in which other devices are removed than `before`.
+    pub(super) fn follow_roster(&mut self, before: &BTreeMap<DeviceId, Removed>) {
+        let roster = &self.roster;
+        self.siblings.retain(|id, _| roster.member(*id).is_some());
+        self.under_way.retain(|_, under_way| roster.member(under_way.to).is_some());
+        let changed = roster.removed().filter(|(id, now)| *id != self.me && before.get(id) != Some(*now));
+        let changed: Vec<(DeviceId, Removed)> = changed.map(|(id, removed)| (id, removed.clone())).collect();
+        for (device, removed) in &changed {
+            // With these, what counts of the device can be handed on.
+            removed.ends().for_each(|end| self.commit(Change::Head(end.clone())));
+            let sources = self.sources.iter().filter(|(_, source)| source.device == *device);
+            for source in sources.map(|(source, _)| *source).collect::<Vec<_>>() {
+                self.cut_source(source, removed);
+            }
+            for source in self.early.sources() {
+                let of_device = self.early.first(source).is_some_and(|(owner, _)| owner == device);
+                let beyond = self.early.of(source).into_iter().filter(|dot| of_device && dot.seq > removed.end(source));
+                beyond.for_each(|dot| self.drop_waiting(dot));
+                if of_device {
+                    self.learn_ended(Ended { source, device: *device });
+                }
+            }
+        }
+        self.cap_receipts();
+        self.meet_siblings();
+    }
+
+    fn cut_source(&mut self, source: SourceId, removed: &Removed) {
+        let end = removed.ends().find(|end| end.source == source).map(|end| end.head).unwrap_or_default();
+        if self.vector.seq(source) > end.seq {
+            self.vector.cut(source, end);
+            self.cut.insert(source);
+            self.commit(Change::Cut { source, end });
+        }
+    }
+
+    /// Where `source` ends, if it is known to be a removed device's.
+    fn end_of(&self, source: SourceId) -> Option<Seq> {
+        let owner = self.owner(source)?;
+        self.roster.removal(owner).filter(|_| owner != self.me).map(|removed| removed.end(source))
+    }
+
+    /// How far what `author_saw` of `source` must be here, for a bundle of its author to be applied.
+    pub(super) fn needed_of(&self, source: SourceId, author_saw: Seq) -> Seq {
+        self.end_of(source).map_or(author_saw, |end| end.min(author_saw))
+    }
+
+    /// The vector as far as it counts: nobody is asked for what was cut, and nobody is waited for because of it.
+    pub(super) fn capped(&self, mut vector: VersionVector) -> VersionVector {
+        let beyond = vector.iter().filter_map(|(source, head)| {
+            let end = self.end_of(source).filter(|end| *end < head.seq)?;
+            // The hash beside the position is the end's own, or that of nothing.
+            let removed = self.roster.removal(self.owner(source)?)?;
+            let signed = removed.ends().find(|signed| signed.source == source && signed.head.seq == end);
+            Some((source, signed.map(|signed| signed.head).unwrap_or_default()))
+        });
+        for (source, end) in beyond.collect::<Vec<(SourceId, Head)>>() {
+            vector.cut(source, end);
+        }
+        vector
+    }
+
+    fn cap_receipts(&mut self) {
+        for id in self.siblings.keys().copied().collect::<Vec<_>>() {
+            let Some(held) = self.siblings.get(&id).map(|sibling| sibling.receipt.vector.clone()) else { continue };
+            let capped = self.capped(held);
+            let ends: BTreeMap<SourceId, Seq> =
+                self.sources.keys().filter_map(|source| Some((*source, self.end_of(*source)?))).collect();
+            let Some(sibling) = self.siblings.get_mut(&id) else { continue };
+            sibling.recap(capped, &ends);
+        }
+    }
+
+    /// Sources of removed devices that no removal names, for letters.
+    pub(super) fn ended(&self) -> Vec<Ended> {
+        let ended = self.sources.iter().filter(|(source, _)| self.end_of(**source) == Some(Seq::ZERO));
+        ended.take(MAX_ENDED).map(|(source, known)| Ended { source: *source, device: known.device }).collect()
+    }
+
+    /// Takes in whose a source is of which nothing counts.
+    pub(super) fn learn_ended(&mut self, ended: Ended) {
+        let removed = self.roster.removal(ended.device).filter(|_| ended.device != self.me);
+        let nothing_counts = removed.is_some_and(|removed| removed.end(ended.source) == Seq::ZERO);
+        let strange = self.owner(ended.source).is_none() && ended.source != self.source;
+        let known = self.sources.values().filter(|source| source.device == ended.device).count();
+        if nothing_counts && strange && known < MAX_ENDED {
+            let nothing = super::Source::nothing_of(ended.device);
+            self.sources.insert(ended.source, nothing);
+            self.commit(Change::Ended(ended));
+            self.cap_receipts();
+        }
+    }
+}

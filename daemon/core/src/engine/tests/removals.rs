@@ -1,0 +1,169 @@
+//! Devices that leave: whose words still count, and how far.
+
+use super::script::*;
+use super::world::*;
+use crate::ids::Millis;
+use crate::parcel::{Ended, Letter};
+use crate::roster::{SignedRecord, Verified};
+use crate::step::{CallId, Change, Input, Output, Reply};
+
+/// Device `by` removes device `n`, whose source ends at `end` if that is more than 0.
+fn remove(world: &mut World, by: u8, n: u8, end: u64) -> SignedRecord {
+    let bundles = world.devices[&by].disk.log.iter().map(|append| &append.bundle);
+    let head = bundles.into_iter().find(|bundle| bundle.dot == dot(n, end)).map(|bundle| bundle.head());
+    let heads = world.node(by).engine.roster().heads();
+    let record = removal(by, n, heads, 50_000 + world.now.0, head.map(|head| (source(n), head)));
+    let outputs = world.input(by, Input::Record { call: CallId(1), record: Verified::vouch(record.clone()) });
+    assert!(outputs.iter().any(|output| matches!(output, Output::Reply(CallId(1), Reply::Recorded))));
+    record
+}
+
+/// Three devices with two bundles of the third, of which the first took in one.
+fn parted() -> World {
+    let mut world = World::of(3);
+    world.write(3, 1);
+    world.drive(20_000);
+    world.write(3, 1);
+    let mails = world.intercept(3, 2);
+    world.intercept(3, 1);
+    mails.iter().for_each(|mail| drop(world.deliver(mail)));
+    assert_eq!((world.held(1, 3), world.held(2, 3)), (1, 2));
+    world
+}
+
+#[test]
+fn what_was_applied_beyond_the_end_is_taken_back_wherever_it_was() {
+    let mut world = parted();
+    world.intercept(2, 1);
+    remove(&mut world, 1, 3, 1);
+    world.drive(60_000);
+    assert_eq!((world.held(1, 3), world.held(2, 3)), (1, 1));
+    assert_eq!(world.node(2).disk.cut.len(), 1);
+    assert!(world.node(2).engine.is_spent() && !world.node(1).engine.is_spent());
+    world.restart(2);
+    assert!(!world.node(2).engine.is_spent());
+    assert!(world.status(1).synced && world.status(2).synced, "{:?}", world.status(2));
+}
+
+#[test]
+fn a_bundle_whose_author_had_seen_more_counts_as_if_it_had_seen_up_to_the_end() {
+    let mut world = parted();
+    world.write(2, 1);
+    world.drive(1_000);
+    assert_eq!(world.held(1, 2), 0, "it waits for its cause");
+    remove(&mut world, 1, 3, 1);
+    assert_eq!(world.held(1, 2), 1);
+    world.drive(60_000);
+    assert!(world.status(1).synced);
+}
+
+#[test]
+fn a_source_that_no_removal_names_is_waited_for_by_nobody_once_somebody_says_whose_it_is() {
+    let mut world = World::of(3);
+    world.write(3, 1);
+    world.intercept(3, 1);
+    world.deliver_all();
+    world.write(2, 1);
+    remove(&mut world, 1, 3, 0);
+    world.deliver_all();
+    assert_eq!(world.held(2, 3), 0);
+    world.restart(2);
+    world.drive(60_000);
+    assert_eq!(world.held(1, 2), 1);
+    assert!(world.node(1).disk.ended.contains(&Ended { source: source(3), device: id(3) }));
+    world.restart(1);
+    assert_eq!(world.held(1, 2), 1);
+    assert!(world.status(1).synced && world.status(2).synced);
+}
+
+#[test]
+fn a_claim_about_a_source_of_a_living_device_changes_nothing() {
+    let mut world = World::of(3);
+    let claim = Ended { source: source(3), device: id(2) };
+    let letter = Letter { ended: vec![claim], ..Letter::bare(id(2), Millis(EPOCH)) };
+    let parcel = verified(&letter, &[]);
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, parcel });
+    assert!(world.node(1).disk.ended.is_empty());
+    world.write(3, 1);
+    world.drive(10_000);
+    assert_eq!(world.held(1, 3), 1);
+}
+
+#[test]
+fn a_removed_device_is_counted_and_not_heard() {
+    let mut world = parted();
+    remove(&mut world, 1, 3, 1);
+    world.drive(10_000);
+    let written = world.node(1).outputs.len();
+    world.write(3, 100);
+    world.drive(1_000);
+    assert!(world.status(1).from_removed > 0);
+    assert_eq!(world.held(1, 3), 1);
+    let commits = world.node(1).outputs[written..].iter().filter(|output| matches!(output, Output::Commit(_))).count();
+    let quarantined = world.node(1).disk.quarantine.len();
+    assert_eq!((commits, quarantined), (0, 0));
+}
+
+#[test]
+fn a_device_that_never_spoke_can_be_removed_and_is_waited_for_no_longer() {
+    let mut world = World::of(2);
+    world.write(1, 1);
+    world.drive(20_000);
+    assert!(world.status(1).synced);
+    let heads = world.node(1).engine.roster().heads();
+    let record = addition(1, 9, heads.into_iter().next().unwrap(), 40_000);
+    world.input(1, Input::Record { call: CallId(1), record: Verified::vouch(record) });
+    world.drive(60_000);
+    assert!(!world.status(1).synced);
+    remove(&mut world, 1, 9, 0);
+    world.drive(60_000);
+    assert!(world.status(1).synced && world.status(2).synced);
+}
+
+#[test]
+fn a_device_that_knows_it_was_removed_says_nothing() {
+    let mut world = World::of(3);
+    let record = remove(&mut world, 1, 3, 0);
+    world.input(3, Input::Record { call: CallId(1), record: Verified::vouch(record) });
+    assert!(world.status(3).removed);
+    let sent = world.sends(3);
+    world.write(3, 2);
+    world.drive(600_000);
+    assert_eq!(world.sends(3), sent);
+    assert_eq!(world.held(3, 3), 2, "its own history stays");
+}
+
+#[test]
+fn two_that_remove_each_other_part_and_the_elder_stays_with_the_others() {
+    let mut world = World::of(3);
+    for n in 2..=3 {
+        world.write(n, 2);
+    }
+    world.drive(20_000);
+    // The third hears of the younger one's removal of the elder first.
+    remove(&mut world, 3, 2, 1);
+    world.intercept(3, 2);
+    world.deliver_all();
+    assert_eq!(world.held(1, 2), 1);
+    world.restart(1);
+    remove(&mut world, 2, 3, 2);
+    world.drive(60_000);
+    assert_eq!(world.held(1, 2), 2);
+    let members: Vec<u8> = world.node(1).engine.roster().members().map(|member| member.device.id.0[0]).collect();
+    assert_eq!(members, [1, 2]);
+    world.write(2, 1);
+    world.drive(60_000);
+    assert_eq!((world.held(1, 2), world.held(1, 3)), (3, 2));
+    assert!(world.status(1).synced && world.status(2).synced);
+}
+
+#[test]
+fn what_counts_of_a_removed_device_reaches_those_who_lack_it() {
+    let mut world = parted();
+    // Nobody but the second device has the rest, and it is the one that removes.
+    remove(&mut world, 2, 3, 2);
+    world.drive(120_000);
+    assert_eq!((world.held(1, 3), world.held(2, 3)), (2, 2));
+    let ends = |change: &Output| matches!(change, Output::Commit(Change::Head(head)) if head.source == source(3));
+    assert!(world.node(1).outputs.iter().any(ends), "it can hand it on");
+}

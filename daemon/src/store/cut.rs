@@ -1,0 +1,124 @@
+//! Sources that end earlier than they were applied, because their device was removed.
+//!
+//! What lies beyond the end leaves the log and is kept aside, and every record and message that it named is made anew from what
+//! remains ([`super::rebuild`]). All in the transaction that takes the removal in.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use kinfolk_core::bundle::Bundle;
+use kinfolk_core::clock::Stamp;
+use kinfolk_core::ids::{DeviceId, Dot, Hash, Seq, SourceId};
+use kinfolk_core::op::{MESSAGE_COLLECTION, Meaning, Op};
+use kinfolk_core::parcel::Ended;
+use kinfolk_core::roster::{End, MAX_ENDS};
+use kinfolk_core::step::SavedSource;
+use kinfolk_core::vector::{Head, VersionVector};
+
+use super::convert::{int, uint};
+use super::rebuild::Entity;
+use super::{Store, StoreError};
+
+impl Store {
+    /// Takes `source` back to `end`.
+    pub(super) fn cut(&mut self, source: SourceId, end: Head) -> Result<(), StoreError> {
+        let Some(idx) = self.cache.sources.idx(source) else { return Ok(()) };
+        let (mut entities, mut ops) = (BTreeSet::new(), Vec::new());
+        self.bodies(idx, "seq > ?2", end, |bundle| ops.extend_from_slice(bundle.ops()))?;
+        let level = &mut self.cache.level;
+        for op in ops {
+            let meaning = op.meaning_at(level.ops);
+            level.idle.iter_mut().for_each(|idle| idle.discount(&meaning));
+            if !matches!(meaning, Meaning::Unknown | Meaning::Invalid(_)) {
+                entities.insert(Entity::of(&op));
+            }
+        }
+        let aside = "INSERT OR REPLACE INTO cut_bundle (bundle_seq, source, seq, hash, at, body)
+                     SELECT bundle_seq, source, seq, hash, at, body FROM log WHERE source = ?1 AND seq > ?2";
+        self.connection.prepare_cached(aside)?.execute((idx, int(end.seq.0)))?;
+        let gone = "DELETE FROM log WHERE source = ?1 AND seq > ?2";
+        self.connection.prepare_cached(gone)?.execute((idx, int(end.seq.0)))?;
+        self.cache.any_cut = true;
+
+        let (mut stamp, mut context) = (Stamp::default(), VersionVector::default());
+        self.bodies(idx, "seq <= ?2", end, |bundle| {
+            let Some(body) = &bundle.body else { return };
+            stamp = if body.stamp.is_valid() { body.stamp } else { stamp };
+            context.join(&body.context.iter().copied().collect());
+        })?;
+        self.cache.sources.cut(idx, end, stamp, Arc::new(context))?;
+        self.rebuild_uncounted(&entities)
+    }
+
+    /// After a bundle that came late, whose author's words others had seen before it was here: what it says of records is put into its
+    /// causal place.
+    pub(super) fn settle_late(&mut self, ops: &[Op]) -> Result<(), StoreError> {
+        let records = ops.iter().filter(|op| op.collection != MESSAGE_COLLECTION);
+        let known = records.filter(|op| matches!(op.meaning(), Meaning::RecordPut | Meaning::RecordDelete));
+        self.rebuild_uncounted(&known.map(Entity::of).collect())
+    }
+
+    /// Makes entities anew whose ops are counted already.
+    fn rebuild_uncounted(&mut self, entities: &BTreeSet<Entity>) -> Result<(), StoreError> {
+        let idle = self.cache.level.idle.take();
+        self.rebuild(entities)?;
+        self.cache.level.idle = idle;
+        Ok(())
+    }
+
+    /// A source of a removed device of which nothing counts gets its row: bundles that name it wait for nothing.
+    pub(super) fn ended(&mut self, ended: Ended) -> Result<(), StoreError> {
+        if self.cache.sources.idx(ended.source).is_none() {
+            let nothing = SavedSource {
+                source: ended.source,
+                device: ended.device,
+                generation: 0,
+                head: Head::default(),
+                stamp: Stamp::default(),
+                context: Arc::default(),
+            };
+            self.cache.sources.begin(&self.connection, nothing)?;
+        }
+        Ok(())
+    }
+
+    /// A bundle that was cut is in the log again.
+    pub(super) fn uncut(&self, source: i64, dot: Dot) -> Result<(), StoreError> {
+        if self.cache.any_cut {
+            let sql = "DELETE FROM cut_bundle WHERE source = ?1 AND seq = ?2";
+            self.connection.prepare_cached(sql)?.execute((source, int(dot.seq.0)))?;
+        }
+        Ok(())
+    }
+
+    /// The last signed head held of each source of `device`: where its sources end when it is removed now. `None` when it wrote under more sources than a removal can name.
+    pub fn ends_of(&self, device: DeviceId) -> Result<Option<Vec<End>>, StoreError> {
+        let sql = "SELECT h.source, max(h.seq), h.hash, h.signature FROM head h
+                   JOIN source s ON s.id = h.source AND s.device = h.device
+                   JOIN log l ON l.source = s.idx AND l.seq = h.seq AND l.hash = h.hash
+                   WHERE h.device = ?1 GROUP BY h.source ORDER BY h.source";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let ends = statement.query_map((device.0,), |row| {
+            let head = Head { seq: Seq(uint(row.get(1)?)), hash: Hash(row.get(2)?) };
+            Ok(End { source: SourceId(row.get(0)?), head, signature: Bytes::from(row.get::<_, Vec<u8>>(3)?) })
+        })?;
+        let ends: Vec<End> = ends.collect::<Result<_, _>>()?;
+        Ok((ends.len() <= MAX_ENDS).then_some(ends))
+    }
+
+    /// Goes over the bundles of a source on one side of `end`, in order.
+    fn bodies(&self, idx: i64, side: &str, end: Head, mut take: impl FnMut(Bundle)) -> Result<(), StoreError> {
+        let sql = format!("SELECT seq, body FROM log WHERE source = ?1 AND {side} ORDER BY seq");
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut rows = statement.query((idx, int(end.seq.0)))?;
+        while let Some(row) = rows.next()? {
+            let dot = self.cache.sources.dot(idx, row.get(0)?)?;
+            // Only the body is wanted: what chain it stands in does not matter here.
+            let bundle = Bundle::rebuild(dot, Hash::default(), Bytes::from(row.get::<_, Vec<u8>>(1)?));
+            take(bundle.map_err(|_| StoreError::Damaged("a bundle is too large"))?);
+        }
+        Ok(())
+    }
+}
