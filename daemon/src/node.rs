@@ -82,6 +82,8 @@ impl Node {
         let (reached, first) = oneshot::channel();
         tokio::spawn(Self::keep_reaching(Arc::downgrade(&node), reached));
         tokio::spawn(Self::keep_passing(Arc::downgrade(&node)));
+        // Until its first round the driver has nothing to show; whoever asks then would hear that nothing is in sync.
+        node.driver.keep(|_| Ok(())).await.ok();
         // A relay that hangs keeps nobody from working.
         tokio::time::timeout(FIRST_REACH, first).await.ok();
         Ok(node)

@@ -225,3 +225,21 @@ async fn a_pass_ends_with_the_engine_that_it_began_in() {
     assert!(matches!(pass.await.unwrap(), Err(DriverError::StoreFull(_))));
     bench.free_disk().await;
 }
+
+#[tokio::test]
+async fn an_engine_that_was_restored_still_waits_for_a_pass() {
+    let bench = Bench::new();
+    bench.befriend().await;
+    let (mailroom, mut outbox) = Mailroom::unserved();
+    bench.driver.hold(true).await.unwrap();
+    bench.driver.attach(RELAY, mailroom).await.unwrap();
+    bench.fill_disk().await;
+    bench.push("a", LARGE).await.unwrap_err();
+    bench.free_disk().await;
+    bench.push("b", 10).await.unwrap();
+    bench.settled().await;
+    assert!(outbox.try_recv().is_err());
+    let driver = bench.driver.clone();
+    let _pass = tokio::spawn(async move { driver.pass(false).await });
+    assert!(outbox.recv().await.is_some());
+}

@@ -170,7 +170,8 @@ fn test_words(answer: &TestRelayResponse, style: Style) -> String {
     out
 }
 
-fn millis(micros: u64) -> String {
+/// Microseconds as milliseconds: for people.
+pub(crate) fn millis(micros: u64) -> String {
     format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10)
 }
 

@@ -154,6 +154,7 @@ fn words(status: &Status, now: u64, style: Style) -> String {
     let rows = status.relays.iter().map(|relay| {
         let mut row = crate::relay::row(relay, style);
         row.push(format!("{} sent, {} received, {} waiting", relay.sent, relay.received, relay.queued));
+        row.extend(relay.round_trip_us.map(|micros| format!("{} a put", crate::relay::millis(micros))));
         row
     });
     out.push_str(&table(&rows.collect::<Vec<_>>()));
