@@ -133,8 +133,8 @@ async fn between_two(report: &mut Report, plan: &Plan, round: usize, way: Way) -
 
     let (name, events) = (way.name(), plan.events);
     let before = relay.wire()?;
-    let single = import(&a, &b, Events::Records, round, events, 1).await?;
-    note_import(report, &format!("{name}: {events} single records"), single);
+    import_noted(report, &format!("{name}: {events} single records"), (&a, &b), (Events::Records, round, events, 1))
+        .await?;
     if let Some(before) = before {
         quiet(&a).await?;
         let after = relay.wire()?.unwrap_or_default();
@@ -144,10 +144,15 @@ async fn between_two(report: &mut Report, plan: &Plan, round: usize, way: Way) -
     if !plan.idle.is_zero() {
         idle(report, name, &mut relay, &[&a, &b], plan.idle).await?;
     }
-    let batched = import(&a, &b, Events::Records, round, events, 500).await?;
-    note_import(report, &format!("{name}: {events} records, 500 a bundle"), batched);
-    let messages = import(&a, &b, Events::Messages, round, events, 1).await?;
-    note_import(report, &format!("{name}: {events} single messages"), messages);
+    import_noted(
+        report,
+        &format!("{name}: {events} records, 500 a bundle"),
+        (&a, &b),
+        (Events::Records, round, events, 500),
+    )
+    .await?;
+    import_noted(report, &format!("{name}: {events} single messages"), (&a, &b), (Events::Messages, round, events, 1))
+        .await?;
     quiet(&a).await?;
 
     let before = relay.wire()?;
@@ -240,9 +245,20 @@ impl Plan {
     }
 }
 
-fn note_import(report: &mut Report, what: &str, Import { import, converge }: Import) {
+/// An import with what it costs both daemons: of all figures the one that neighbours on the machine change least.
+async fn import_noted(
+    report: &mut Report,
+    what: &str,
+    (a, b): (&Device, &Device),
+    (kind, round, events, per_bundle): (Events, usize, usize, usize),
+) -> Result<(), BudgetError> {
+    let spent = || Ok::<_, BudgetError>(usage(a.pid())?.processor_ms + usage(b.pid())?.processor_ms);
+    let before = spent()?;
+    let Import { import, converge } = import(a, b, kind, round, events, per_bundle).await?;
     note_time(report, &format!("{what}, imported"), import);
     note_time(report, &format!("{what}, converged"), converge);
+    report.note(&format!("{what}, processor time of both"), Unit::Millis, spent()? - before);
+    Ok(())
 }
 
 fn note_time(report: &mut Report, name: &str, value: Duration) {
