@@ -74,6 +74,10 @@ impl Sources {
         if bundle.dot.seq != entry.saved.head.seq.next() || bundle.prev != entry.saved.head.hash {
             return Err(StoreError::NotNext(bundle.dot));
         }
+        if let Some(birth) = body.and_then(|body| body.birth).filter(|_| bundle.dot.seq == Seq(1)) {
+            // Not known yet of a source that was heard of before its first bundle counted.
+            entry.saved.generation = birth.generation;
+        }
         entry.saved.head = bundle.head();
         let stamp = body.map(|body| body.stamp).filter(|stamp| stamp.is_valid());
         entry.saved.stamp = stamp.unwrap_or(entry.saved.stamp);
@@ -131,13 +135,14 @@ impl Sources {
     pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), StoreError> {
         for (idx, entry) in (1_i64..).zip(&mut self.list).filter(|(_, entry)| entry.changed) {
             let saved = &entry.saved;
-            let sql = "UPDATE source SET seq = ?2, hash = ?3, stamp = ?4, context = ?5 WHERE idx = ?1";
+            let sql = "UPDATE source SET seq = ?2, hash = ?3, stamp = ?4, context = ?5, generation = ?6 WHERE idx = ?1";
             connection.prepare_cached(sql)?.execute((
                 idx,
                 int(saved.head.seq.0),
                 saved.head.hash.0,
                 int(saved.stamp.0),
                 vector_to_bytes(&saved.context),
+                int(saved.generation),
             ))?;
             entry.changed = false;
         }

@@ -346,7 +346,7 @@ impl State {
         let saved = SavedSource {
             source: dot.source,
             device: append.device,
-            generation: known.map(|known| known.generation).or(born).unwrap_or_default(),
+            generation: born.filter(|_| dot.seq == Seq(1)).or(known.map(|known| known.generation)).unwrap_or_default(),
             head: bundle.head(),
             stamp: stamp.or(known.map(|known| known.stamp)).unwrap_or_default(),
             context: Arc::clone(&append.context),

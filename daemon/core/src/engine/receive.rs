@@ -196,7 +196,7 @@ impl Engine {
                 let moved: VersionVector = body.context.iter().copied().collect();
                 Arc::make_mut(&mut context).join(&moved);
             }
-            generation = body.birth.filter(|_| known.is_none()).map_or(generation, |birth| birth.generation);
+            generation = body.birth.filter(|_| dot.seq == Seq(1)).map_or(generation, |birth| birth.generation);
         }
         self.clock.observe(stamp);
         self.vector.advance(dot.source, bundle.head());
