@@ -101,7 +101,8 @@ impl Engine {
         }
         let Some(relay) = self.free_way(to, now) else { return };
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
-        sibling.beacon_at = now.mono.plus(BEACON);
+        let pause = Millis(BEACON_FIRST.0 << sibling.beacons.min(BEACON_DOUBLINGS)).min(BEACON);
+        (sibling.beacon_at, sibling.beacons) = (now.mono.plus(pause), sibling.beacons.saturating_add(1));
         let tell_roster = !sibling.roster_known;
         let letter = Letter { receipt_requested: true, ..self.letter(tell_roster, now) };
         self.depart(to, relay, letter, Vec::new(), Saying { tell_roster, ask: false, receipt_was_due: false }, now);
@@ -268,10 +269,16 @@ impl Engine {
         }
     }
 
-    /// On the roster, and heard from (or added) within the stale cutoff.
+    /// On the roster, and heard from (or added) within the stale cutoff, by the wall clock or by the monotonic one: a wall clock that
+    /// is set years ahead makes nobody stale who speaks.
     pub(super) fn is_live(&self, id: DeviceId, now: Now) -> bool {
         let Some(member) = self.roster.member(id) else { return false };
-        let heard = self.siblings.get(&id).and_then(|sibling| sibling.heard);
+        let sibling = self.siblings.get(&id);
+        let heard_here = sibling.and_then(|sibling| sibling.heard_mono);
+        if heard_here.is_some_and(|heard| now.mono.since(heard) <= self.config.stale_after) {
+            return true;
+        }
+        let heard = sibling.and_then(|sibling| sibling.heard);
         let latest = heard.unwrap_or_default().max(member.added.millis());
         now.wall.since(latest) <= self.config.stale_after
     }
@@ -289,7 +296,12 @@ const FAST: Millis = Millis(500);
 const LAG_BEFORE_PUSH: Millis = Millis(60_000);
 /// The pause after the roster was told in vain, doubled each time: 10 s.
 const ROSTER_AGAIN: Millis = Millis(10_000);
-/// How often a stale sibling is shown that we are here: once a day.
+/// How soon after the first time a stale sibling is shown again that we are here: 1 min, then twice as long each time. After a start
+/// with a wrong clock everybody looks stale, and the first word may be lost.
+const BEACON_FIRST: Millis = Millis(60_000);
+/// 2^11 minutes are more than a day.
+const BEACON_DOUBLINGS: u32 = 11;
+/// How often it is shown that at the least: once a day.
 const BEACON: Millis = Millis(24 * 3_600_000);
 /// Most foreign sources in one parcel.
 const MAX_FOREIGN: usize = 8;

@@ -42,6 +42,8 @@ pub(super) struct Sibling {
     pub(super) lag: Option<Lag>,
     /// While it is stale: when to show it that we are here.
     pub(super) beacon_at: Millis,
+    /// How often that was done since the start.
+    pub(super) beacons: u32,
     unsaved: bool,
 }
 

@@ -1,6 +1,7 @@
 //! The rules of the protocol, one test each, on a handful of engines in virtual time.
 
 mod causal;
+mod clocks;
 mod disk;
 mod lanes;
 mod local;

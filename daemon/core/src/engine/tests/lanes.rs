@@ -101,6 +101,8 @@ fn a_sibling_not_heard_for_long_is_not_waited_for_and_gets_a_word_a_day() {
     world.now = Millis(world.now.0 + days(91));
     world.mail.clear();
     world.input(1, Input::Tick);
+    // More often at first.
+    world.pass(days(2));
     world.mail.clear();
     let before = world.sends(1);
     world.write(1, 2);

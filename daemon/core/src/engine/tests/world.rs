@@ -39,6 +39,8 @@ pub(super) struct Node {
     pub(super) puts: Puts,
     /// Parcels whose put is not answered.
     pub(super) open: Vec<Send>,
+    /// By how many milliseconds its wall clock is ahead.
+    pub(super) ahead: i64,
     wake_at: Option<Millis>,
 }
 
@@ -85,13 +87,13 @@ impl World {
     /// Starts device `n` with the records it got when it was paired.
     pub(super) fn start(&mut self, n: u8, records: &[SignedRecord]) {
         let disk = Disk::of(id(n), source(n), records.to_vec());
-        self.boot(n, disk, Config { seed: u64::from(n), ..Config::default() }, vec![RELAY]);
+        self.boot(n, disk, Config { seed: u64::from(n), ..Config::default() }, vec![RELAY], 0);
     }
 
-    fn boot(&mut self, n: u8, disk: Disk, config: Config, relays: Vec<RelayId>) {
+    fn boot(&mut self, n: u8, disk: Disk, config: Config, relays: Vec<RelayId>, ahead: i64) {
         let engine = Engine::restore(disk.saved(), config);
         let (outputs, open) = (Vec::new(), Vec::new());
-        let node = Node { engine, disk, config, relays, outputs, puts: Puts::Answered, open, wake_at: None };
+        let node = Node { engine, disk, config, relays, outputs, puts: Puts::Answered, open, ahead, wake_at: None };
         self.devices.insert(n, node);
         for relay in self.devices[&n].relays.clone() {
             self.input(n, Input::RelayAdded(relay));
@@ -104,7 +106,8 @@ impl World {
         let mut entropy = node.config.entropy;
         entropy[0] += 1;
         let config = Config { seed: node.config.seed + 1_000, entropy, ..node.config };
-        self.boot(n, node.disk, config, node.relays);
+        let ahead = node.ahead;
+        self.boot(n, node.disk, config, node.relays, ahead);
     }
 
     /// Device `n` is put back to an older image of its disk, and knows nothing of it.
@@ -117,12 +120,18 @@ impl World {
         Now { mono: self.now, wall: Millis(EPOCH + self.now.0) }
     }
 
+    /// The same as device `n` has it.
+    pub(super) fn at_of(&self, n: u8) -> Now {
+        let Now { mono, wall } = self.at();
+        Now { mono, wall: Millis(wall.0.saturating_add_signed(self.devices[&n].ahead)) }
+    }
+
     pub(super) fn node(&mut self, n: u8) -> &mut Node {
         self.devices.get_mut(&n).unwrap()
     }
 
     pub(super) fn status(&self, n: u8) -> Status {
-        self.devices[&n].engine.status(self.at())
+        self.devices[&n].engine.status(self.at_of(n))
     }
 
     /// What device `n` holds of device `of`'s source.
@@ -137,7 +146,7 @@ impl World {
 
     /// The same for a group that is committed together.
     pub(super) fn inputs(&mut self, n: u8, inputs: Vec<Input>) -> Vec<Output> {
-        let (now, count) = (self.at(), inputs.len());
+        let (now, count) = (self.at_of(n), inputs.len());
         let node = self.devices.get_mut(&n).unwrap();
         for input in inputs {
             node.engine.handle(input, now);
