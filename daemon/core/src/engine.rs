@@ -12,6 +12,7 @@
 //! the roster, `dispatch` decides what to tell whom, `repair` asks for what nobody delivers, `retire` takes a fresh source when the
 //! own one may have been written elsewhere.
 
+mod breach;
 mod dispatch;
 mod membership;
 mod pass;
@@ -35,6 +36,7 @@ use crate::vector::VersionVector;
 pub use self::pass::PassMark;
 pub use self::retire::next_generation;
 
+use self::breach::Breach;
 use self::repair::Repair;
 use self::sibling::Sibling;
 
@@ -70,7 +72,8 @@ pub struct Engine {
     /// Whether the generation was raised above another copy's since the start.
     outbid: bool,
     early: Early,
-    refused: BTreeSet<SourceId>,
+    /// Sources that are stopped, and why; known anew after a start, when somebody offers what broke the rule.
+    refused: BTreeMap<SourceId, Breach>,
     /// Sources that were taken back in this engine's life.
     cut: BTreeSet<SourceId>,
     /// Parcels of removed devices that were dropped since the start.
@@ -151,7 +154,7 @@ impl Engine {
             sources,
             outbid: false,
             early,
-            refused: BTreeSet::new(),
+            refused: BTreeMap::new(),
             cut: BTreeSet::new(),
             from_removed: 0,
             roster,

@@ -460,6 +460,8 @@ pub struct Status {
     pub from_removed: u64,
     /// The other members, in order of id.
     pub siblings: Vec<SiblingStatus>,
+    /// Sources that broke a rule and are stopped.
+    pub refused: Vec<RefusedSource>,
     /// Bundles waiting for an earlier one.
     pub early: u64,
     /// Bundles known to exist at siblings and missing here.
@@ -469,6 +471,19 @@ pub struct Status {
     /// Everything accepted here is receipted by every live sibling, and nothing known to exist is missing;
     /// and at least one of them has spoken, if there are any.
     pub synced: bool,
+}
+
+/// A source that is stopped, for `status`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RefusedSource {
+    /// Which.
+    pub source: SourceId,
+    /// Whose, when something of it is held.
+    pub device: Option<DeviceId>,
+    /// The last position that counts.
+    pub after: Seq,
+    /// What it broke, with both values.
+    pub reason: String,
 }
 
 /// A sibling, for `status`.

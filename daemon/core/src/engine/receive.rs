@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::breach::Breach;
 use super::sibling::Owed;
 use super::{Engine, Source};
 use crate::bundle::{Body, Bundle};
@@ -100,7 +101,7 @@ impl Engine {
         if source == self.source && self.knows_more(head.head) {
             self.retire(now);
         }
-        if source == self.source || self.refused.contains(&source) || self.cut.contains(&source) {
+        if source == self.source || self.refused.contains_key(&source) || self.cut.contains(&source) {
             return 0;
         }
         let owner = self.sources.get(&source).map_or(run.device, |known| known.device);
@@ -132,8 +133,8 @@ impl Engine {
                         fresh = true;
                     }
                 }
-                Err(reason) => {
-                    self.refuse(source, reason, now);
+                Err(breach) => {
+                    self.refuse(source, breach, now);
                     return applied;
                 }
             }
@@ -145,27 +146,28 @@ impl Engine {
     }
 
     /// Where a bundle stands: held, to be applied now, to wait, or refused with a reason.
-    fn place(&self, device: DeviceId, bundle: &Bundle) -> Result<Place, &'static str> {
+    fn place(&self, device: DeviceId, bundle: &Bundle) -> Result<Place, Breach> {
+        let (at, offered) = (bundle.dot.seq, bundle.hash);
         let held = self.vector.head(bundle.dot.source);
         let known = self.sources.get(&bundle.dot.source);
         match self.vector.classify(bundle.dot) {
             Novelty::Duplicate if bundle.dot.seq == held.seq && bundle.hash != held.hash => {
-                Err("two different bundles stand at one position: the source was forked")
+                Err(Breach::Forked { at, held: held.hash, offered })
             }
             Novelty::Duplicate => Ok(Place::Held),
             Novelty::Gap => Ok(Place::Later),
             Novelty::Next if bundle.prev != held.hash => {
-                Err("a bundle does not continue the chain: the source was forked")
+                Err(Breach::Chain { at: held.seq, held: held.hash, offered: bundle.prev })
             }
             Novelty::Next => {
                 let stamp = bundle.body.as_ref().map(|body| body.stamp).filter(|stamp| stamp.is_valid());
                 let last = known.map_or(Stamp(0), |known| known.stamp);
-                if stamp.is_some_and(|stamp| stamp <= last) {
-                    return Err("its stamps run backwards");
+                if let Some(offered) = stamp.filter(|stamp| *stamp <= last) {
+                    return Err(Breach::Stamps { at: held.seq, held: last, offered });
                 }
                 let birth = bundle.body.as_ref().and_then(|body| body.birth);
                 if known.is_none() && birth.is_none_or(|birth| birth.device != device) {
-                    return Err("its first bundle does not name the device that signed it");
+                    return Err(Breach::Birth(device));
                 }
                 let covered = bundle.body.as_ref().is_none_or(|body| self.is_covered(bundle.dot.source, body));
                 Ok(if covered { Place::Now } else { Place::Later })
@@ -229,7 +231,7 @@ impl Engine {
                             applied += 1;
                         }
                         Ok(Place::Held) => self.drop_waiting(bundle.dot),
-                        Err(reason) => self.refuse(source, reason, now),
+                        Err(breach) => self.refuse(source, breach, now),
                     }
                 }
             }
@@ -246,11 +248,11 @@ impl Engine {
 
     /// Stops a source where it is; what waits of it is of no use any more. Said once for each start of the device; nothing else is
     /// stopped.
-    fn refuse(&mut self, source: SourceId, reason: &str, now: Now) {
+    fn refuse(&mut self, source: SourceId, breach: Breach, now: Now) {
         self.early.of(source).into_iter().for_each(|dot| self.drop_waiting(dot));
-        if self.refused.insert(source) {
+        if self.refused.insert(source, breach).is_none() {
             let held = self.vector.seq(source);
-            self.quarantine(format!("the source {source} was refused after {held}: {reason}"), Bytes::new(), now);
+            self.quarantine(format!("the source {source} was refused after {held}: {breach}"), Bytes::new(), now);
         }
     }
 

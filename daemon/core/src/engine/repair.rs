@@ -69,11 +69,10 @@ impl Engine {
     /// Sources of which live siblings hold more than we do.
     fn missing(&self, now: Now) -> BTreeMap<SourceId, Missing> {
         let mut missing: BTreeMap<SourceId, Missing> = BTreeMap::new();
-        let refused: &BTreeSet<SourceId> = &self.refused;
         for (id, sibling) in self.siblings.iter().filter(|(id, _)| self.is_live(**id, now)) {
             for (source, head) in sibling.receipt.vector.iter() {
                 if head.seq <= self.vector.seq(source)
-                    || refused.contains(&source)
+                    || self.refused.contains_key(&source)
                     || source == self.source
                     || self.cut.contains(&source)
                 {

@@ -100,6 +100,12 @@ fn attention(picture: &Picture, relays: &[Relay], counts: &Counts) -> Vec<String
         let envelopes = counted(counts.quarantine, "envelope", "envelopes");
         sentences.push(format!("{envelopes} on the relays could not be used and were set aside"));
     }
+    for refused in &picture.status.refused {
+        let author = siblings.iter().find(|sibling| Some(sibling.device) == refused.device);
+        let author = author.map_or("a device", |sibling| sibling.name.as_str());
+        let (after, reason) = (refused.after, &refused.reason);
+        sentences.push(format!("a history of {author} is not followed beyond bundle {after}: {reason}"));
+    }
     for sibling in siblings {
         if !sibling.live {
             sentences.push(format!("{} has not been heard of for long and is not waited for", sibling.name));
@@ -129,7 +135,8 @@ fn counted(count: u64, one: &str, several: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use kinfolk_core::ids::DeviceId;
+    use kinfolk_core::ids::{DeviceId, Seq};
+    use kinfolk_core::step::RefusedSource;
 
     use super::*;
 
@@ -141,7 +148,13 @@ mod tests {
 
     #[test]
     fn each_trouble_is_one_sentence() {
-        let troubled = Picture { fault: Some("the disk is full".into()), ..family(false, CLOCK_AHEAD_MS * 2) };
+        let mut troubled = Picture { fault: Some("the disk is full".into()), ..family(false, CLOCK_AHEAD_MS * 2) };
+        troubled.status.refused.push(RefusedSource {
+            source: Default::default(),
+            device: Some(DeviceId([1; 16])),
+            after: Seq(3),
+            reason: "it was forked".into(),
+        });
         let counts = Counts { conflicts: 1, quarantine: 2, ..Counts::default() };
         assert_eq!(
             attention(&troubled, &[relay(false)], &counts),
@@ -150,6 +163,7 @@ mod tests {
                 "relay file:///x does not work: nothing is there",
                 "1 field was written differently on two devices at the same time; the latest is shown",
                 "2 envelopes on the relays could not be used and were set aside",
+                "a history of tablet is not followed beyond bundle 3: it was forked",
                 "tablet has not been heard of for long and is not waited for",
                 "the clock of tablet is 10 minutes ahead of this one: set it right",
             ]

@@ -65,6 +65,21 @@ fn stamps_that_run_backwards_stop_the_source_before_them() {
 }
 
 #[test]
+fn a_stopped_source_is_shown_with_what_stands_here_and_what_was_offered() {
+    let mut world = World::of(3);
+    let (here, there) = (chain(2, vec![body(0)]), chain(2, vec![body(1)]));
+    world.deliver(&mail_of(2, &[run_of(2, &here)]));
+    assert_eq!(world.status(1).refused, []);
+    world.deliver(&mail_of(2, &[run_of(2, &there)]));
+    let refused = world.status(1).refused;
+    assert_eq!((refused[0].source, refused[0].device, refused[0].after.0), (source(2), Some(id(2)), 1));
+    for hash in [here[0].hash, there[0].hash] {
+        assert!(refused[0].reason.contains(&hash.to_string()[..32]), "{}", refused[0].reason);
+    }
+    goes_on(&mut world);
+}
+
+#[test]
 fn a_source_that_does_not_say_whose_it_is_is_refused() {
     let mut world = World::of(3);
     let unborn = Bundle::write(dot(2, 1), Hash::default(), body(0)).unwrap();
