@@ -22,6 +22,7 @@ mod handle;
 mod passes;
 mod recent;
 mod round;
+mod trail;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use self::handle::Handle;
 use self::passes::Passes;
 use self::recent::Recent;
 use self::round::Call;
+pub use self::trail::{Trail, What};
 use crate::relay::worker;
 use crate::seal::Identity;
 use crate::store::{Store, StoreError};
@@ -108,7 +110,7 @@ pub(crate) enum Request {
 }
 
 /// Something small to do with the store, outside a transaction.
-type Work = Box<dyn FnOnce(&Store) -> Result<(), StoreError> + Send>;
+type Work = Box<dyn FnOnce(&mut Store) -> Result<(), StoreError> + Send>;
 
 /// The driver's own state; lives on its thread.
 struct Driver {
@@ -136,6 +138,7 @@ struct Driver {
     pictures: watch::Sender<Arc<Picture>>,
     bell: watch::Sender<BundleSeq>,
     rosters: watch::Sender<Arc<Roster>>,
+    trail: Trail,
 }
 
 /// Starts the driver's thread on an opened store.
@@ -150,7 +153,9 @@ pub fn start(me: DeviceId, identity: Arc<Identity>, store: Store, config: Config
     let (pictures, picture) = watch::channel(Arc::new(Picture::default()));
     let (bell_sender, bell) = watch::channel(bundle_seq);
     let (rosters, roster) = watch::channel(Arc::new(engine.roster().clone()));
+    let trail = Trail::new(wall_clock());
     let driver = Driver {
+        trail: trail.clone(),
         me,
         identity,
         store,
@@ -179,7 +184,7 @@ pub fn start(me: DeviceId, identity: Arc<Identity>, store: Store, config: Config
         runtime.block_on(driver.run(inbox, config));
     });
     let thread = thread.map_err(|error| DriverError::Store(error.to_string()))?;
-    Ok(Handle::new(requests, picture, bell, roster, thread))
+    Ok(Handle::new(requests, picture, bell, roster, trail, thread))
 }
 
 /// A driver that panics takes the process along: a service manager starts it again from what is durable. Serving on without it would

@@ -27,6 +27,7 @@ mod key;
 mod level;
 mod messages;
 mod open;
+mod quarantine;
 mod reader;
 mod rebuild;
 mod registers;
@@ -41,19 +42,22 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use kinfolk_core::digest::Sum;
 use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, SourceId};
 use kinfolk_core::op::OP_LEVEL;
+use kinfolk_core::parcel::MAX_SUMS;
 use kinfolk_core::roster::{Prekey, SignedRecord};
 use kinfolk_core::step::Change;
 
-pub use self::apply::QUARANTINE_ROWS;
 pub use self::error::StoreError;
 pub use self::keep::SavedRelay;
 pub use self::key::DbKey;
 pub use self::level::Idle;
 pub use self::open::DATABASE_FILE;
+pub use self::quarantine::{QUARANTINE_ROWS, QUARANTINE_TOTAL};
 pub use self::reader::{
-    ConversationView, Counts, Exported, Hit, LoggedBundle, MAX_PAGE, MessageView, Piece, Reader, RecordView, Stretch,
+    ConversationView, Counts, Explained, Exported, Hit, Kept, LoggedBundle, MAX_PAGE, MessageView, Piece, Reader,
+    RecordView, Stretch, TracedBundle,
 };
 pub use self::verify::{MAX_PROBLEMS, Problem, Report};
 
@@ -63,6 +67,7 @@ use self::conversations::Conversations;
 use self::convert::{int, uint};
 use self::level::Level;
 use self::open::Access;
+use self::quarantine::Shelf;
 use self::sources::Sources;
 
 /// The writer. There is at most one per database; whoever opens it holds the lock of the state directory.
@@ -113,6 +118,7 @@ struct Cache {
     /// Whether bundles of removed devices were set aside.
     any_cut: bool,
     level: Level,
+    shelf: Shelf,
 }
 
 impl Store {
@@ -210,6 +216,11 @@ impl Store {
         self.cache.collections.digest()
     }
 
+    /// The digest sums of the first [`MAX_SUMS`] collections, in order of name, with what the open transaction has applied.
+    pub fn sums(&self) -> Vec<(String, Sum)> {
+        self.cache.collections.sums().take(MAX_SUMS).collect()
+    }
+
     /// The last place given out in this device's order.
     pub fn bundle_seq(&self) -> BundleSeq {
         self.cache.last
@@ -231,6 +242,7 @@ impl Cache {
             last: BundleSeq(uint(last.max(cut))),
             any_cut: cut > 0,
             level: Level::load(connection)?,
+            shelf: Shelf::load(connection)?,
         })
     }
 

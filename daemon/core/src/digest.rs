@@ -11,7 +11,7 @@
 //!
 //! An entity is hashed first, so that a tombstone that has forgotten its id still has its leaf.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Stamp;
 use crate::ids::{Dot, Hash};
@@ -102,6 +102,19 @@ pub fn state<'a>(sums: impl IntoIterator<Item = (&'a str, Sum)>) -> Hash {
     Hash::of(&bytes)
 }
 
+/// The first collection, by name, in which two devices differ. `theirs` may stop before its end: `whole` says whether it does not.
+pub fn first_difference<'a>(
+    ours: &'a BTreeMap<String, Sum>,
+    theirs: &'a BTreeMap<String, Sum>,
+    whole: bool,
+) -> Option<&'a str> {
+    let last = theirs.keys().next_back();
+    let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    let told = |name: &&String| whole || last.is_some_and(|last| *name <= last);
+    let sum = |sums: &BTreeMap<String, Sum>, name: &str| sums.get(name).copied().unwrap_or_default();
+    names.into_iter().filter(told).find(|name| sum(ours, name) != sum(theirs, name)).map(String::as_str)
+}
+
 fn length(text: &str) -> [u8; 4] {
     u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes()
 }
@@ -152,6 +165,24 @@ mod tests {
         sum.add(Hash::of(b"x"));
         assert_eq!(state([("a", sum), ("b", Sum::default())]), state([("a", sum)]));
         assert_ne!(state([("a", sum)]), state([("b", sum)]));
+    }
+
+    #[test]
+    fn the_first_collection_that_differs_is_found_as_far_as_it_was_told() {
+        let sum = |leaves: u8| {
+            let mut sum = Sum::default();
+            (0..leaves).for_each(|leaf| sum.add(Hash::of(&[leaf])));
+            sum
+        };
+        let sums = |sums: &[(&str, u8)]| sums.iter().map(|(name, leaves)| ((*name).to_owned(), sum(*leaves))).collect();
+        let ours: BTreeMap<String, Sum> = sums(&[("a", 1), ("b", 2), ("c", 3)]);
+        assert_eq!(first_difference(&ours, &ours.clone(), true), None);
+        assert_eq!(first_difference(&ours, &sums(&[("a", 1), ("b", 1), ("c", 1)]), true), Some("b"));
+        assert_eq!(first_difference(&ours, &sums(&[("b", 2), ("c", 3)]), true), Some("a"));
+        assert_eq!(first_difference(&ours, &sums(&[("a", 1), ("aa", 1), ("b", 2), ("c", 3)]), true), Some("aa"));
+        assert_eq!(first_difference(&ours, &sums(&[("a", 1), ("b", 2)]), true), Some("c"));
+        assert_eq!(first_difference(&ours, &sums(&[("a", 1), ("b", 2)]), false), None, "c was not told");
+        assert_eq!(first_difference(&ours, &sums(&[("a", 1), ("b", 2), ("c", 3), ("d", 0)]), true), None, "empty");
     }
 
     #[test]

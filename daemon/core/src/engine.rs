@@ -30,7 +30,7 @@ use crate::clock::{HybridClock, Stamp};
 use crate::early::Early;
 use crate::ids::{BundleSeq, DeviceId, Millis, Now, RelayId, Seq, SourceId};
 use crate::roster::{Prekey, Roster};
-use crate::step::{Change, Input, Output, Refusal, Reply, Saved};
+use crate::step::{Change, Input, Output, Refusal, Reply, Saved, Suspect};
 use crate::vector::VersionVector;
 
 pub use self::pass::PassMark;
@@ -193,7 +193,7 @@ impl Engine {
                 self.outputs.push_back(Output::Acknowledge(delivery));
             }
             Input::Unopenable { delivery, reason, bytes } => {
-                self.quarantine(reason, bytes, now);
+                self.quarantine(Suspect::Envelope, Some(delivery.relay), reason, bytes, now);
                 self.outputs.push_back(Output::Acknowledge(delivery));
             }
             Input::Record { call, record } => {
@@ -237,6 +237,11 @@ impl Engine {
                     sibling.lane.hurry(now.mono);
                 }
                 self.repair.hurry(now.mono);
+            }
+            Input::AskSums(sibling) => {
+                if let Some(sibling) = self.siblings.get_mut(&sibling) {
+                    sibling.compare(now.mono);
+                }
             }
             Input::Tick => {}
         }

@@ -11,6 +11,7 @@ use prost::Message;
 
 use crate::bound;
 use crate::bundle::{Bundle, HeadWire};
+use crate::digest::Sum;
 use crate::ids::{DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
 use crate::op::OP_LEVEL;
 use crate::roster::{MAX_RECORDS, PREKEY_BYTES, Prekey, SignedRecord, Verified};
@@ -27,10 +28,12 @@ pub const MAX_VECTOR: usize = 1024;
 
 /// Most bodies in a parcel: with its stamp alone a body has 9 bytes, so runs of [`RUN_TARGET`] hold at most 29,128.
 pub const MAX_BODIES: usize = 32 * 1024;
-/// Most fields of a parcel: its 16 kinds, runs, vector, wants, all roster records, and relays.
-const MAX_PARTS: usize = 18 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + MAX_ENDED + 1024;
 /// Most sources of removed devices that a letter names: four removed devices with 64 sources each.
 pub const MAX_ENDED: usize = 256;
+/// Most collections whose sums are told: 512 × (name ≤ 128 + sum 40 + 6) are at most 87 KiB.
+pub const MAX_SUMS: usize = 512;
+/// Most fields of a parcel: its 21 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, and sums.
+const MAX_PARTS: usize = 21 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS;
 
 /// All that is said besides bundles.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +64,11 @@ pub struct Letter {
     pub relays: Vec<RelayId>,
     /// Sources that the sender knows to be of removed devices and that no removal names: they end before their first bundle.
     pub ended: Vec<Ended>,
+    /// Whether the sender wants to know the digest sums of the sibling's collections, to find where the two differ.
+    pub sums_requested: bool,
+    /// The sums of the sender's collections at its receipt's vector, in order of name, the first [`MAX_SUMS`]; only in answer to a
+    /// request.
+    pub sums: Option<Vec<(String, Sum)>>,
 }
 
 /// Whose a source is that ends before its first bundle, because its device was removed.
@@ -211,6 +219,7 @@ impl Parcel {
             || wire.vector.len() > MAX_VECTOR
             || wire.wants.len() > MAX_VECTOR
             || wire.ended.len() > MAX_ENDED
+            || wire.sums.len() > MAX_SUMS
         {
             return Err(Malformed("more entries than a parcel may have"));
         }
@@ -258,6 +267,12 @@ struct ParcelWire {
     receipt_requested: bool,
     #[prost(bytes = "vec", repeated, tag = "16")]
     relays: Vec<Vec<u8>>,
+    #[prost(bool, tag = "17")]
+    sums_requested: bool,
+    #[prost(bool, tag = "18")]
+    sums_told: bool,
+    #[prost(message, repeated, tag = "19")]
+    sums: Vec<SumWire>,
     #[prost(uint32, tag = "20")]
     term: u32,
     #[prost(message, repeated, tag = "21")]
@@ -286,6 +301,14 @@ struct RunWire {
     bodies: Vec<Bytes>,
     #[prost(bytes = "bytes", tag = "6")]
     signature: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SumWire {
+    #[prost(string, tag = "1")]
+    collection: String,
+    #[prost(bytes = "vec", tag = "2")]
+    sum: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -336,6 +359,9 @@ impl From<&Letter> for ParcelWire {
             relays: letter.relays.iter().map(|relay| relay.0.to_vec()).collect(),
             term: letter.receipt.term,
             ended: letter.ended.iter().map(EndedWire::from).collect(),
+            sums_requested: letter.sums_requested,
+            sums_told: letter.sums.is_some(),
+            sums: letter.sums.iter().flatten().map(SumWire::from).collect(),
         }
     }
 }
@@ -349,6 +375,18 @@ impl From<&Ended> for EndedWire {
 impl EndedWire {
     fn read(&self) -> Option<Ended> {
         Some(Ended { source: SourceId::from_slice(&self.source)?, device: DeviceId::from_slice(&self.device)? })
+    }
+}
+
+impl From<&(String, Sum)> for SumWire {
+    fn from((collection, sum): &(String, Sum)) -> Self {
+        Self { collection: collection.clone(), sum: sum.to_bytes().to_vec() }
+    }
+}
+
+impl SumWire {
+    fn read(self) -> Option<(String, Sum)> {
+        Some((self.collection, Sum::from_bytes(self.sum.as_slice().try_into().ok()?)))
     }
 }
 
@@ -369,6 +407,7 @@ impl ParcelWire {
         if !self.prekey.is_empty() && self.prekey.len() != PREKEY_BYTES {
             return Err(Malformed("prekey is not 1216 bytes"));
         }
+        let sums = self.sums.into_iter().map(SumWire::read).collect::<Option<_>>().ok_or(Malformed("bad sum"))?;
         let records = self.records.into_iter();
         Ok(Letter {
             sender: DeviceId::from_slice(&self.sender).ok_or(Malformed("sender is not 16 bytes"))?,
@@ -388,6 +427,8 @@ impl ParcelWire {
             receipt_requested: self.receipt_requested,
             relays: relays.ok_or(Malformed("bad relay id"))?,
             ended: ended.ok_or(Malformed("bad source of a removed device"))?,
+            sums_requested: self.sums_requested,
+            sums: self.sums_told.then_some(sums),
         })
     }
 }
@@ -444,6 +485,8 @@ impl Letter {
             receipt_requested: false,
             relays: Vec::new(),
             ended: Vec::new(),
+            sums_requested: false,
+            sums: None,
         }
     }
 }
@@ -483,6 +526,7 @@ mod tests {
         letter.receipt.vector.advance(SourceId([3; 16]), bundles[4].head());
         letter.wants.push(Want { source: SourceId([5; 16]), after: Seq(1), upto: Seq(9) });
         letter.digest = Some(Hash([2; 32]));
+        letter.sums = Some(vec![("notes".into(), Sum::default())]);
         let bytes = encode(&letter, &[run_of(&bundles[1..])]).unwrap();
         let parcel = Parcel::decode(&bytes).unwrap();
         assert_eq!(parcel.letter, letter);
@@ -508,6 +552,21 @@ mod tests {
         run.bodies = vec![Bytes::new(); MAX_BODIES + 1];
         let bytes = encode(&Letter::bare(DeviceId([1; 16]), Millis(0)), &[run]).unwrap();
         assert_eq!(Parcel::decode(&bytes), Err(ParcelError::Malformed("more bundles than a parcel may have")));
+        let sums = Some(vec![("x".into(), Sum::default()); MAX_SUMS + 1]);
+        let bytes = encode(&Letter { sums, ..Letter::bare(DeviceId([1; 16]), Millis(0)) }, &[]).unwrap();
+        assert_eq!(Parcel::decode(&bytes), Err(ParcelError::Malformed("more entries than a parcel may have")));
+    }
+
+    #[test]
+    fn what_a_newer_version_adds_to_a_parcel_does_not_hide_the_rest() {
+        let letter = Letter { op_level: OP_LEVEL + 1, ..Letter::bare(DeviceId([1; 16]), Millis(7)) };
+        let bundles = chain(SourceId([3; 16]), 2);
+        let mut bytes = encode(&letter, &[run_of(&bundles)]).unwrap();
+        // Field 99, three bytes long.
+        bytes.extend_from_slice(&[0x9A, 0x06, 3, 1, 2, 3]);
+        let parcel = Parcel::decode(&bytes).unwrap();
+        assert_eq!(parcel.letter, letter);
+        assert_eq!(parcel.runs[0].bundles, bundles);
     }
 
     #[test]

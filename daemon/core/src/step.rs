@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::bundle::Bundle;
 use crate::clock::Stamp;
+use crate::digest::Sum;
 use crate::ids::{BundleSeq, DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
 use crate::op::Op;
 use crate::parcel::{Ended, Letter, Receipt, SignedHead, VerifiedParcel};
@@ -52,7 +53,7 @@ pub enum Input {
         delivery: Delivery,
         /// Why, in words.
         reason: String,
-        /// The first bytes of it, at most [`QUARANTINE_BYTES`].
+        /// The whole of it.
         bytes: Bytes,
     },
     /// A roster record made on this device (pairing, rename).
@@ -93,6 +94,8 @@ pub enum Input {
     Pass,
     /// A pass on which also everything that is not receipted goes out again and receipts are asked for.
     SyncNow,
+    /// A sibling holds another state at the same vector: it is asked for the sums of its collections.
+    AskSums(DeviceId),
     /// Nothing but time has passed.
     Tick,
 }
@@ -247,14 +250,33 @@ pub struct Append {
 pub struct Quarantined {
     /// When, by the wall clock.
     pub at: Millis,
+    /// What it is.
+    pub kind: Suspect,
+    /// Where it came from, when that is known.
+    pub relay: Option<RelayId>,
     /// Why, in words.
     pub reason: String,
-    /// The first bytes of it.
+    /// All of it, when it has at most [`QUARANTINE_BYTES`]; else its beginning. Nothing when there are no bytes to keep.
     pub bytes: Bytes,
+    /// How many bytes it had.
+    pub size: u64,
 }
 
-/// Most bytes of an unusable envelope that are kept.
-pub const QUARANTINE_BYTES: usize = 4096;
+/// What was set aside.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Suspect {
+    /// An envelope that could not be opened or verified.
+    Envelope,
+    /// An opened parcel, or parts of one.
+    Parcel,
+    /// A source that breaks its own chain.
+    Source,
+    /// A bundle that does not count any more.
+    Bundle,
+}
+
+/// Most bytes of one thing in quarantine: whole envelopes of a live exchange, and more.
+pub const QUARANTINE_BYTES: usize = 64 << 10;
 
 /// An answer to a caller.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -364,7 +386,8 @@ pub struct Send {
     pub relay: RelayId,
     /// What to seal it to.
     pub prekey: Prekey,
-    /// What to say. The driver adds the state digest that belongs to the receipt.
+    /// What to say. The driver adds the state digest that belongs to the receipt, and the sums of the collections when the letter
+    /// has a place for them.
     pub letter: Letter,
     /// What to deliver, as far as it fits.
     pub runs: Vec<RunRequest>,
@@ -505,6 +528,10 @@ pub struct SiblingStatus {
     pub vector: VersionVector,
     /// Its state digest and the vector it belongs to, as it said last.
     pub digest: Option<Hash>,
+    /// The greatest op kind it understands, as it said last; 0 before it spoke.
+    pub op_level: u32,
+    /// The sums of its collections at that vector, in order of name, the first [`MAX_SUMS`](crate::parcel::MAX_SUMS), when it was asked.
+    pub sums: Option<Vec<(String, Sum)>>,
     /// The group epoch it showed.
     pub epoch: u32,
     /// Whether it holds the same roster records, as it said last.

@@ -9,7 +9,7 @@ use kinfolk_core::roster::{Addition, Roster};
 use kinfolk_core::step::{AppBundle, Input, Pushed};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{DriverError, Picture, PushError, Request};
+use super::{DriverError, Picture, PushError, Request, Trail};
 use crate::relay::worker;
 use crate::store::{Store, StoreError};
 
@@ -27,6 +27,7 @@ pub struct Handle {
     picture: watch::Receiver<Arc<Picture>>,
     bell: watch::Receiver<BundleSeq>,
     roster: watch::Receiver<Arc<Roster>>,
+    trail: Trail,
     /// Dropped last: by then the driver has nobody to wait for.
     _thread: Arc<Thread>,
 }
@@ -49,9 +50,10 @@ impl Handle {
         picture: watch::Receiver<Arc<Picture>>,
         bell: watch::Receiver<BundleSeq>,
         roster: watch::Receiver<Arc<Roster>>,
+        trail: Trail,
         thread: JoinHandle<()>,
     ) -> Self {
-        Self { requests, picture, bell, roster, _thread: Arc::new(Thread(Some(thread))) }
+        Self { requests, picture, bell, roster, trail, _thread: Arc::new(Thread(Some(thread))) }
     }
 
     /// Pushes one atomic bundle. Durable when it returns.
@@ -106,6 +108,14 @@ impl Handle {
         self.request(Request::Prefer { order }).await
     }
 
+    /// Asks a sibling for the sums of its collections, unless that was done just now.
+    ///
+    /// # Errors
+    /// When the daemon is stopping.
+    pub async fn ask_sums(&self, sibling: DeviceId) -> Result<(), DriverError> {
+        self.tell(Input::AskSums(sibling)).await
+    }
+
     /// Rings when something was applied. It carries no data that matters: look into the store again.
     pub fn bell(&self) -> watch::Receiver<BundleSeq> {
         self.bell.clone()
@@ -119,6 +129,11 @@ impl Handle {
     /// The roster as of the latest round.
     pub fn roster(&self) -> watch::Receiver<Arc<Roster>> {
         self.roster.clone()
+    }
+
+    /// The last steps of bundles between this device and its siblings.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
     }
 
     /// Finishes what is under way and ends the driver.
@@ -144,7 +159,7 @@ impl Handle {
     /// Lets the driver do something small with the store between two rounds: relays, secrets.
     pub(crate) async fn keep(
         &self,
-        work: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static,
+        work: impl FnOnce(&mut Store) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), DriverError> {
         let (reply, answer) = oneshot::channel();
         self.request(Request::Keep { work: Box::new(work), reply }).await?;

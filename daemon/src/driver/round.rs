@@ -76,7 +76,7 @@ impl Driver {
                 self.passes.depart(&self.engine);
                 let turned_away = self.perform(round.later, now);
                 for (work, reply) in round.chores {
-                    drop(reply.send(work(&self.store).map_err(|error| DriverError::from(&error))));
+                    drop(reply.send(work(&mut self.store).map_err(|error| DriverError::from(&error))));
                 }
                 // Restored at the beginning of the next round.
                 self.stale = self.engine.is_spent();
@@ -140,6 +140,7 @@ impl Driver {
                 Err(fault) => drop(reply.send(Err(fault))),
             },
             Request::Tell(input) => {
+                self.trail.note(&input, &self.picture.status.siblings, now.wall);
                 match &input {
                     Input::Received { delivery, .. } => {
                         round.deliveries.push(*delivery);
@@ -159,6 +160,7 @@ impl Driver {
                     | Input::Gate { .. }
                     | Input::Pass
                     | Input::SyncNow
+                    | Input::AskSums(_)
                     | Input::Tick => {}
                 }
                 self.engine.handle(input, now);
@@ -234,7 +236,9 @@ impl Driver {
     /// Gives a parcel to its relay's worker. One that is full or gone counts as a parcel that did not arrive.
     fn dispatch(&mut self, mut send: Send, now: Now) -> bool {
         send.letter.digest = Some(self.store.digest());
+        send.letter.sums = send.letter.sums.map(|_| self.store.sums());
         let ticket = send.ticket;
+        self.trail.departs(&send);
         let own = send.runs.first().filter(|run| run.device == self.me);
         let fresh = own.and_then(|run| self.recent.stretch(self.me, run));
         let worker = self.relays.get(&send.relay);

@@ -1,8 +1,10 @@
 //! The owner's calls: set-up, devices, relays, status, the store. One file for each group.
 
 mod devices;
+mod explain;
 mod host_name;
 mod pairing;
+mod quarantine;
 mod relays;
 mod status;
 mod store;
@@ -10,13 +12,14 @@ mod sync;
 
 use ipc_proto::v1::admin_server::Admin;
 use ipc_proto::v1::{
-    AddRelayRequest, AddRelayResponse, ExportRequest, ExportResponse, GetStatusRequest, InitRequest, InitResponse,
-    JoinEvent, JoinRequest, ListDevicesRequest, ListDevicesResponse, ListRelaysRequest, ListRelaysResponse,
-    PairConfirmRequest, PairConfirmResponse, PairEvent, PairShowRequest, RemoveRelayRequest, RemoveRelayResponse,
-    RenameDeviceRequest, RenameDeviceResponse, RevokeDeviceRequest, RevokeDeviceResponse, SetSyncModeRequest,
-    SetSyncModeResponse, ShutdownRequest, ShutdownResponse, Status as DeviceStatus, StoreCompareRequest,
-    StoreCompareResponse, StoreVerifyRequest, StoreVerifyResponse, SyncNowRequest, SyncNowResponse, TestRelayRequest,
-    TestRelayResponse, WatchStatusRequest,
+    AddRelayRequest, AddRelayResponse, DropQuarantineRequest, DropQuarantineResponse, ExplainRequest, ExplainResponse,
+    ExportRequest, ExportResponse, GetStatusRequest, InitRequest, InitResponse, JoinEvent, JoinRequest,
+    ListDevicesRequest, ListDevicesResponse, ListQuarantineRequest, ListQuarantineResponse, ListRelaysRequest,
+    ListRelaysResponse, PairConfirmRequest, PairConfirmResponse, PairEvent, PairShowRequest, RemoveRelayRequest,
+    RemoveRelayResponse, RenameDeviceRequest, RenameDeviceResponse, RetryQuarantineRequest, RetryQuarantineResponse,
+    RevokeDeviceRequest, RevokeDeviceResponse, SetSyncModeRequest, SetSyncModeResponse, ShutdownRequest,
+    ShutdownResponse, Status as DeviceStatus, StoreCompareRequest, StoreCompareResponse, StoreVerifyRequest,
+    StoreVerifyResponse, SyncNowRequest, SyncNowResponse, TestRelayRequest, TestRelayResponse, WatchStatusRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -118,7 +121,32 @@ impl Admin for Api {
         &self,
         request: Request<StoreCompareRequest>,
     ) -> Result<Response<StoreCompareResponse>, Status> {
-        Ok(Response::new(store::compare(&*self.node()?, &request.into_inner().device)?))
+        Ok(Response::new(store::compare(&*self.node()?, &request.into_inner().device).await?))
+    }
+
+    async fn list_quarantine(
+        &self,
+        request: Request<ListQuarantineRequest>,
+    ) -> Result<Response<ListQuarantineResponse>, Status> {
+        Ok(Response::new(quarantine::list(&*self.node()?, request.into_inner().after).await?))
+    }
+
+    async fn retry_quarantine(
+        &self,
+        request: Request<RetryQuarantineRequest>,
+    ) -> Result<Response<RetryQuarantineResponse>, Status> {
+        Ok(Response::new(quarantine::retry(&*self.node()?, request.into_inner().ids).await?))
+    }
+
+    async fn drop_quarantine(
+        &self,
+        request: Request<DropQuarantineRequest>,
+    ) -> Result<Response<DropQuarantineResponse>, Status> {
+        Ok(Response::new(quarantine::hide(&*self.node()?, request.into_inner().ids).await?))
+    }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+        Ok(Response::new(explain::explain(&*self.node()?, request.into_inner().id).await?))
     }
 
     async fn export(&self, request: Request<ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod conversations;
+mod proof;
 mod records;
 mod syncing;
 mod watching;

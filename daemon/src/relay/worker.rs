@@ -13,6 +13,7 @@ mod compose;
 mod incoming;
 mod outgoing;
 mod pace;
+mod reopen;
 mod report;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::warn;
 
 pub(crate) use self::compose::envelope_id;
+pub(crate) use self::reopen::reopen;
 pub use self::report::{Report, Reporter, unreached};
 use super::{Relay, RelayUrl};
 use crate::driver::Handle;

@@ -9,18 +9,13 @@ use kinfolk_core::merge::{self, Timed};
 use kinfolk_core::op::{Meaning, Op};
 use kinfolk_core::parcel::SignedHead;
 use kinfolk_core::roster::SignedRecord;
-use kinfolk_core::step::{AppBundle, Append, Change, Committed, QUARANTINE_BYTES, Quarantined, SavedSibling};
+use kinfolk_core::step::{AppBundle, Append, Change, Committed, SavedSibling};
 use kinfolk_core::vector::VersionVector;
 
 use super::convert::{int, vector_to_bytes};
 use super::messages::Messages;
 use super::registers::Registers;
 use super::{Store, StoreError};
-
-/// Most rows in quarantine; with [`QUARANTINE_BYTES`] of each kept that is at most 1,000 × 4 KiB = 4 MiB.
-pub const QUARANTINE_ROWS: i64 = 1_000;
-/// Most characters of a reason in quarantine.
-const QUARANTINE_REASON: usize = 200;
 
 /// Where a write comes from: what every stored value is labelled with, and what its author had seen.
 pub(super) struct Origin<'a> {
@@ -166,17 +161,6 @@ impl Store {
     fn fresh(&self, source: SourceId, generation: u64) -> Result<(), StoreError> {
         let sql = "UPDATE device SET source = ?1, generation = ?2";
         self.connection.prepare_cached(sql)?.execute((source.0, int(generation)))?;
-        Ok(())
-    }
-
-    fn quarantine(&self, item: &Quarantined) -> Result<(), StoreError> {
-        let kept = item.bytes.get(..QUARANTINE_BYTES).unwrap_or(&item.bytes);
-        let reason: String = item.reason.chars().take(QUARANTINE_REASON).collect();
-        let sql = "INSERT INTO quarantine (at, reason, bytes) VALUES (?1, ?2, ?3)";
-        self.connection.prepare_cached(sql)?.execute((int(item.at.0), reason, kept))?;
-        let drop = "DELETE FROM quarantine WHERE idx <= ?1";
-        let oldest = self.connection.last_insert_rowid() - QUARANTINE_ROWS;
-        self.connection.prepare_cached(drop)?.execute((oldest,))?;
         Ok(())
     }
 }

@@ -59,6 +59,12 @@ impl Collections {
         digest::state(self.0.iter().map(|(name, collection)| (name.as_str(), collection.sum)))
     }
 
+    /// The sums of those that are not empty, in order of name.
+    pub(super) fn sums(&self) -> impl Iterator<Item = (String, Sum)> {
+        let filled = self.0.iter().filter(|(_, collection)| collection.sum.count > 0);
+        filled.map(|(name, collection)| (name.clone(), collection.sum))
+    }
+
     /// Writes down those that changed.
     pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), StoreError> {
         for collection in self.0.values_mut() {

@@ -10,11 +10,12 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema/01.sql"),
     include_str!("schema/02.sql"),
     include_str!("schema/03.sql"),
     include_str!("schema/04.sql"),
+    include_str!("schema/05.sql"),
 ];
 
 /// Brings the database up to the newest schema.

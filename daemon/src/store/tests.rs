@@ -6,6 +6,7 @@ mod cuts;
 mod durability;
 mod levels;
 mod messages;
+mod quarantine;
 mod reading;
 mod records;
 mod sending;

@@ -1248,6 +1248,266 @@ pub mod records_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Names an event.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainRequest {
+    /// A message id, a record as `collection/key`, or a bundle as `source:position`.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// The bundles that made what is stored under a name, and the way of each.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainResponse {
+    /// What the name stands for.
+    #[prost(enumeration = "ExplainedKind", tag = "1")]
+    pub kind: i32,
+    /// Of a record or message: its collection; `@message` for messages.
+    #[prost(string, tag = "2")]
+    pub collection: ::prost::alloc::string::String,
+    /// Of a record or message: its key or id.
+    #[prost(string, tag = "3")]
+    pub key: ::prost::alloc::string::String,
+    /// In the order in which they were applied here, those that wait last; at most 64.
+    #[prost(message, repeated, tag = "4")]
+    pub bundles: ::prost::alloc::vec::Vec<ExplainedBundle>,
+    /// Steps are remembered since then, by this device's clock, Unix milliseconds; of what went before, times are not known.
+    #[prost(uint64, tag = "5")]
+    pub known_since_ms: u64,
+}
+/// One bundle.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainedBundle {
+    /// The source it stands in, as a UUID.
+    #[prost(string, tag = "1")]
+    pub source_id: ::prost::alloc::string::String,
+    /// Its position there, from 1.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// Who wrote it.
+    #[prost(message, optional, tag = "3")]
+    pub author: ::core::option::Option<ExplainedDevice>,
+    /// When, by the author's hybrid clock, Unix milliseconds; 0 = unreadable.
+    #[prost(uint64, tag = "4")]
+    pub written_at_ms: u64,
+    /// Its place in this device's order; 0 = it waits for an earlier bundle.
+    #[prost(uint64, tag = "5")]
+    pub bundle_seq: u64,
+    /// When it was committed here, by this device's clock, Unix milliseconds; absent = it waits.
+    #[prost(uint64, optional, tag = "6")]
+    pub committed_at_ms: ::core::option::Option<u64>,
+    /// What it did, in order, at most 32; of a record or message only what it did to that.
+    #[prost(enumeration = "ChangeKind", repeated, tag = "7")]
+    pub changes: ::prost::alloc::vec::Vec<i32>,
+    /// When this device put it on a relay for a sibling, oldest first.
+    #[prost(message, repeated, tag = "8")]
+    pub posted: ::prost::alloc::vec::Vec<Step>,
+    /// When a parcel brought it here, oldest first.
+    #[prost(message, repeated, tag = "9")]
+    pub received: ::prost::alloc::vec::Vec<Step>,
+    /// What each sibling has confirmed, by name.
+    #[prost(message, repeated, tag = "10")]
+    pub receipts: ::prost::alloc::vec::Vec<Receipted>,
+}
+/// A device in the story.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainedDevice {
+    /// 32 hex digits.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// What the person calls it; empty = not on the roster any more.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Whether it is this one.
+    #[prost(bool, tag = "3")]
+    pub this_device: bool,
+}
+/// One parcel on its way.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Step {
+    /// Whom it was for, or who sent it.
+    #[prost(message, optional, tag = "1")]
+    pub device: ::core::option::Option<ExplainedDevice>,
+    /// The relay, by URL as shown, or by id when it is not used any more.
+    #[prost(string, tag = "2")]
+    pub relay: ::prost::alloc::string::String,
+    /// When, by this device's clock, Unix milliseconds.
+    #[prost(uint64, tag = "3")]
+    pub at_ms: u64,
+}
+/// What one sibling has confirmed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Receipted {
+    /// The sibling.
+    #[prost(message, optional, tag = "1")]
+    pub device: ::core::option::Option<ExplainedDevice>,
+    /// Whether it holds the bundle for sure.
+    #[prost(bool, tag = "2")]
+    pub holds: bool,
+    /// When this device first heard so, by its clock, Unix milliseconds; absent = not yet, or not known any more.
+    #[prost(uint64, optional, tag = "3")]
+    pub at_ms: ::core::option::Option<u64>,
+}
+/// What a name can stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ExplainedKind {
+    /// Of a newer version.
+    Unspecified = 0,
+    /// A message, or what is left of a deleted one.
+    Message = 1,
+    /// A record, deleted or not.
+    Record = 2,
+    /// A bundle.
+    Bundle = 3,
+}
+impl ExplainedKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EXPLAINED_KIND_UNSPECIFIED",
+            Self::Message => "EXPLAINED_KIND_MESSAGE",
+            Self::Record => "EXPLAINED_KIND_RECORD",
+            Self::Bundle => "EXPLAINED_KIND_BUNDLE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EXPLAINED_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "EXPLAINED_KIND_MESSAGE" => Some(Self::Message),
+            "EXPLAINED_KIND_RECORD" => Some(Self::Record),
+            "EXPLAINED_KIND_BUNDLE" => Some(Self::Bundle),
+            _ => None,
+        }
+    }
+}
+/// Something set aside. It is in nobody's way.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quarantined {
+    /// Its number on this device; what comes later has a greater one.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// When it came, by this device's clock, Unix milliseconds.
+    #[prost(uint64, tag = "2")]
+    pub since_ms: u64,
+    /// What it is.
+    #[prost(enumeration = "QuarantineKind", tag = "3")]
+    pub kind: i32,
+    /// Why it could not be used, for a person.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// The relay it came from, by URL as shown, or by id when it is not used any more; empty = not known.
+    #[prost(string, tag = "5")]
+    pub relay: ::prost::alloc::string::String,
+    /// How many bytes it had.
+    #[prost(uint64, tag = "6")]
+    pub size: u64,
+    /// Whether all of it is kept, so that it can be tried again.
+    #[prost(bool, tag = "7")]
+    pub retryable: bool,
+}
+/// Asks for a page of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListQuarantineRequest {
+    /// Only what has a greater number; 0 = from the beginning.
+    #[prost(uint64, tag = "1")]
+    pub after: u64,
+}
+/// A page.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListQuarantineResponse {
+    /// At most 1,000, in order of number; empty = no more.
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<Quarantined>,
+    /// How much ever came, with what was dropped, was used after all, or made room for newer things.
+    #[prost(uint64, tag = "2")]
+    pub ever: u64,
+}
+/// Names what to try again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetryQuarantineRequest {
+    /// Numbers, at most 1,000; none = all that can be tried.
+    #[prost(uint64, repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<u64>,
+}
+/// What that came to.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RetryQuarantineResponse {
+    /// One for each that was tried.
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<RetriedItem>,
+}
+/// Something that was tried again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetriedItem {
+    /// Its number.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Whether it was used; then it is out of quarantine.
+    #[prost(bool, tag = "2")]
+    pub used: bool,
+    /// Why not, for a person.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Names what nobody wants to see.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DropQuarantineRequest {
+    /// Numbers, at most 1,000; none = everything.
+    #[prost(uint64, repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<u64>,
+}
+/// It is out of sight.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DropQuarantineResponse {
+    /// How many were taken out.
+    #[prost(uint64, tag = "1")]
+    pub dropped: u64,
+}
+/// What was set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum QuarantineKind {
+    /// Of a newer version.
+    Unspecified = 0,
+    /// An envelope that could not be opened or verified.
+    Envelope = 1,
+    /// An opened parcel, or parts of one.
+    Parcel = 2,
+    /// A source that breaks its own chain.
+    Source = 3,
+    /// A bundle that does not count any more.
+    Bundle = 4,
+}
+impl QuarantineKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "QUARANTINE_KIND_UNSPECIFIED",
+            Self::Envelope => "QUARANTINE_KIND_ENVELOPE",
+            Self::Parcel => "QUARANTINE_KIND_PARCEL",
+            Self::Source => "QUARANTINE_KIND_SOURCE",
+            Self::Bundle => "QUARANTINE_KIND_BUNDLE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "QUARANTINE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "QUARANTINE_KIND_ENVELOPE" => Some(Self::Envelope),
+            "QUARANTINE_KIND_PARCEL" => Some(Self::Parcel),
+            "QUARANTINE_KIND_SOURCE" => Some(Self::Source),
+            "QUARANTINE_KIND_BUNDLE" => Some(Self::Bundle),
+            _ => None,
+        }
+    }
+}
 /// How the first device is made.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InitRequest {
@@ -1784,6 +2044,12 @@ pub struct StoreVerifyResponse {
     /// What is wrong, one sentence each, at most 100; empty when `ok`.
     #[prost(string, repeated, tag = "6")]
     pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Ops of a newer version: kept, forwarded, applied after an upgrade.
+    #[prost(uint64, tag = "7")]
+    pub unknown_ops: u64,
+    /// Ops that break a rule and have no effect on any device.
+    #[prost(uint64, tag = "8")]
+    pub invalid_ops: u64,
 }
 /// Asks for a comparison.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1826,6 +2092,9 @@ pub struct DeviceComparison {
     /// Bundles there that are not applied here.
     #[prost(uint64, tag = "7")]
     pub ahead: u64,
+    /// The first collection, by name, that differs; `@message` holds all messages. Empty = none, or not known (yet).
+    #[prost(string, tag = "8")]
+    pub first_difference: ::prost::alloc::string::String,
 }
 /// Asks for everything.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2048,6 +2317,8 @@ pub enum Comparison {
     Behind = 2,
     /// Same bundles and another state: must never happen.
     Different = 3,
+    /// Same bundles and another state, between versions that understand different ops: says nothing.
+    OtherVersion = 4,
 }
 impl Comparison {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2060,6 +2331,7 @@ impl Comparison {
             Self::Equal => "COMPARISON_EQUAL",
             Self::Behind => "COMPARISON_BEHIND",
             Self::Different => "COMPARISON_DIFFERENT",
+            Self::OtherVersion => "COMPARISON_OTHER_VERSION",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2069,6 +2341,7 @@ impl Comparison {
             "COMPARISON_EQUAL" => Some(Self::Equal),
             "COMPARISON_BEHIND" => Some(Self::Behind),
             "COMPARISON_DIFFERENT" => Some(Self::Different),
+            "COMPARISON_OTHER_VERSION" => Some(Self::OtherVersion),
             _ => None,
         }
     }
@@ -2548,7 +2821,8 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("kinfolk.v1.Admin", "StoreVerify"));
             self.inner.unary(req, path, codec).await
         }
-        /// Holds the digest of this device against the latest one that each sibling reported.
+        /// Holds the digest of this device against the latest one that each sibling reported. A sibling with the same bundles and
+        /// another state is asked for the place; its answer is in a later reply.
         pub async fn store_compare(
             &mut self,
             request: impl tonic::IntoRequest<super::StoreCompareRequest>,
@@ -2571,6 +2845,103 @@ pub mod admin_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("kinfolk.v1.Admin", "StoreCompare"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What came in and could not be used, oldest first.
+        pub async fn list_quarantine(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListQuarantineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListQuarantineResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Admin/ListQuarantine",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Admin", "ListQuarantine"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tries to use it again: a key or a roster record may have come meanwhile. Errors: `not_found`.
+        pub async fn retry_quarantine(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RetryQuarantineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RetryQuarantineResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Admin/RetryQuarantine",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Admin", "RetryQuarantine"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes it out of lists and counts. Nothing else changes. Errors: `not_found`.
+        pub async fn drop_quarantine(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DropQuarantineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DropQuarantineResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Admin/DropQuarantine",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Admin", "DropQuarantine"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// One event's way: committed, posted, received, applied, confirmed, as far as this device knows. Errors: `not_found`.
+        pub async fn explain(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/kinfolk.v1.Admin/Explain");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("kinfolk.v1.Admin", "Explain"));
             self.inner.unary(req, path, codec).await
         }
         /// Everything apps see, from one moment: messages by (conversation, created-at as an instant, id), then records by
@@ -2777,7 +3148,8 @@ pub mod admin_server {
             tonic::Response<super::StoreVerifyResponse>,
             tonic::Status,
         >;
-        /// Holds the digest of this device against the latest one that each sibling reported.
+        /// Holds the digest of this device against the latest one that each sibling reported. A sibling with the same bundles and
+        /// another state is asked for the place; its answer is in a later reply.
         async fn store_compare(
             &self,
             request: tonic::Request<super::StoreCompareRequest>,
@@ -2785,6 +3157,35 @@ pub mod admin_server {
             tonic::Response<super::StoreCompareResponse>,
             tonic::Status,
         >;
+        /// What came in and could not be used, oldest first.
+        async fn list_quarantine(
+            &self,
+            request: tonic::Request<super::ListQuarantineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListQuarantineResponse>,
+            tonic::Status,
+        >;
+        /// Tries to use it again: a key or a roster record may have come meanwhile. Errors: `not_found`.
+        async fn retry_quarantine(
+            &self,
+            request: tonic::Request<super::RetryQuarantineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RetryQuarantineResponse>,
+            tonic::Status,
+        >;
+        /// Takes it out of lists and counts. Nothing else changes. Errors: `not_found`.
+        async fn drop_quarantine(
+            &self,
+            request: tonic::Request<super::DropQuarantineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DropQuarantineResponse>,
+            tonic::Status,
+        >;
+        /// One event's way: committed, posted, received, applied, confirmed, as far as this device knows. Errors: `not_found`.
+        async fn explain(
+            &self,
+            request: tonic::Request<super::ExplainRequest>,
+        ) -> std::result::Result<tonic::Response<super::ExplainResponse>, tonic::Status>;
         /// Server streaming response type for the Export method.
         type ExportStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ExportResponse, tonic::Status>,
@@ -3614,6 +4015,184 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StoreCompareSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Admin/ListQuarantine" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListQuarantineSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::ListQuarantineRequest>
+                    for ListQuarantineSvc<T> {
+                        type Response = super::ListQuarantineResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListQuarantineRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::list_quarantine(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListQuarantineSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Admin/RetryQuarantine" => {
+                    #[allow(non_camel_case_types)]
+                    struct RetryQuarantineSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::RetryQuarantineRequest>
+                    for RetryQuarantineSvc<T> {
+                        type Response = super::RetryQuarantineResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RetryQuarantineRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::retry_quarantine(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RetryQuarantineSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Admin/DropQuarantine" => {
+                    #[allow(non_camel_case_types)]
+                    struct DropQuarantineSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::DropQuarantineRequest>
+                    for DropQuarantineSvc<T> {
+                        type Response = super::DropQuarantineResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DropQuarantineRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::drop_quarantine(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DropQuarantineSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Admin/Explain" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::ExplainRequest>
+                    for ExplainSvc<T> {
+                        type Response = super::ExplainResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::explain(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

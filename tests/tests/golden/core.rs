@@ -152,6 +152,15 @@ fn a_parcel_keeps_its_bytes() {
     let bare = Letter::bare(DEVICE, Millis(1_767_323_045_678));
     let file = frozen("parcel-bare", "a letter that says nothing but who speaks", &parcel::encode(&bare, &[]).unwrap());
     assert_eq!(Parcel::decode(&file).unwrap(), Parcel { letter: bare, runs: Vec::new() });
+
+    let bare = Letter::bare(DEVICE, Millis(1_767_323_045_678));
+    let mut notes = digest::Sum::default();
+    notes.add(Hash([0x11; 32]));
+    let sums = Some(vec![("@message".to_owned(), digest::Sum::default()), ("notes".to_owned(), notes)]);
+    let comparing = Letter { sums_requested: true, sums, ..bare };
+    let today = parcel::encode(&comparing, &[]).unwrap();
+    let file = frozen("parcel-comparing", "a letter that asks for sums and tells those of two collections", &today);
+    assert_eq!(Parcel::decode(&file).unwrap(), Parcel { letter: comparing, runs: Vec::new() });
 }
 
 #[test]

@@ -84,12 +84,20 @@ impl Engine {
         let receipt_due = sibling.receipt_due.is_some_and(|due| due <= now.mono);
         let tell_roster = !sibling.roster_known && sibling.roster_at <= now.mono;
         let ask = std::mem::take(&mut sibling.ask_receipt);
-        if runs.is_empty() && !receipt_due && !tell_roster && !ask && wants.is_empty() {
+        let (sums_requested, tell_sums) =
+            (std::mem::take(&mut sibling.ask_sums), std::mem::take(&mut sibling.owes_sums));
+        let compares = sums_requested || tell_sums;
+        if runs.is_empty() && !receipt_due && !tell_roster && !ask && !compares && wants.is_empty() {
             return;
+        }
+        if tell_sums {
+            // They need the room that a run may take; its turn comes next.
+            runs.clear();
         }
         let receipt_requested = ask || sibling.lane.is_waiting_long();
         let receipt_was_due = sibling.receipt_due.take().is_some();
-        let letter = Letter { wants, receipt_requested, ..self.letter(tell_roster, now) };
+        let sums = tell_sums.then(Vec::new);
+        let letter = Letter { wants, receipt_requested, sums_requested, sums, ..self.letter(tell_roster, now) };
         self.depart(to, relay, letter, runs, Saying { tell_roster, ask, receipt_was_due }, now);
     }
 

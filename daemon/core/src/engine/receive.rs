@@ -14,11 +14,11 @@ use super::sibling::Owed;
 use super::{Engine, Source};
 use crate::bundle::{Body, Bundle};
 use crate::clock::Stamp;
-use crate::ids::{DeviceId, Dot, Millis, Now, Seq, SourceId};
+use crate::ids::{DeviceId, Dot, Millis, Now, RelayId, Seq, SourceId};
 use crate::lane::RECEIPT_DELAY;
 use crate::parcel::{Ended, Letter, Run, VerifiedParcel, Want};
 use crate::roster::{Removed, SignedRecord, Verified};
-use crate::step::{Append, Change, Delivery, Output, QUARANTINE_BYTES, Quarantined};
+use crate::step::{Append, Change, Delivery, Output, QUARANTINE_BYTES, Quarantined, Suspect};
 use crate::vector::{Novelty, VersionVector};
 
 impl Engine {
@@ -31,7 +31,7 @@ impl Engine {
             parcel.letter.receipt.vector = self.capped(std::mem::take(&mut parcel.letter.receipt.vector));
             if parcel.rejected > 0 {
                 let reason = format!("a parcel from {sender} held {} parts without a valid signature", parcel.rejected);
-                self.quarantine(reason, Bytes::new(), now);
+                self.quarantine(Suspect::Parcel, Some(delivery.relay), reason, Bytes::new(), now);
             }
             let lacked = self.vector.lacking(&parcel.letter.receipt.vector);
             let brought = !parcel.runs.is_empty();
@@ -50,7 +50,8 @@ impl Engine {
         } else if self.roster.removal(sender).is_some() {
             self.from_removed = self.from_removed.saturating_add(1);
         } else if sender != self.me {
-            self.quarantine(format!("a parcel from {sender}, which is not on the roster"), Bytes::new(), now);
+            let reason = format!("a parcel from {sender}, which is not on the roster");
+            self.quarantine(Suspect::Parcel, Some(delivery.relay), reason, Bytes::new(), now);
         }
         self.outputs.push_back(Output::Acknowledge(delivery));
     }
@@ -89,9 +90,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn quarantine(&mut self, reason: String, bytes: Bytes, now: Now) {
+    pub(super) fn quarantine(&mut self, kind: Suspect, relay: Option<RelayId>, reason: String, bytes: Bytes, now: Now) {
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let bytes = bytes.slice(..bytes.len().min(QUARANTINE_BYTES));
-        self.commit(Change::Quarantine(Quarantined { at: now.wall, reason, bytes }));
+        self.commit(Change::Quarantine(Quarantined { at: now.wall, kind, relay, reason, bytes, size }));
     }
 
     /// Takes a run in; says how many bundles were applied.
@@ -107,11 +109,8 @@ impl Engine {
         let owner = self.sources.get(&source).map_or(run.device, |known| known.device);
         if owner != run.device || self.roster.known(run.device).is_none() {
             // Says nothing about the source itself: whoever owns it goes on.
-            self.quarantine(
-                format!("a run of the source {source} by {}, whose it is not", run.device),
-                Bytes::new(),
-                now,
-            );
+            let reason = format!("a run of the source {source} by {}, whose it is not", run.device);
+            self.quarantine(Suspect::Parcel, None, reason, Bytes::new(), now);
             return 0;
         }
         let end = self.roster.removal(run.device).map(|removed| removed.end(source));
@@ -252,7 +251,8 @@ impl Engine {
         self.early.of(source).into_iter().for_each(|dot| self.drop_waiting(dot));
         if self.refused.insert(source, breach).is_none() {
             let held = self.vector.seq(source);
-            self.quarantine(format!("the source {source} was refused after {held}: {breach}"), Bytes::new(), now);
+            let reason = format!("the source {source} was refused after {held}: {breach}");
+            self.quarantine(Suspect::Source, None, reason, Bytes::new(), now);
         }
     }
 
@@ -271,6 +271,12 @@ impl Engine {
             sibling.relays = letter.relays;
             sibling.roster_known = letter.roster_hash == roster_hash;
             sibling.digest = letter.digest.map(|digest| (digest, letter.receipt.vector.clone()));
+            sibling.op_level = letter.op_level;
+            sibling.sums = match letter.sums {
+                Some(sums) => Some((sums, letter.receipt.vector.clone())),
+                // Of use only while it holds the same.
+                None => sibling.sums.take().filter(|(_, at)| *at == letter.receipt.vector),
+            };
         }
         sibling.clock_ahead = i64::try_from(i128::from(letter.written.0) - i128::from(now.wall.0)).unwrap_or_default();
         let newer = sibling.prekey.as_ref().is_none_or(|known| letter.prekey.slot > known.slot);
@@ -291,6 +297,7 @@ impl Engine {
         } else if !sibling.lane.receipted(acked, now.mono, jitter) && silent_before && acked < last {
             sibling.lane.hurry(now.mono.plus(SEEN_AGAIN));
         }
+        sibling.owes_sums |= letter.sums_requested;
         if letter.receipt_requested {
             sibling.due(now.mono);
         }

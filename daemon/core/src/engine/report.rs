@@ -29,6 +29,8 @@ impl Engine {
                 ahead: self.vector.lacking(held),
                 vector: held.clone(),
                 digest: sibling.digest.as_ref().filter(|(_, at)| at == held).map(|(digest, _)| *digest),
+                op_level: sibling.op_level,
+                sums: sibling.sums.as_ref().filter(|(_, at)| at == held).map(|(sums, _)| sums.clone()),
                 epoch: sibling.epoch,
                 roster_known: sibling.roster_known,
                 clock_ahead: sibling.clock_ahead,

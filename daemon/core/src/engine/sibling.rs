@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::digest::Sum;
 use crate::ids::{DeviceId, Hash, Millis, RelayId, Seq, SourceId};
 use crate::lane::Lane;
 use crate::parcel::Receipt;
@@ -26,6 +27,15 @@ pub(super) struct Sibling {
     pub(super) relays: Vec<RelayId>,
     /// Its state digest with the vector it belongs to.
     pub(super) digest: Option<(Hash, VersionVector)>,
+    /// The greatest op kind it understands.
+    pub(super) op_level: u32,
+    /// The sums of its collections with the vector they belong to.
+    pub(super) sums: Option<(Vec<(String, Sum)>, VersionVector)>,
+    /// Whether to ask it for them, and when that was done last.
+    pub(super) ask_sums: bool,
+    asked_sums: Option<Millis>,
+    /// Whether it asked for ours.
+    pub(super) owes_sums: bool,
     pub(super) clock_ahead: i64,
     /// Whether it holds the same roster records as we do.
     pub(super) roster_known: bool,
@@ -109,6 +119,13 @@ impl Sibling {
                 && known.vector.covers_all(&receipt.vector))
     }
 
+    /// Its sums are wanted: it is asked, but not again within [`COMPARE_AGAIN`].
+    pub(super) fn compare(&mut self, now: Millis) {
+        if self.asked_sums.is_none_or(|asked| now.since(asked) >= COMPARE_AGAIN) {
+            (self.ask_sums, self.asked_sums) = (true, Some(now));
+        }
+    }
+
     pub(super) fn due(&mut self, at: Millis) {
         self.receipt_due = Some(self.receipt_due.map_or(at, |due| due.min(at)));
     }
@@ -133,3 +150,6 @@ impl Sibling {
         self.receipt_due.into_iter().chain(roster).chain(self.lag.map(|lag| lag.next_at)).filter(|at| *at > now).min()
     }
 }
+
+/// The shortest time between two questions for the sums of a sibling's collections: 2 s.
+const COMPARE_AGAIN: Millis = Millis(2_000);

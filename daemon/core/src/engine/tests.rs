@@ -2,6 +2,7 @@
 
 mod causal;
 mod clocks;
+mod comparing;
 mod disk;
 mod lanes;
 mod local;

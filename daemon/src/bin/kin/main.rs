@@ -12,6 +12,7 @@ mod conv;
 mod daemon;
 mod demo;
 mod devices;
+mod explain;
 mod export;
 mod failure;
 mod import;
@@ -24,6 +25,7 @@ mod output;
 mod pair;
 mod paths;
 mod progress;
+mod quarantine;
 mod records;
 mod relay;
 mod run_daemon;
@@ -88,6 +90,9 @@ enum Command {
     Wait(wait::Wait),
     Import(import::Import),
     Export(export::Export),
+    Explain(explain::Explain),
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     #[command(subcommand)]
     Store(store::Store),
     Paths(paths::PathsCommand),
@@ -157,6 +162,8 @@ async fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Wait(wait) => wait.execute(context).await,
         Command::Import(import) => import.execute(context).await,
         Command::Export(export) => export.execute(context).await,
+        Command::Explain(explain) => explain.execute(context).await,
+        Command::Quarantine(quarantine) => quarantine.execute(context).await,
         Command::Store(store) => store.execute(context).await,
         Command::Paths(paths) => paths.execute(context),
         Command::Completions(completions) => completions.execute(context),

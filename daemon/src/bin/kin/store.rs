@@ -24,7 +24,7 @@ pub(crate) enum Store {
     /// Prove that your devices hold equal state
     ///
     /// Each device tells the others a digest of all it holds, some seconds after the last change at the latest. Ends with
-    /// exit code 0 only when every one is equal.
+    /// exit code 0 only when every one is equal. Of one that differs it says in which collection first.
     #[command(after_help = "Examples:
   kin store compare
   kin wait --for synced && kin store compare --with phone")]
@@ -47,6 +47,7 @@ impl Store {
                 let object = json!({
                     "ok": report.ok, "bundles": report.bundles, "ops": report.ops,
                     "digest": report.digest, "rebuilt_digest": report.rebuilt_digest, "problems": report.problems,
+                    "unknown_ops": report.unknown_ops, "invalid_ops": report.invalid_ops,
                 });
                 context.output.show("store.verify", object, |style| {
                     let mut out = format!("{} bundles, {} ops\n", report.bundles, report.ops);
@@ -54,6 +55,12 @@ impl Store {
                         true => style.good("the stored state is what the log gives\n"),
                         false => style.bad("the stored state is not what the log gives\n"),
                     });
+                    if report.unknown_ops > 0 {
+                        out.push_str(&format!("{} ops of a newer version wait for an upgrade\n", report.unknown_ops));
+                    }
+                    if report.invalid_ops > 0 {
+                        out.push_str(&format!("{} ops break a rule and have no effect anywhere\n", report.invalid_ops));
+                    }
                     for problem in &report.problems {
                         out.push_str(&format!("{} {problem}\n", style.bad("!")));
                     }
@@ -91,7 +98,10 @@ async fn compare(
         let report = admin.store_compare(StoreCompareRequest { device: device.clone() }).await?.into_inner();
         let late = |device: &DeviceComparison| matches!(device.result(), Comparison::Behind | Comparison::Unspecified);
         let different = |device: &DeviceComparison| device.result() == Comparison::Different;
-        let settled = !report.devices.iter().any(late) || report.devices.iter().any(different);
+        // A device that differs is asked for the place.
+        let placed = |device: &DeviceComparison| different(device) && !device.first_difference.is_empty();
+        let devices = &report.devices;
+        let settled = devices.iter().any(placed) || !devices.iter().any(|device| late(device) || different(device));
         if settled || begin.elapsed() > limit {
             return Ok(report);
         }
@@ -108,6 +118,8 @@ fn verdict(devices: &[DeviceComparison]) -> Result<(), Failure> {
     let any = |result| devices.iter().any(|device| device.result() == result);
     if any(Comparison::Different) {
         Err(Failure::Unequal("devices with the same bundles hold different state; please report this"))
+    } else if any(Comparison::OtherVersion) {
+        Err(Failure::Unequal("devices run different versions of kinfolk; upgrade them to compare"))
     } else if any(Comparison::Behind) || any(Comparison::Unspecified) {
         Err(Failure::Unequal("not all devices are at the same point; `kin wait --for synced` waits for that"))
     } else {
@@ -120,7 +132,9 @@ fn words(digest: &str, devices: &[DeviceComparison], now: u64, style: Style) -> 
         let result = match device.result() {
             Comparison::Equal => style.good("equal"),
             Comparison::Behind => format!("it lacks {}, we lack {}", device.lacks, device.ahead),
-            Comparison::Different => style.bad("DIFFERENT"),
+            Comparison::Different if device.first_difference.is_empty() => style.bad("DIFFERENT"),
+            Comparison::Different => style.bad(&format!("DIFFERENT, first in {}", device.first_difference)),
+            Comparison::OtherVersion => "runs another version, nothing to compare".into(),
             Comparison::Unspecified => "has not reported yet".into(),
         };
         vec![style.strong(&device.name), result, format!("reported {}", instant::ago(device.reported_at_ms, now))]
@@ -141,14 +155,19 @@ mod tests {
         let device =
             |result: Comparison| DeviceComparison { name: "phone".into(), result: result.into(), ..Default::default() };
         assert!(verdict(&[device(Comparison::Equal)]).is_ok());
-        for result in [Comparison::Behind, Comparison::Different, Comparison::Unspecified] {
+        for result in [Comparison::Behind, Comparison::Different, Comparison::OtherVersion, Comparison::Unspecified] {
             let failure = verdict(&[device(Comparison::Equal), device(result)]).unwrap_err();
             assert_eq!(failure.exit_code(), 1, "{result:?}");
         }
-        insta::assert_snapshot!(words("d1", &[device(Comparison::Equal), device(Comparison::Different)], 0, Style::PLAIN), @r"
+        let placed = DeviceComparison { first_difference: "notes".into(), ..device(Comparison::Different) };
+        let devices =
+            [device(Comparison::Equal), device(Comparison::Different), placed, device(Comparison::OtherVersion)];
+        insta::assert_snapshot!(words("d1", &devices, 0, Style::PLAIN), @r"
         digest d1
-        phone  equal      reported never
-        phone  DIFFERENT  reported never
+        phone  equal                                     reported never
+        phone  DIFFERENT                                 reported never
+        phone  DIFFERENT, first in notes                 reported never
+        phone  runs another version, nothing to compare  reported never
         ");
     }
 }

@@ -183,6 +183,7 @@ pub(crate) fn comparison(device: &DeviceComparison) -> Value {
         "reported_at": device.reported_at_ms.map(instant::from_millis),
         "lacks": device.lacks,
         "ahead": device.ahead,
+        "first_difference": if device.first_difference.is_empty() { Value::Null } else { device.first_difference.clone().into() },
     })
 }
 
@@ -213,6 +214,7 @@ pub(crate) fn comparison_name(result: Comparison) -> &'static str {
         Comparison::Equal => "equal",
         Comparison::Behind => "behind",
         Comparison::Different => "different",
+        Comparison::OtherVersion => "other_version",
     }
 }
 

@@ -97,8 +97,12 @@ fn attention(picture: &Picture, relays: &[Relay], counts: &Counts) -> Vec<String
         sentences.push(format!("{fields} written differently on two devices at the same time; the latest is shown"));
     }
     if counts.quarantine > 0 {
-        let envelopes = counted(counts.quarantine, "envelope", "envelopes");
-        sentences.push(format!("{envelopes} on the relays could not be used and were set aside"));
+        let things = counted(counts.quarantine, "thing", "things");
+        sentences.push(format!("{things} that came in could not be used: `kin quarantine list` shows them"));
+    }
+    if counts.unknown_ops > 0 {
+        let changes = counted(counts.unknown_ops, "change", "changes");
+        sentences.push(format!("{changes} by a newer kinfolk wait until this one is upgraded"));
     }
     for refused in &picture.status.refused {
         let author = siblings.iter().find(|sibling| Some(sibling.device) == refused.device);
@@ -155,14 +159,15 @@ mod tests {
             after: Seq(3),
             reason: "it was forked".into(),
         });
-        let counts = Counts { conflicts: 1, quarantine: 2, ..Counts::default() };
+        let counts = Counts { conflicts: 1, quarantine: 2, unknown_ops: 1, ..Counts::default() };
         assert_eq!(
             attention(&troubled, &[relay(false)], &counts),
             [
                 "nothing can be written: the disk is full",
                 "relay file:///x does not work: nothing is there",
                 "1 field was written differently on two devices at the same time; the latest is shown",
-                "2 envelopes on the relays could not be used and were set aside",
+                "2 things that came in could not be used: `kin quarantine list` shows them",
+                "1 change by a newer kinfolk wait until this one is upgraded",
                 "a history of tablet is not followed beyond bundle 3: it was forked",
                 "tablet has not been heard of for long and is not waited for",
                 "the clock of tablet is 10 minutes ahead of this one: set it right",
@@ -194,6 +199,8 @@ mod tests {
             ahead: 0,
             vector: Default::default(),
             digest: None,
+            op_level: 1,
+            sums: None,
             epoch: 1,
             roster_known: true,
             clock_ahead,

@@ -7,7 +7,10 @@ use ipc_proto::v1::{
     Comparison, DeviceComparison, ErrorCode, ErrorDetail, ExportItem, ExportResponse, StoreCompareResponse,
     StoreVerifyResponse, export_item::Item,
 };
+use kinfolk_core::digest::{self, Sum};
 use kinfolk_core::ids::{Hash, Millis};
+use kinfolk_core::op::OP_LEVEL;
+use kinfolk_core::parcel::MAX_SUMS;
 use kinfolk_core::step::SiblingStatus;
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -34,11 +37,13 @@ pub(super) async fn verify(node: &Node) -> Result<StoreVerifyResponse, Status> {
         digest: report.digest.to_string(),
         rebuilt_digest: report.rebuilt.map(|digest| digest.to_string()).unwrap_or_default(),
         problems: report.problems.iter().map(ToString::to_string).collect(),
+        unknown_ops: report.idle.unknown,
+        invalid_ops: report.idle.invalid,
     })
 }
 
-/// Holds this device's digest against those that siblings reported.
-pub(super) fn compare(node: &Node, called: &str) -> Result<StoreCompareResponse, Status> {
+/// Holds this device's digest against those that siblings reported. Who differs is asked for its sums, to find the place.
+pub(super) async fn compare(node: &Node, called: &str) -> Result<StoreCompareResponse, Status> {
     let wanted = match called {
         "" => None,
         called => Some(device::find(&node.driver.roster().borrow(), called)?),
@@ -47,8 +52,19 @@ pub(super) fn compare(node: &Node, called: &str) -> Result<StoreCompareResponse,
         return Err(invalid("this device equals itself: name another one").into());
     }
     let picture = Arc::clone(&node.driver.picture().borrow());
-    let siblings = picture.status.siblings.iter().filter(|sibling| wanted.is_none_or(|id| id == sibling.device));
-    let mut devices: Vec<_> = siblings.map(|sibling| compared(sibling, picture.digest)).collect();
+    let mut devices = Vec::new();
+    for sibling in picture.status.siblings.iter().filter(|sibling| wanted.is_none_or(|id| id == sibling.device)) {
+        let mut device = compared(sibling, picture.digest);
+        if device.result() == Comparison::Different {
+            match &sibling.sums {
+                Some(theirs) => device.first_difference = place(node, theirs, picture.digest).await?,
+                None => {
+                    node.driver.ask_sums(sibling.device).await.map_err(|fault| error::driver(&fault))?;
+                }
+            }
+        }
+        devices.push(device);
+    }
     devices.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     Ok(StoreCompareResponse { digest: picture.digest.to_string(), devices })
 }
@@ -84,11 +100,23 @@ pub(super) async fn export(
     }
 }
 
+/// The first collection that differs; empty when this device has moved on from `ours` meanwhile.
+async fn place(node: &Node, theirs: &[(String, Sum)], ours: Hash) -> Result<String, Status> {
+    let sums = read(&node.reader, |reader| reader.sums()).await?;
+    if digest::state(sums.iter().map(|(name, sum)| (name.as_str(), *sum))) != ours {
+        return Ok(String::new());
+    }
+    let told = theirs.iter().cloned().collect();
+    Ok(digest::first_difference(&sums, &told, theirs.len() < MAX_SUMS).unwrap_or_default().to_owned())
+}
+
 fn compared(sibling: &SiblingStatus, ours: Hash) -> DeviceComparison {
     let result = match sibling.digest {
         _ if sibling.lag > 0 || sibling.ahead > 0 => Comparison::Behind,
         None => Comparison::Unspecified,
         Some(theirs) if theirs == ours => Comparison::Equal,
+        // One of them leaves effects out that the other has.
+        Some(_) if sibling.op_level != OP_LEVEL => Comparison::OtherVersion,
         Some(_) => Comparison::Different,
     };
     DeviceComparison {
@@ -99,6 +127,7 @@ fn compared(sibling: &SiblingStatus, ours: Hash) -> DeviceComparison {
         reported_at_ms: sibling.heard.map(|Millis(at)| at),
         lacks: sibling.lag,
         ahead: sibling.ahead,
+        first_difference: String::new(),
     }
 }
 
@@ -144,6 +173,9 @@ mod tests {
         let result = |sibling: SiblingStatus| compared(&sibling, ours).result();
         assert_eq!(result(sibling(0, 0, Some(ours))), Comparison::Equal);
         assert_eq!(result(sibling(0, 0, Some(Hash([8; 32])))), Comparison::Different);
+        let newer = |digest| SiblingStatus { op_level: OP_LEVEL + 1, ..sibling(0, 0, Some(digest)) };
+        assert_eq!(result(newer(Hash([8; 32]))), Comparison::OtherVersion);
+        assert_eq!(result(newer(ours)), Comparison::Equal);
         assert_eq!(result(sibling(1, 0, Some(Hash([8; 32])))), Comparison::Behind);
         assert_eq!(result(sibling(0, 1, None)), Comparison::Behind);
         assert_eq!(result(sibling(0, 0, None)), Comparison::Unspecified);
@@ -180,6 +212,8 @@ mod tests {
             ahead: 0,
             vector: Default::default(),
             digest: None,
+            op_level: OP_LEVEL,
+            sums: None,
             epoch: 1,
             roster_known: true,
             clock_ahead: 0,

@@ -315,7 +315,7 @@ impl Intake {
 }
 
 /// Why an envelope brings nothing.
-enum Aside {
+pub(super) enum Aside {
     /// A removed device wrote it, which may do so as often as it likes.
     Removed,
     /// Anything else, in words.
@@ -337,7 +337,13 @@ async fn open_off_loop(
     opened.unwrap_or_else(|error| Err(Aside::Unopenable(error.to_string())))
 }
 
-fn open(sealed: &[u8], mailbox: Mailbox, credentials: &Credentials, roster: &Roster) -> Result<VerifiedParcel, Aside> {
+/// Opens and verifies an envelope of `mailbox`.
+pub(super) fn open(
+    sealed: &[u8],
+    mailbox: Mailbox,
+    credentials: &Credentials,
+    roster: &Roster,
+) -> Result<VerifiedParcel, Aside> {
     let opened = seal::open(sealed, mailbox.0, &credentials.keyring);
     let opened = opened.map_err(|error| Aside::Unopenable(error.to_string()))?;
     seal::verify(opened, roster).map_err(|error| match error {

@@ -1,5 +1,8 @@
 //! Numbers and digests for `status` and `compare`.
 
+use std::collections::BTreeMap;
+
+use kinfolk_core::digest::Sum;
 use kinfolk_core::ids::{BundleSeq, Hash};
 
 use super::Reader;
@@ -14,7 +17,7 @@ pub struct Counts {
     pub conflicts: u64,
     /// Messages of which different contents were posted under one id.
     pub differing_messages: u64,
-    /// What is in quarantine.
+    /// What is in quarantine and not hidden.
     pub quarantine: u64,
     /// What ever came into quarantine.
     pub quarantine_ever: u64,
@@ -26,6 +29,8 @@ pub struct Counts {
     pub records: u64,
     /// The last place given out in this device's order.
     pub bundle_seq: BundleSeq,
+    /// Ops of a newer version, which wait for an upgrade.
+    pub unknown_ops: u64,
 }
 
 impl Reader {
@@ -34,12 +39,13 @@ impl Reader {
         let sql = "SELECT
              (SELECT coalesce(sum(conflicts), 0) FROM row WHERE conflicts > 0),
              (SELECT count(DISTINCT message) FROM message_variant),
-             (SELECT count(*) FROM quarantine),
+             (SELECT count(*) FROM quarantine WHERE hidden = 0),
              (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'quarantine'),
              (SELECT count(*) FROM conversation),
              (SELECT coalesce(sum(messages), 0) FROM conversation),
              (SELECT coalesce(sum(live), 0) FROM collection),
-             max((SELECT coalesce(max(bundle_seq), 0) FROM log), (SELECT coalesce(max(bundle_seq), 0) FROM cut_bundle))";
+             max((SELECT coalesce(max(bundle_seq), 0) FROM log), (SELECT coalesce(max(bundle_seq), 0) FROM cut_bundle)),
+             (SELECT coalesce(unknown, 0) FROM level)";
         self.with(|connection| {
             let counts = connection.prepare_cached(sql)?.query_row((), |row| {
                 let number = |column| row.get(column).map(uint);
@@ -52,6 +58,7 @@ impl Reader {
                     messages: number(5)?,
                     records: number(6)?,
                     bundle_seq: BundleSeq(number(7)?),
+                    unknown_ops: number(8)?,
                 })
             })?;
             Ok(counts)
@@ -61,5 +68,10 @@ impl Reader {
     /// The state digest of the last commit.
     pub fn digest(&self) -> Result<Hash, StoreError> {
         self.with(|connection| Collections::load(connection).map(|collections| collections.digest()))
+    }
+
+    /// The digest sums of all collections at the last commit, by name.
+    pub fn sums(&self) -> Result<BTreeMap<String, Sum>, StoreError> {
+        self.with(|connection| Collections::load(connection).map(|collections| collections.sums().collect()))
     }
 }

@@ -7,7 +7,7 @@ use kinfolk_core::bundle::Bundle;
 use kinfolk_core::ids::{Dot, RelayId, Seq};
 use kinfolk_core::op::{MessageBody, Op};
 use kinfolk_core::parcel::{Receipt, SignedHead};
-use kinfolk_core::step::{AppBundle, AppFact, Committed, QUARANTINE_BYTES, Quarantined, SavedSibling};
+use kinfolk_core::step::{AppBundle, AppFact, Committed, SavedSibling};
 use kinfolk_core::value::Value;
 
 fn put(key: &str, text: &str) -> Vec<Op> {
@@ -107,7 +107,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(store);
     let before = fingerprint(dir.path());
     let refused = Store::open(dir.path(), &key());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 4 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 5 })), "{refused:?}");
     assert_eq!(fingerprint(dir.path()), before);
 }
 
@@ -280,22 +280,6 @@ fn an_apps_numbered_push_is_remembered() {
     assert_eq!(fact(1), AppFact { last: 2, committed: Some(committed) });
     assert_eq!(fact(2), AppFact { last: 2, committed: Some(repeated) });
     assert_eq!(fact(3), AppFact { last: 2, committed: None });
-}
-
-#[test]
-fn quarantine_keeps_the_newest_and_counts_all() {
-    let mut home = Home::new();
-    home.store.begin().unwrap();
-    for n in 0..QUARANTINE_ROWS + 5 {
-        let bytes = Bytes::from(vec![0; QUARANTINE_BYTES + 1]);
-        let reason = format!("{n} {}", "ü".repeat(600));
-        home.store.apply(&Change::Quarantine(Quarantined { at: Millis(1), reason, bytes })).unwrap();
-    }
-    home.store.commit().unwrap();
-    assert_eq!(home.count("SELECT count(*) FROM quarantine"), QUARANTINE_ROWS);
-    assert_eq!(home.count("SELECT max(length(bytes)) FROM quarantine"), 4_096);
-    assert_eq!(home.count("SELECT seq FROM sqlite_sequence WHERE name = 'quarantine'"), QUARANTINE_ROWS + 5);
-    assert!(home.text("SELECT reason FROM quarantine ORDER BY idx LIMIT 1").starts_with("5 "));
 }
 
 #[test]

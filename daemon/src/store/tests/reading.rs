@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::*;
 use kinfolk_core::merge;
 use kinfolk_core::op::{Level, MessageBody, Op};
-use kinfolk_core::step::Quarantined;
+use kinfolk_core::step::{Quarantined, Suspect};
 use kinfolk_core::value::Value;
 
 fn put(collection: &str, key: &str, fields: &[(&str, i64)]) -> Op {
@@ -295,7 +295,8 @@ fn status_counts_what_there_is() {
     let two = b.write(vec![post("c", "m1", "y", 1), put("n", "a", &[("n", 2)]), put("n", "b", &[])]);
     home.take(&[&one, &two]);
     home.store.begin().unwrap();
-    let item = Quarantined { at: Millis(1), reason: "because".into(), bytes: Bytes::from_static(b"x") };
+    let (kind, bytes) = (Suspect::Envelope, Bytes::from_static(b"x"));
+    let item = Quarantined { at: Millis(1), kind, relay: None, reason: "because".into(), bytes, size: 1 };
     home.store.apply(&Change::Quarantine(item)).unwrap();
     home.store.commit().unwrap();
     let expected = Counts {
@@ -307,6 +308,7 @@ fn status_counts_what_there_is() {
         messages: 2,
         records: 2,
         bundle_seq: BundleSeq(2),
+        unknown_ops: 0,
     };
     assert_eq!(home.reader().counts().unwrap(), expected);
 }

@@ -148,6 +148,7 @@ impl World {
             | Input::Gate { .. }
             | Input::Pass
             | Input::SyncNow
+            | Input::AskSums(_)
             | Input::Tick => Vec::new(),
         };
         engine.handle(input, at);
