@@ -45,12 +45,14 @@ pub(super) fn over_redis(programs: &Programs) -> Result<(), Failed> {
 
     let (a, b) = world.pair()?;
     let mut typed = 0;
-    for (_, command) in shell_lines(&readme) {
-        let command = command.split('#').next().unwrap_or_default().replace("@server", &format!("@127.0.0.1:{port}"));
-        let arguments: Vec<&str> = words(&command).into_iter().skip(1).collect();
-        if command.starts_with("kin relay") && command.contains("redis://") {
-            a.ok(&arguments)?;
-            b.ok(&arguments)?;
+    for (_, line) in shell_lines(&readme) {
+        let (command, remark) = line.split_once('#').unwrap_or((line, ""));
+        let arguments: Vec<&str> = words(command).into_iter().skip(1).collect();
+        if command.starts_with("kin relay") {
+            // What is typed where a command reads a secret stands in the remark.
+            let typing = remark.trim().trim_start_matches("type ").replace("@server", &format!("@127.0.0.1:{port}"));
+            a.ok_with(&arguments, &typing)?;
+            b.ok_with(&arguments, &typing)?;
             typed += 1;
         }
     }

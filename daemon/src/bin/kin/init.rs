@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::daemon;
 use crate::failure::Failure;
 use crate::output::Style;
-use crate::relay::absolute;
+use crate::place::named;
 use crate::view;
 
 /// Make this your first device
@@ -17,12 +17,13 @@ use crate::view;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   kin init
-  kin init --name laptop --relay file:///media/nas/kinfolk")]
+  kin init --name laptop --relay file:///media/nas/kinfolk
+  kin init --name laptop --relay - < url-with-password")]
 pub(crate) struct Init {
     /// What you call this device [default: the host name]
     #[arg(long)]
     name: Option<String>,
-    /// Storage that your other devices reach too; may be given more than once
+    /// Storage that your other devices reach too, or - for a URL on stdin; may be given more than once
     #[arg(long, value_name = "URL")]
     relay: Vec<String>,
     /// What protects the keys of this device
@@ -50,7 +51,7 @@ impl From<KeyStoreChoice> for KeyStore {
 
 impl Init {
     pub(crate) async fn execute(self, context: &Context) -> Result<(), Failure> {
-        let relay_urls = self.relay.iter().map(|url| absolute(url)).collect::<Result<_, _>>()?;
+        let relay_urls = self.relay.iter().map(|url| named(url)).collect::<Result<_, _>>()?;
         let (client, _) = daemon::start(&context.paths).await?;
         let request = InitRequest {
             device_name: self.name.unwrap_or_default(),

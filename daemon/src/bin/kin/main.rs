@@ -24,6 +24,7 @@ mod msg;
 mod output;
 mod pair;
 mod paths;
+mod place;
 mod progress;
 mod quarantine;
 mod records;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Style, table};
+use crate::place::{absolute, named};
 use crate::view;
 
 /// The storage between your devices
@@ -16,13 +17,16 @@ pub(crate) enum RelayCommand {
     /// Use another relay
     ///
     /// It must answer now. A folder is made if its parent is there. A Redis server needs nothing but a user; `?ca=FILE` after a
-    /// rediss:// URL names an authority of your own for its certificate.
+    /// rediss:// URL names an authority of your own for its certificate; it must lie there on each device.
+    ///
+    /// With - the URL is read from stdin: other programs on this machine cannot see a password in it, and no shell remembers it.
     #[command(after_help = "Examples:
   kin relay add file:///media/nas/kinfolk
   kin relay add ~/Sync/kinfolk
-  kin relay add rediss://user:password@example.org:6379/0")]
+  kin relay add rediss://example.org:6379/0
+  kin relay add - < url-with-password")]
     Add {
-        /// Its URL, or a path for a folder
+        /// Its URL, a path for a folder, or - for a URL on stdin
         url: String,
     },
     /// List the relays and how they do
@@ -36,7 +40,7 @@ pub(crate) enum RelayCommand {
   kin relay test file:///media/nas/kinfolk
   kin relay test --all")]
     Test {
-        /// Its URL, or its URL or id as listed, or a path for a folder
+        /// Its URL, its URL or id as listed, a path for a folder, or - for a URL on stdin
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         url: Option<String>,
         /// All relays in use
@@ -56,7 +60,7 @@ impl RelayCommand {
         let mut admin = context.client().await?.admin();
         match self {
             Self::Add { url } => {
-                let answer = admin.add_relay(AddRelayRequest { url: absolute(&url)? }).await?.into_inner();
+                let answer = admin.add_relay(AddRelayRequest { url: named(&url)? }).await?.into_inner();
                 let relay = answer.relay.unwrap_or_default();
                 let object = json!({ "relay": view::relay(&relay), "already_there": answer.already_there });
                 context.output.show("relay.add", object, |style| {
@@ -74,7 +78,7 @@ impl RelayCommand {
             }
             Self::Test { url, .. } => {
                 let names = match url {
-                    Some(url) => vec![if is_id(&url) { url } else { absolute(&url)? }],
+                    Some(url) => vec![if is_id(&url) { url } else { named(&url)? }],
                     None => {
                         let listed = admin.list_relays(ListRelaysRequest {}).await?.into_inner().relays;
                         listed.into_iter().map(|relay| relay.id).collect()
@@ -101,29 +105,6 @@ impl RelayCommand {
             }
         }
     }
-}
-
-/// A URL as it is; a path of a folder as an absolute one, since the daemon works in another directory.
-pub(crate) fn absolute(url: &str) -> Result<String, Failure> {
-    if url.contains("://") {
-        return Ok(url.to_owned());
-    }
-    if looks_mistyped(url) {
-        return Err(Failure::usage(
-            format!("`{url}` is neither a URL nor a path"),
-            "a URL has `://` after its kind, as in file:///media/nas/kin",
-        ));
-    }
-    let path = std::path::absolute(url).map_err(Failure::io(format!("make an absolute path of `{url}`")))?;
-    path.into_os_string()
-        .into_string()
-        .map_err(|path| Failure::usage(format!("{} is not UTF-8", path.display()), "use a path that is"))
-}
-
-/// Whether the text begins as a URL does and then lacks the slashes: `file:/x`. A drive of Windows has one letter.
-fn looks_mistyped(text: &str) -> bool {
-    text.split_once(":/")
-        .is_some_and(|(kind, _)| kind.len() > 1 && kind.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'+'))
 }
 
 /// The line of one relay.
@@ -186,23 +167,6 @@ fn is_id(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_becomes_absolute_and_a_url_stays() {
-        assert_eq!(absolute("redis://h:1/0").unwrap(), "redis://h:1/0");
-        assert_eq!(absolute("/a/b").unwrap(), "/a/b");
-        let here = std::env::current_dir().unwrap();
-        assert_eq!(absolute("folder").unwrap(), here.join("folder").to_str().unwrap());
-    }
-
-    #[test]
-    fn a_url_with_a_slash_too_few_is_not_taken_for_a_path() {
-        for mistyped in ["file:/a/b", "redis:/host", "redis+cluster:/h"] {
-            assert_eq!(absolute(mistyped).unwrap_err().exit_code(), 2, "{mistyped}");
-        }
-        assert!(!looks_mistyped("C:/kin"));
-        assert!(!looks_mistyped("a folder:/b"));
-    }
 
     #[test]
     fn a_test_shows_every_stage_and_what_is_not_as_good_as_it_could_be() {
