@@ -108,6 +108,18 @@ fn a_cut_source_that_runs_on_comes_to_the_same_state_however_late_its_bundles_ar
 }
 
 #[test]
+fn the_state_is_proved_whatever_numbers_the_sources_have_here() {
+    let (mut honest, mut other) = (Author::new(1, 100), Author::new(2, 50));
+    let (cut_once, beside) = (other.write(vec![put("a", "x", "1")]), honest.write(vec![put("a", "x", "2")]));
+    let mut home = Home::new();
+    home.take(&[&cut_once, &beside]);
+    cut(&mut home, cut_once.bundle.dot.source, Head::default());
+    // Now the log tells of the other source first; the number that this one got stays its own.
+    home.take(&[&cut_once]);
+    assert_eq!(problems(&home), []);
+}
+
+#[test]
 fn what_never_happened_is_undone_with_the_rest_of_a_transaction() {
     let (history, source) = history();
     let mut home = Home::new();

@@ -1,7 +1,8 @@
 //! Two databases, table by table.
 //!
-//! Rows are told by names, not by local numbers, which depend on how bundles were grouped into transactions. Each query
-//! names its row in the first column and comes in an order that is the same on both sides.
+//! Rows are told by names, not by local numbers: those of messages depend on how bundles were grouped into transactions, and a source
+//! that was cut to nothing and ran on later keeps its number from before. Each query names its row in the first column and comes in an
+//! order that is the same on both sides, so no local number orders it.
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -24,7 +25,7 @@ const TABLES: [(&str, &str); 12] = [
         "fields",
         "SELECT c.name || '/' || r.key || '/' || w.field, s.id, w.seq, w.stamp, w.value
          FROM row r JOIN collection c ON c.idx = r.collection JOIN write w ON w.row = r.idx
-         LEFT JOIN source s ON s.idx = w.source ORDER BY c.name, r.key, w.field, w.source",
+         LEFT JOIN source s ON s.idx = w.source ORDER BY c.name, r.key, w.field, s.id",
     ),
     ("field writes", "SELECT 'their number', count(*) FROM write"),
     (
