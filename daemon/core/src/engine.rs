@@ -30,7 +30,7 @@ use crate::clock::{HybridClock, Stamp};
 use crate::early::Early;
 use crate::ids::{BundleSeq, DeviceId, Millis, Now, RelayId, Seq, SourceId};
 use crate::roster::{Prekey, Roster};
-use crate::step::{Change, Input, Output, Refusal, Reply, Saved, Suspect};
+use crate::step::{Change, Input, Output, Refusal, Reply, Saved, SavedSibling, Suspect};
 use crate::vector::VersionVector;
 
 pub use self::pass::PassMark;
@@ -80,6 +80,8 @@ pub struct Engine {
     from_removed: u64,
     roster: Roster,
     siblings: BTreeMap<DeviceId, Sibling>,
+    /// What devices had said that are not members (any more).
+    parted: BTreeMap<DeviceId, SavedSibling>,
     /// In the person's order of preference.
     relays: Vec<RelayState>,
     /// Whether parcels may leave.
@@ -159,6 +161,7 @@ impl Engine {
             from_removed: 0,
             roster,
             siblings: BTreeMap::new(),
+            parted: saved.siblings.into_iter().map(|sibling| (sibling.device, sibling)).collect(),
             relays: Vec::new(),
             gate_open: true,
             bundle_seq: saved.bundle_seq,
@@ -173,12 +176,6 @@ impl Engine {
             outputs: VecDeque::new(),
         };
         engine.meet_siblings();
-        for saved in saved.siblings {
-            let acked = saved.receipt.vector.seq(engine.source).min(engine.last());
-            if let Some(sibling) = engine.siblings.get_mut(&saved.device) {
-                sibling.recall(saved, acked);
-            }
-        }
         engine.owe_own_past();
         engine
     }

@@ -11,11 +11,13 @@
 //!
 //! **When a removal turns out void** (two devices removed each other, and the elder's record comes later), the sources run on, and
 //! what was taken back is fetched again. What the source's author had seen at its end is on disk only: an engine that has cut a source lets it
-//! rest and is [spent](Engine::is_spent), and the driver restores it after the commit.
+//! rest and is [spent](Engine::is_spent), and the driver restores it after the commit. What the device had said is remembered meanwhile:
+//! a letter of its that was under way for longer does not take it back.
 
 use std::collections::BTreeMap;
 
 use super::Engine;
+use super::sibling::Sibling;
 use crate::ids::{DeviceId, Seq, SourceId};
 use crate::parcel::{Ended, MAX_ENDED};
 use crate::roster::Removed;
@@ -40,8 +42,14 @@ impl Engine {
 
     /// Draws the consequences of a roster in which other devices are removed than `before`.
     pub(super) fn follow_roster(&mut self, before: &BTreeMap<DeviceId, Removed>) {
-        let roster = &self.roster;
-        self.siblings.retain(|id, _| roster.member(*id).is_some());
+        let (roster, parted) = (&self.roster, &mut self.parted);
+        self.siblings.retain(|id, sibling| {
+            let stays = roster.member(*id).is_some();
+            if !stays {
+                parted.insert(*id, sibling.saved(*id));
+            }
+            stays
+        });
         self.under_way.retain(|_, under_way| roster.member(under_way.to).is_some());
         let changed = roster.removed().filter(|(id, now)| *id != self.me && before.get(id) != Some(*now));
         let changed: Vec<(DeviceId, Removed)> = changed.map(|(id, removed)| (id, removed.clone())).collect();
@@ -61,8 +69,21 @@ impl Engine {
                 }
             }
         }
-        self.cap_receipts();
         self.meet_siblings();
+        self.cap_receipts();
+    }
+
+    /// Opens a lane to every member that has none.
+    pub(super) fn meet_siblings(&mut self) {
+        let members = self.roster.members().map(|member| member.device.id).filter(|id| *id != self.me);
+        for id in members.filter(|id| !self.siblings.contains_key(id)).collect::<Vec<_>>() {
+            let mut sibling = Sibling::default();
+            if let Some(saved) = self.parted.remove(&id) {
+                let acked = saved.receipt.vector.seq(self.source).min(self.last());
+                sibling.recall(saved, acked);
+            }
+            self.siblings.insert(id, sibling);
+        }
     }
 
     fn cut_source(&mut self, source: SourceId, removed: &Removed) {

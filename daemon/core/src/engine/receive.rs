@@ -82,14 +82,6 @@ impl Engine {
         self.follow_roster(&before);
     }
 
-    /// Opens a lane to every member that has none.
-    pub(super) fn meet_siblings(&mut self) {
-        let members = self.roster.members().map(|member| member.device.id);
-        for id in members.filter(|id| *id != self.me).collect::<Vec<_>>() {
-            self.siblings.entry(id).or_default();
-        }
-    }
-
     pub(super) fn quarantine(&mut self, kind: Suspect, relay: Option<RelayId>, reason: String, bytes: Bytes, now: Now) {
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let bytes = bytes.slice(..bytes.len().min(QUARANTINE_BYTES));

@@ -139,9 +139,14 @@ impl Sibling {
         if !std::mem::take(&mut self.unsaved) {
             return None;
         }
+        Some(self.saved(device))
+    }
+
+    /// What is kept of it when it is not spoken to.
+    pub(super) fn saved(&self, device: DeviceId) -> SavedSibling {
         let receipt = self.receipt.clone();
         let (heard, prekey, epoch) = (self.heard.unwrap_or_default(), self.prekey.clone(), self.epoch);
-        Some(SavedSibling { device, receipt, heard, prekey, epoch })
+        SavedSibling { device, receipt, heard, prekey, epoch }
     }
 
     /// When this sibling wants to be looked at again, apart from its lane.

@@ -2,10 +2,11 @@
 
 use super::script::*;
 use super::world::*;
-use crate::ids::Millis;
-use crate::parcel::{Ended, Letter};
+use crate::ids::{Hash, Millis};
+use crate::parcel::{Ended, Letter, Receipt};
 use crate::roster::{SignedRecord, Verified};
 use crate::step::{CallId, Change, Input, Output, Reply};
+use crate::vector::VersionVector;
 
 /// Device `by` removes device `n`, whose source ends at `end` if that is more than 0.
 fn remove(world: &mut World, by: u8, n: u8, end: u64) -> SignedRecord {
@@ -155,6 +156,39 @@ fn two_that_remove_each_other_part_and_the_elder_stays_with_the_others() {
     world.drive(60_000);
     assert_eq!((world.held(1, 2), world.held(1, 3)), (3, 2));
     assert!(world.status(1).synced && world.status(2).synced);
+}
+
+/// A letter in which device 2, after it removed the third, says that it holds `seq` bundles of the first.
+fn said(world: &World, seq: u64) -> Mail {
+    let log = &world.devices[&1].disk.log;
+    let head = log.iter().find(|append| append.bundle.dot == dot(1, seq)).unwrap().bundle.head();
+    let receipt = Receipt { generation: 1, term: 4, vector: VersionVector::from_iter([(source(1), head)]) };
+    let letter = Letter { receipt, roster_hash: Hash([1; 32]), ..Letter::bare(id(2), Millis(EPOCH)) };
+    Mail { from: 2, to: 1, relay: RELAY, parcel: verified(&letter, &[]) }
+}
+
+#[test]
+fn what_a_device_said_before_a_removal_that_turns_out_void_is_not_taken_back_by_an_older_letter() {
+    for restarted in [false, true] {
+        let mut world = World::of(3);
+        world.write(1, 3);
+        world.mail.clear();
+        let (high, mut low) = (said(&world, 3), said(&world, 1));
+        world.deliver(&high);
+        world.pass(6_000);
+        world.mail.clear();
+        remove(&mut world, 3, 2, 0);
+        world.intercept(3, 1).iter().for_each(|mail| drop(world.deliver(mail)));
+        assert!(world.node(1).engine.roster().member(id(2)).is_none());
+        if restarted {
+            world.restart(1);
+        }
+        low.parcel.records.push(Verified::vouch(remove(&mut world, 2, 3, 0)));
+        world.deliver(&low);
+        let siblings = world.status(1).siblings;
+        assert_eq!(siblings.iter().map(|sibling| sibling.device).collect::<Vec<_>>(), [id(2)]);
+        assert_eq!(siblings[0].vector.seq(source(1)).0, 3, "restarted: {restarted}");
+    }
 }
 
 #[test]
