@@ -43,7 +43,8 @@ fn main() -> ExitCode {
         let mut report = Report::new();
         for round in 0..plan.rounds {
             measure(&mut report, &plan, round).await?;
-            eprintln!("round {} of {} is done", round + 1, plan.rounds);
+            eprintln!("round {} of {} is done:", round + 1, plan.rounds);
+            report.print_last();
         }
         goals::state(&mut report, &plan);
         Ok::<_, BudgetError>(report)

@@ -157,6 +157,14 @@ impl Report {
         self.goals.push(Goal { name: name.into(), unit, bound, goal, value: median, met, missed_by_percent, floor });
     }
 
+    /// What the latest round saw, on stderr: a run that is cut short has told what it knew.
+    pub fn print_last(&self) {
+        for Figure { name, unit, rounds, .. } in &self.figures {
+            let latest = rounds.last().copied().unwrap_or(f64::NAN);
+            eprintln!("{name:<66} {:>12} {}", written(latest), unit.symbol());
+        }
+    }
+
     /// The report for people.
     pub fn print(&self) {
         println!("{:<66} {:>12} {:<5} rounds", "figure", "median", "");
