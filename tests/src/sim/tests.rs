@@ -1,4 +1,5 @@
 mod conflicts;
+mod removals;
 
 use super::sabotage::Sabotage;
 use super::world::{Rules, World};

@@ -105,7 +105,7 @@ impl State {
             });
         }
         appends.sort_by_key(|append| append.bundle.body.as_ref().map(|body| body.stamp));
-        (self.rows, self.messages) = (Rows::default(), Messages::default());
+        (self.rows, self.messages, self.digest) = (Rows::default(), Messages::default(), None);
         appends.iter().for_each(|append| self.effects(append, sabotage));
     }
 }
