@@ -3,6 +3,9 @@
 //! For each live sibling there is at most one parcel under way on a relay. When the way is free and there is anything to say — own
 //! bundles after `sent`, foreign ones it asked for, a receipt that is due, a question, roster records — all of it goes into one parcel. While a parcel is
 //! under way, new bundles gather for the next one: that is the batching, and at rest a single bundle leaves at once.
+//!
+//! Whoever does not answer may not know us: a device that was put back to before we joined hears nobody it does not find on its roster.
+//! So what is repeated in vain, and the word to a stale sibling, carry the roster, whatever the sibling said of it before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,10 +97,12 @@ impl Engine {
             // They need the room that a run may take; its turn comes next.
             runs.clear();
         }
-        let receipt_requested = ask || sibling.lane.is_waiting_long();
+        let in_vain = sibling.lane.is_waiting_long();
+        let receipt_requested = ask || in_vain;
         let receipt_was_due = sibling.receipt_due.take().is_some();
         let sums = tell_sums.then(Vec::new);
-        let letter = Letter { wants, receipt_requested, sums_requested, sums, ..self.letter(tell_roster, now) };
+        let letter =
+            Letter { wants, receipt_requested, sums_requested, sums, ..self.letter(tell_roster || in_vain, now) };
         self.depart(to, relay, letter, runs, Saying { tell_roster, ask, receipt_was_due }, now);
     }
 
@@ -112,7 +117,7 @@ impl Engine {
         let pause = Millis(BEACON_FIRST.0 << sibling.beacons.min(BEACON_DOUBLINGS)).min(BEACON);
         (sibling.beacon_at, sibling.beacons) = (now.mono.plus(pause), sibling.beacons.saturating_add(1));
         let tell_roster = !sibling.roster_known;
-        let letter = Letter { receipt_requested: true, ..self.letter(tell_roster, now) };
+        let letter = Letter { receipt_requested: true, ..self.letter(true, now) };
         self.depart(to, relay, letter, Vec::new(), Saying { tell_roster, ask: false, receipt_was_due: false }, now);
     }
 

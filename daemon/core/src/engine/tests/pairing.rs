@@ -129,3 +129,21 @@ fn two_devices_that_add_one_each_at_the_same_time_end_with_one_roster_of_all() {
         assert!(world.status(n).synced);
     }
 }
+
+#[test]
+fn a_device_put_back_to_before_it_knew_of_another_hears_of_it_when_that_one_writes() {
+    let mut world = World::of(2);
+    world.drive(20_000);
+    let image = world.node(1).disk.clone();
+    add(&mut world, 1, 3);
+    world.drive(60_000);
+    assert!(world.status(3).siblings.iter().all(|sibling| sibling.roster_known));
+    // The only one who could tell it is gone.
+    world.devices.remove(&2);
+    world.put_back(1, image);
+    world.drive(60_000);
+    assert!(world.status(1).siblings.iter().all(|sibling| sibling.device != id(3)));
+    world.write(3, 1);
+    world.drive(600_000);
+    assert_eq!(world.held(1, 3), 1);
+}
