@@ -22,6 +22,7 @@ mod repair;
 mod report;
 mod retire;
 mod sibling;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sibling::{Lag, Owed};
+use super::telling::Telling;
 use super::{Engine, RelayState};
 use crate::ids::{DeviceId, Millis, Now, RelayId, Seq, SourceId};
 use crate::lane::{RESEND_MIN, backed_off};
@@ -21,7 +22,8 @@ use crate::step::{Output, RunRequest, Send};
 /// What a parcel says beside its bundles.
 #[derive(Clone, Copy, Debug)]
 struct Saying {
-    tell_roster: bool,
+    /// In how many letters the roster is told, if the sibling may not know it.
+    roster_pieces: Option<u32>,
     ask: bool,
     receipt_was_due: bool,
 }
@@ -101,9 +103,11 @@ impl Engine {
         let receipt_requested = ask || in_vain;
         let receipt_was_due = sibling.receipt_due.take().is_some();
         let sums = tell_sums.then(Vec::new);
-        let letter =
-            Letter { wants, receipt_requested, sums_requested, sums, ..self.letter(tell_roster || in_vain, now) };
-        self.depart(to, relay, letter, runs, Saying { tell_roster, ask, receipt_was_due }, now);
+        let Telling { records, pieces } =
+            if tell_roster || in_vain { self.tell_roster(to) } else { Telling::default() };
+        let letter = Letter { wants, receipt_requested, sums_requested, sums, records, ..self.letter(now) };
+        let said = Saying { roster_pieces: tell_roster.then_some(pieces), ask, receipt_was_due };
+        self.depart(to, relay, letter, runs, said, now);
     }
 
     /// A sibling that was away for long may think the same of us: without a word nobody would begin. It gets a bare letter at
@@ -116,15 +120,16 @@ impl Engine {
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
         let pause = Millis(BEACON_FIRST.0 << sibling.beacons.min(BEACON_DOUBLINGS)).min(BEACON);
         (sibling.beacon_at, sibling.beacons) = (now.mono.plus(pause), sibling.beacons.saturating_add(1));
-        let tell_roster = !sibling.roster_known;
-        let letter = Letter { receipt_requested: true, ..self.letter(true, now) };
-        self.depart(to, relay, letter, Vec::new(), Saying { tell_roster, ask: false, receipt_was_due: false }, now);
+        let unknown = !sibling.roster_known;
+        let Telling { records, pieces } = self.tell_roster(to);
+        let letter = Letter { receipt_requested: true, records, ..self.letter(now) };
+        let said = Saying { roster_pieces: unknown.then_some(pieces), ask: false, receipt_was_due: false };
+        self.depart(to, relay, letter, Vec::new(), said, now);
     }
 
-    fn letter(&self, tell_roster: bool, now: Now) -> Letter {
+    fn letter(&self, now: Now) -> Letter {
         Letter {
             receipt: Receipt { generation: self.generation, term: self.term(), vector: self.vector.clone() },
-            records: if tell_roster { self.roster.records() } else { Vec::new() },
             roster_hash: self.roster.hash(),
             prekey: self.announced_prekey(),
             epoch: self.epoch,
@@ -141,8 +146,9 @@ impl Engine {
         let (ticket, own) = (self.tickets, self.source);
         let Some(prekey) = self.prekey_of(to) else { return };
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
-        if said.tell_roster {
-            sibling.roster_at = now.mono.plus(backed_off(ROSTER_AGAIN, sibling.roster_attempts, jitter));
+        if let Some(pieces) = said.roster_pieces {
+            let rounds = sibling.roster_attempts / pieces.max(1);
+            sibling.roster_at = now.mono.plus(backed_off(ROSTER_AGAIN, rounds, jitter));
             sibling.roster_attempts = sibling.roster_attempts.saturating_add(1);
         }
         let own_run = runs.iter().find(|run| run.source == own).map(|run| (run.after, run.upto));

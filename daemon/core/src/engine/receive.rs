@@ -78,6 +78,7 @@ impl Engine {
         fresh.into_iter().for_each(|record| self.commit(Change::Record(record)));
         for sibling in self.siblings.values_mut() {
             (sibling.roster_known, sibling.roster_at, sibling.roster_attempts) = (false, Millis(0), 0);
+            sibling.roster_turn = 0;
         }
         self.follow_roster(&before);
     }

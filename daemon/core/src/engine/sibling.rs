@@ -42,6 +42,8 @@ pub(super) struct Sibling {
     /// When to tell it our roster (again), and how often that was done in vain.
     pub(super) roster_at: Millis,
     pub(super) roster_attempts: u32,
+    /// Which piece of the roster it is told next.
+    pub(super) roster_turn: usize,
     /// When it should get a receipt, at the latest.
     pub(super) receipt_due: Option<Millis>,
     /// Whether to ask it for one.

@@ -147,3 +147,28 @@ fn a_device_put_back_to_before_it_knew_of_another_hears_of_it_when_that_one_writ
     world.drive(600_000);
     assert_eq!(world.held(1, 3), 1);
 }
+
+#[test]
+fn a_roster_too_large_for_a_letter_is_told_piece_by_piece() {
+    let mut world = World::of(2);
+    world.drive(20_000);
+    let mut parent = world.node(1).engine.roster().heads().into_iter().next().unwrap();
+    let renames = (0..900).map(|n| {
+        let record = renamed(1, 2, &format!("{n:064}"), parent, 1_000 + n);
+        parent = record.id();
+        Input::Record { call: CallId(1), record: Verified::vouch(record) }
+    });
+    let renames: Vec<Input> = renames.collect();
+    world.inputs(1, renames);
+    let roster = world.node(1).engine.roster().clone();
+    let size = |records: &[SignedRecord]| records.iter().map(|record| record.bytes.len() + 64).sum::<usize>();
+    assert!(size(&roster.records()) > 2 * 96 * 1024);
+    world.drive(60_000);
+    assert_eq!(world.node(2).engine.roster(), &roster);
+    let told = world.node(1).outputs.iter().filter_map(|output| match output {
+        Output::Send(send) => Some(size(&send.letter.records)),
+        Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
+    });
+    let told: Vec<usize> = told.filter(|size| *size > 0).collect();
+    assert!(told.iter().all(|size| *size <= 96 * 1024) && told.len() < 12, "{told:?}");
+}

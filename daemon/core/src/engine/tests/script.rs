@@ -146,6 +146,18 @@ pub(super) fn removal(
     })
 }
 
+/// The record by which device `by` gives device `n` a name.
+pub(super) fn renamed(by: u8, n: u8, name: &str, parent: Hash, millis: u64) -> SignedRecord {
+    signed(&Record {
+        roster: Some(genesis().id()),
+        author: id(by),
+        author_key: IdentityKey([by; 32]),
+        parents: BTreeSet::from([parent]),
+        stamp: Stamp((EPOCH + millis) << 16),
+        change: RosterChange::Rename { device: id(n), name: name.into() },
+    })
+}
+
 fn signed(record: &Record) -> SignedRecord {
     SignedRecord { bytes: record.encode(), signature: Bytes::from_static(&[0; 64]) }
 }
