@@ -271,6 +271,11 @@ impl Engine {
         self.clock.tick(wall)
     }
 
+    /// What is held.
+    pub fn vector(&self) -> &VersionVector {
+        &self.vector
+    }
+
     /// This device.
     pub fn me(&self) -> DeviceId {
         self.me

@@ -222,9 +222,11 @@ impl Roster {
         let mut fresh = Vec::new();
         for Verified(signed) in records {
             let id = signed.id();
+            if self.records.contains_key(&id) || self.records.len() >= MAX_RECORDS {
+                continue;
+            }
             let Ok(record) = Record::decode(&signed.bytes) else { continue };
-            let ours = self.id == Some(record.roster.unwrap_or(id));
-            if !ours || self.records.contains_key(&id) || self.records.len() >= MAX_RECORDS {
+            if self.id != Some(record.roster.unwrap_or(id)) {
                 continue;
             }
             self.records.insert(id, (signed.clone(), record));

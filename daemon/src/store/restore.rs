@@ -44,7 +44,7 @@ impl Store {
 
     fn saved_early(&self) -> Result<Vec<(DeviceId, Bundle)>, StoreError> {
         let sql = "SELECT device, source, seq, prev, body FROM early ORDER BY source, seq";
-        let mut statement = self.connection.prepare(sql)?;
+        let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query(())?;
         let mut early = Vec::new();
         while let Some(row) = rows.next()? {
@@ -59,7 +59,7 @@ impl Store {
     fn saved_siblings(&self) -> Result<Vec<SavedSibling>, StoreError> {
         let sql =
             "SELECT device, generation, vector, heard, prekey_slot, prekey, epoch, term FROM sibling ORDER BY device";
-        let mut statement = self.connection.prepare(sql)?;
+        let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query(())?;
         let mut siblings = Vec::new();
         while let Some(row) = rows.next()? {
@@ -80,7 +80,8 @@ impl Store {
     }
 
     fn saved_records(&self) -> Result<Vec<Verified<SignedRecord>>, StoreError> {
-        let mut statement = self.connection.prepare("SELECT bytes, signature FROM roster_record ORDER BY idx")?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT bytes, signature FROM roster_record ORDER BY idx")?;
         let records = statement.query_map((), |row| {
             let (bytes, signature): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
             // Only verified records are ever stored, and the database authenticates its pages.

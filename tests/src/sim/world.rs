@@ -56,6 +56,8 @@ pub struct World {
     /// Whether something that was accepted went with a disk, and no other device had it.
     gone: bool,
     large: bool,
+    /// Whether apps push less than elsewhere: worlds of which some run beside a real database.
+    quiet: bool,
     tally: Tally,
 }
 
@@ -121,6 +123,7 @@ impl World {
             accepted: BTreeSet::new(),
             gone: false,
             large: dice.chance(8),
+            quiet: seed.is_multiple_of(4),
             tally: Tally::default(),
             dice,
         };

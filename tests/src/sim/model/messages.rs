@@ -15,7 +15,7 @@ use super::{Origin, Shown};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Messages {
     living: BTreeMap<String, Message>,
-    deleted: BTreeMap<Hash, Timed>,
+    deleted: BTreeMap<Hash, Mark>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,14 @@ struct Message {
     post: Option<Post>,
     /// Contents posted under the same id that lost.
     others: BTreeSet<Vec<u8>>,
-    levels: BTreeMap<Level, Timed>,
+    levels: BTreeMap<Level, Mark>,
+}
+
+/// A time with its leaf of the digest. Hashing is most of a digest: each leaf is hashed once.
+#[derive(Clone, Debug)]
+struct Mark {
+    at: Timed,
+    leaf: Hash,
 }
 
 #[derive(Clone, Debug)]
@@ -32,6 +39,7 @@ struct Post {
     dot: Dot,
     payload: Vec<u8>,
     body: MessageBody,
+    leaf: Hash,
 }
 
 impl Messages {
@@ -40,7 +48,9 @@ impl Messages {
             return;
         }
         let message = self.living.entry(op.key.clone()).or_default();
-        let incoming = Post { stamp: origin.stamp, dot: origin.dot, payload: op.payload.clone(), body: body.clone() };
+        let Origin { dot, stamp, .. } = origin;
+        let leaf = digest::leaf(entity(&op.key), FIELD_POST, dot, stamp, value_hash(Some(&op.payload)));
+        let incoming = Post { stamp, dot, payload: op.payload.clone(), body: body.clone(), leaf };
         match &message.post {
             Some(current) if !post_wins((incoming.stamp, incoming.dot), (current.stamp, current.dot)) => {
                 message.others.insert(incoming.payload);
@@ -57,24 +67,24 @@ impl Messages {
         if self.deleted.contains_key(&entity(id)) {
             return;
         }
-        let at = timed(origin, at_us);
+        let mark = Mark::of(entity(id), level.name(), origin, at_us);
         let levels = &mut self.living.entry(id.to_owned()).or_default().levels;
-        if levels.get(&level).is_none_or(|current| time_wins(&at, current)) {
-            levels.insert(level, at);
+        if levels.get(&level).is_none_or(|current| time_wins(&mark.at, &current.at)) {
+            levels.insert(level, mark);
         }
     }
 
     pub(super) fn delete(&mut self, origin: Origin<'_>, id: &str, at_us: Option<i64>) {
         self.living.remove(id);
-        let at = timed(origin, at_us);
-        if self.deleted.get(&entity(id)).is_none_or(|current| time_wins(&at, current)) {
-            self.deleted.insert(entity(id), at);
+        let mark = Mark::of(entity(id), FIELD_TOMBSTONE, origin, at_us);
+        if self.deleted.get(&entity(id)).is_none_or(|current| time_wins(&mark.at, &current.at)) {
+            self.deleted.insert(entity(id), mark);
         }
     }
 
     pub(super) fn fact(&self, id: &str) -> Option<MessageFact> {
-        if let Some(at) = self.deleted.get(&entity(id)) {
-            return Some(MessageFact { deleted_us: Some(at.at_us), ..MessageFact::default() });
+        if let Some(mark) = self.deleted.get(&entity(id)) {
+            return Some(MessageFact { deleted_us: Some(mark.at.at_us), ..MessageFact::default() });
         }
         let message = self.living.get(id)?;
         let content = message.post.as_ref().map(|post| Hash::of(&post.payload));
@@ -82,14 +92,11 @@ impl Messages {
     }
 
     pub(super) fn leaves(&self) -> impl Iterator<Item = Hash> {
-        let living = self.living.iter().flat_map(|(id, message)| {
-            let entity = entity(id);
-            let post = message.post.iter().map(move |post| {
-                digest::leaf(entity, FIELD_POST, post.dot, post.stamp, value_hash(Some(&post.payload)))
-            });
-            post.chain(message.levels.iter().map(move |(level, at)| leaf(entity, level.name(), at)))
+        let living = self.living.values().flat_map(|message| {
+            let post = message.post.iter().map(|post| post.leaf);
+            post.chain(message.levels.values().map(|mark| mark.leaf))
         });
-        living.chain(self.deleted.iter().map(|(entity, at)| leaf(*entity, FIELD_TOMBSTONE, at)))
+        living.chain(self.deleted.values().map(|mark| mark.leaf))
     }
 
     pub(super) fn show(&self, into: &mut Shown) {
@@ -111,7 +118,7 @@ impl Messages {
 
 impl Message {
     fn times(&self) -> [Option<i64>; 3] {
-        Level::ALL.map(|level| self.levels.get(&level).map(|at| at.at_us))
+        Level::ALL.map(|level| self.levels.get(&level).map(|mark| mark.at.at_us))
     }
 }
 
@@ -119,10 +126,10 @@ fn entity(id: &str) -> Hash {
     digest::entity(MESSAGE_COLLECTION, id)
 }
 
-fn timed(origin: Origin<'_>, at_us: Option<i64>) -> Timed {
-    Timed { at_us: time_or_stamp(at_us, origin.stamp), stamp: origin.stamp, dot: origin.dot }
-}
-
-fn leaf(entity: Hash, field: &str, at: &Timed) -> Hash {
-    digest::leaf(entity, field, at.dot, at.stamp, at.value_hash())
+impl Mark {
+    fn of(entity: Hash, field: &str, origin: Origin<'_>, at_us: Option<i64>) -> Self {
+        let Origin { dot, stamp, .. } = origin;
+        let at = Timed { at_us: time_or_stamp(at_us, stamp), stamp, dot };
+        Self { at, leaf: digest::leaf(entity, field, dot, stamp, at.value_hash()) }
+    }
 }

@@ -42,7 +42,9 @@ impl World {
         let lost = u64::try_from(self.devices.len() - self.living().len()).unwrap_or_default();
         let most = lost * some * ENVELOPES_TO_A_LOST_DEVICE;
         Broken::unless(sent <= most, "who has nothing to say is silent", || format!("{sent} of at most {most}"))?;
-        self.check_end()
+        self.check_end()?;
+        // Nothing was written since the world was found equal: once is enough for what takes long.
+        self.devices.iter().try_for_each(|device| device.disk.verify())
     }
 
     fn is_converged(&self) -> bool {
@@ -52,11 +54,11 @@ impl World {
         let roster = |device: &Device| device.engine.as_ref().map(|engine| engine.roster().hash());
         self.joining.is_none()
             && living.iter().filter_map(|index| self.devices.get(*index)).all(|device| {
-                let synced = device.engine.as_ref().is_some_and(|engine| {
-                    let status = engine.status(device.at(self.now));
-                    anybody_lost || status.synced
-                });
-                synced && device.held == first.held && roster(device) == roster(first) && device.inbox.is_empty()
+                let synced = || {
+                    let engine = device.engine.as_ref();
+                    engine.is_some_and(|engine| anybody_lost || engine.status(device.at(self.now)).synced)
+                };
+                device.inbox.is_empty() && device.held == first.held && roster(device) == roster(first) && synced()
             })
     }
 
@@ -100,7 +102,6 @@ impl World {
             };
             let gone: Vec<&Dot> = self.accepted.iter().filter(|dot| counts(dot) && !dots.contains(dot)).collect();
             Broken::unless(gone.is_empty(), "nothing accepted is lost", || format!("device {index}: {gone:?}"))?;
-            device.disk.verify()?;
             compared += device.disk.compared;
         }
         self.tally.compared = compared;

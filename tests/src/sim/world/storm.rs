@@ -15,7 +15,7 @@ impl World {
     /// Plans everything, then lets it happen.
     pub(super) fn storm(&mut self) -> Held {
         let count = self.devices.len() + usize::from(self.joining.is_some());
-        let pushes = if self.rules.real { self.dice.between(20, 60) } else { self.dice.between(30, 120) };
+        let pushes = if self.quiet { self.dice.between(20, 60) } else { self.dice.between(30, 120) };
         for _ in 0..pushes {
             let index = self.somebody(count);
             self.some_time(Event::Push(index));
