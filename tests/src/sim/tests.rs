@@ -1,4 +1,7 @@
 mod conflicts;
+mod group;
+mod interleavings;
+mod reference;
 mod removals;
 
 use super::sabotage::Sabotage;
