@@ -23,7 +23,7 @@ use self::process::{announce, forbid_dumps, lock};
 use crate::driver::wall_clock;
 use crate::ipc;
 use crate::logging;
-use crate::node::Node;
+use crate::node::{MAX_RELAYS, Node};
 use crate::pairing::{self, Invitation, InviteError, InviteEvent, JoinError, JoinEvent};
 use crate::relay::{RelayError, RelayUrl};
 use crate::setup::{Found, Fresh, Places, SetupError, private_dir};
@@ -205,7 +205,9 @@ impl Daemon {
         }
         let opened = {
             let mut rng = rand::rng();
-            self.places.found(Fresh::generate(name, &mut rng)?, &mut rng)?
+            let mut fresh = Fresh::generate(name, &mut rng)?;
+            fresh.relays = reached.iter().take(MAX_RELAYS).map(|(relay, url)| (relay.id(), url.clone())).collect();
+            self.places.found(fresh, &mut rng)?
         };
         let node = Node::start(opened).await?;
         info!(device = %node.me, "set up as the first device");

@@ -24,20 +24,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kinfolk_core::clock::HybridClock;
-use kinfolk_core::ids::{DeviceId, Hash, SourceId};
+use kinfolk_core::ids::{DeviceId, Hash, RelayId, SourceId};
 use kinfolk_core::roster::{self, Device, Record, Roster, RosterChange, SignedRecord, name_fits};
 use rand::CryptoRng;
 use tracing::{info, warn};
 
 use self::secrets::{GROUP, IDENTITY, PREKEY, exactly, keep, reveal};
 use crate::driver::wall_clock;
+use crate::relay::RelayUrl;
 use crate::relay::worker::Credentials;
 use crate::seal::keystore::{FileProvider, KeyError, KeyProvider, LockReason, StoreKey};
 use crate::seal::wrap::WrapError;
 use crate::seal::{GroupSecret, Identity, Kek, Keyring, Prekey};
 use crate::store::{DbKey, NewDevice, Store, StoreError};
 
-pub(crate) use self::secrets::{decode_group, encode_group};
+pub(crate) use self::secrets::{decode_group, encode_group, reveal_url, saved_relay};
 
 /// Where a device's parts lie.
 #[derive(Clone, Debug)]
@@ -148,6 +149,8 @@ pub struct Fresh {
     pub identity: Identity,
     /// Its first prekey.
     pub prekey: Prekey,
+    /// The relays it begins with: they are written down with the rest, so that no crash leaves a device that reaches nobody.
+    pub relays: Vec<(RelayId, RelayUrl)>,
 }
 
 impl Fresh {
@@ -168,7 +171,7 @@ impl Fresh {
             platform: std::env::consts::OS.to_owned(),
             prekey: announced(&prekey),
         };
-        Ok(Self { device, identity, prekey })
+        Ok(Self { device, identity, prekey, relays: Vec::new() })
     }
 
     /// The first record of a roster with only this device.
@@ -282,7 +285,11 @@ impl Places {
         keep(&store, kek, IDENTITY, fresh.identity.to_bytes().as_slice(), rng)?;
         keep(&store, kek, PREKEY, fresh.prekey.seed().as_slice(), rng)?;
         keep(&store, kek, GROUP, &encode_group(&family.group), rng)?;
-        Ok(())
+        for (id, url) in &fresh.relays {
+            store.add_relay(&saved_relay(kek, *id, url, rng)?)?;
+        }
+        // The key comes next: it must not outlast the directory in a power cut.
+        io_at(&self.state, sync_dir(&self.state))
     }
 
     /// The rename that makes a set-up whole.

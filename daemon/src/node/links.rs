@@ -14,13 +14,13 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Node;
-use crate::driver::{DriverError, wall_clock};
+use crate::driver::DriverError;
 use crate::relay::trial::Trial;
 use crate::relay::worker::{Report, Worker, unreached};
 use crate::relay::{self, Fault, Relay, RelayError, RelayUrl, backoff};
-use crate::seal::wrap::{Place, WrapError};
+use crate::seal::wrap::WrapError;
 use crate::seal::{Kek, pairing};
-use crate::setup::SetupError;
+use crate::setup::{SetupError, reveal_url, saved_relay};
 use crate::store::SavedRelay;
 
 /// Most relays of a device: as many as a pairing card carries.
@@ -143,8 +143,7 @@ impl Node {
             return Err(RelayChangeError::TooMany);
         }
         let moves = served.is_some();
-        let wrapped = self.kek.wrap(url_place(&id), url.expose().as_bytes(), &mut rand::rng())?;
-        let saved = SavedRelay { id, url: wrapped, display: url.to_string(), added: wall_clock() };
+        let saved = saved_relay(&self.kek, id, &url, &mut rand::rng())?;
         self.driver.keep(move |store| store.add_relay(&saved)).await?;
         if moves {
             // What the old worker has under way never comes back: the engine must forget it first.
@@ -297,10 +296,7 @@ impl Node {
 impl Link {
     /// A relay from the store.
     pub(super) fn saved(kek: &Kek, relay: &SavedRelay) -> Result<Self, SetupError> {
-        let url = kek.reveal(url_place(&relay.id), &relay.url)?;
-        let url = std::str::from_utf8(&url).ok().and_then(|url| RelayUrl::parse(url).ok());
-        let url = url.ok_or(SetupError::NoSecret("relay url"))?;
-        Ok(Self::Unreached(Unreached::new(relay.id, url)))
+        Ok(Self::Unreached(Unreached::new(relay.id, reveal_url(kek, relay)?)))
     }
 
     fn id(&self) -> RelayId {
@@ -366,10 +362,6 @@ impl Unreached {
 fn named(links: &[Link], name: &str) -> Option<usize> {
     let spelled = RelayUrl::parse(name).map(|url| url.to_string()).ok();
     links.iter().position(|link| link.id().to_string() == name || Some(link.url().to_string()) == spelled)
-}
-
-fn url_place(id: &RelayId) -> Place<'_> {
-    Place { table: "relay", row: id.as_bytes(), version: 1 }
 }
 
 /// The longest pause before a relay that was never reached is tried again: 1 min.

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use super::rendezvous::Rendezvous;
 use super::{JoinError, OFFER_PATIENCE, left, welcome};
 use crate::driver::wall_clock;
-use crate::node::Node;
+use crate::node::{MAX_RELAYS, Node};
 use crate::relay::{self, Relay, RelayError, RelayUrl};
 use crate::seal;
 use crate::seal::pairing::{Card, Joiner, PairingError};
@@ -44,11 +44,19 @@ pub(crate) async fn join(
     events: &mpsc::Sender<JoinEvent>,
 ) -> Result<Arc<Node>, JoinError> {
     let card = Card::parse(card.trim()).map_err(PairingError::from)?;
-    let fresh = Fresh::generate(name, &mut rand::rng())?;
+    let mut fresh = Fresh::generate(name, &mut rand::rng())?;
     let joiner = Joiner::new(card, &fresh.device, &fresh.identity, &fresh.prekey, wall_clock())?;
     let candidates = [places_of_relays, joiner.card().relays()].concat();
-    let (relays, urls) = reach(&candidates).await?;
-    let rendezvous = Rendezvous::new(relays);
+    let reached = reach(&candidates).await?;
+    let urls = reached.iter().map(|(_, url)| url.to_string()).collect();
+    for (relay, url) in &reached {
+        // One that goes by two names keeps the first, which is this device's own word for it.
+        let known = fresh.relays.iter().any(|(id, _)| *id == relay.id());
+        if !known && fresh.relays.len() < MAX_RELAYS {
+            fresh.relays.push((relay.id(), url.clone()));
+        }
+    }
+    let rendezvous = Rendezvous::new(reached.into_iter().map(|(relay, _)| relay).collect());
     let expires = joiner.card().expires();
     events.send(JoinEvent::Accepted { relays: urls, expires }).await.ok();
 
@@ -101,9 +109,8 @@ pub(crate) async fn join(
 }
 
 /// Connects to the card's relays; one is enough.
-async fn reach(urls: &[String]) -> Result<(Vec<Arc<dyn Relay>>, Vec<String>), JoinError> {
+async fn reach(urls: &[String]) -> Result<Vec<(Arc<dyn Relay>, RelayUrl)>, JoinError> {
     let mut reached = Vec::new();
-    let mut shown = Vec::new();
     let mut last = JoinError::NoRelay;
     for url in urls {
         let connected = async {
@@ -111,14 +118,11 @@ async fn reach(urls: &[String]) -> Result<(Vec<Arc<dyn Relay>>, Vec<String>), Jo
             Ok::<_, RelayError>((relay::connect(&url).await?, url))
         };
         match connected.await {
-            Ok((relay, url)) => {
-                reached.push(relay);
-                shown.push(url.to_string());
-            }
+            Ok(found) => reached.push(found),
             Err(error) => last = JoinError::Unreachable(error),
         }
     }
-    if reached.is_empty() { Err(last) } else { Ok((reached, shown)) }
+    if reached.is_empty() { Err(last) } else { Ok(reached) }
 }
 
 /// The first message in a mailbox that holds; litter is passed over. A message that proves misuse ends the pairing.

@@ -1,12 +1,16 @@
-//! The secrets of a device in its store, each wrapped under the key-encryption key for its own place.
+//! The secrets of a device in its store, each wrapped under the key-encryption key for its own place; the URLs of relays, which may hold
+//! passwords, among them.
 
+use kinfolk_core::ids::RelayId;
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::SetupError;
-use crate::seal::wrap::Place;
+use crate::driver::wall_clock;
+use crate::relay::RelayUrl;
+use crate::seal::wrap::{Place, WrapError};
 use crate::seal::{GroupId, GroupSecret, Kek};
-use crate::store::Store;
+use crate::store::{SavedRelay, Store};
 
 /// The Ed25519 seed.
 pub(super) const IDENTITY: &str = "identity";
@@ -47,6 +51,28 @@ pub(super) fn find(store: &Store, kek: &Kek, name: &'static str) -> Result<Optio
 pub(super) fn exactly(bytes: &[u8], name: &'static str) -> Result<Zeroizing<[u8; 32]>, SetupError> {
     let bytes: [u8; 32] = bytes.try_into().map_err(|_| SetupError::NoSecret(name))?;
     Ok(Zeroizing::new(bytes))
+}
+
+/// A relay as it is kept.
+pub(crate) fn saved_relay(
+    kek: &Kek,
+    id: RelayId,
+    url: &RelayUrl,
+    rng: &mut impl CryptoRng,
+) -> Result<SavedRelay, WrapError> {
+    let wrapped = kek.wrap(url_place(&id), url.expose().as_bytes(), rng)?;
+    Ok(SavedRelay { id, url: wrapped, display: url.to_string(), added: wall_clock() })
+}
+
+/// The URL of a relay that was kept.
+pub(crate) fn reveal_url(kek: &Kek, relay: &SavedRelay) -> Result<RelayUrl, SetupError> {
+    let url = kek.reveal(url_place(&relay.id), &relay.url)?;
+    let url = std::str::from_utf8(&url).ok().and_then(|url| RelayUrl::parse(url).ok());
+    url.ok_or(SetupError::NoSecret("relay url"))
+}
+
+fn url_place(id: &RelayId) -> Place<'_> {
+    Place { table: "relay", row: id.as_bytes(), version: 1 }
 }
 
 /// Number, name and secret of an epoch: 4 + 16 + 32 bytes.

@@ -1,8 +1,8 @@
 //! Keys in files of their own, readable only by their user: the provider `file`, and the file access of the store key.
 //!
-//! A key file is made with `O_EXCL` and mode 0600, and it and its directory are flushed to disk before it counts. It is read
-//! only when it is a regular file of ours that nobody else may open. A half-written file after a crash is refused by its
-//! length: nothing rests on such a key yet, since whatever it protects is made after it.
+//! A key file is written under another name with mode 0600, flushed to disk, renamed to a name that must be free, and its directory is
+//! flushed, before it counts: a crash leaves a whole key or none. It is read only when it is a regular file of ours that nobody
+//! else may open; one of another length is refused.
 
 use super::{KeyError, KeyProvider, LockReason};
 use crate::seal::wrap::{KEK_LEN, Kek};
@@ -75,23 +75,58 @@ fn read_exactly<const LEN: usize>(path: &Path) -> Result<Zeroizing<[u8; LEN]>, L
 /// Makes a key file; refuses to replace one.
 pub(super) fn create_key_file(path: &Path, key: &[u8]) -> Result<(), KeyError> {
     let write_error = |source| KeyError::Write { path: path.to_owned(), source };
-    let mut file = private_options().open(path).map_err(|error| {
-        if error.kind() == io::ErrorKind::AlreadyExists {
-            KeyError::Exists { path: path.to_owned() }
-        } else {
-            write_error(error)
-        }
-    })?;
-    let written = file.write_all(key).and_then(|()| file.sync_all()).and_then(|()| sync_parent(path));
-    if let Err(error) = written {
-        // Ours: `create_new` made it. Should removing fail too, the short file is refused by its length.
-        drop(file);
-        return Err(match fs::remove_file(path) {
-            Ok(()) => write_error(error),
-            Err(second) => write_error(io::Error::new(error.kind(), format!("{error}; removing it: {second}"))),
-        });
+    let mut name = path.to_owned().into_os_string();
+    name.push(NEW);
+    let new = PathBuf::from(name);
+    match fs::symlink_metadata(path) {
+        Ok(_) => return Err(KeyError::Exists { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(write_error(error)),
     }
-    Ok(())
+    // What a crash left: nothing rests on it.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(write_error(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = private_options().open(&new).map_err(write_error)?;
+    let written = file.write_all(key).and_then(|()| file.sync_all());
+    drop(file);
+    if let Err(error) = written {
+        return Err(write_error(undone(&new, error)));
+    }
+    match rename_exclusive(&new, path) {
+        Ok(()) => sync_parent(path).map_err(|error| write_error(undone(path, error))),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(KeyError::Exists { path: path.to_owned() }),
+        Err(error) => Err(write_error(undone(&new, error))),
+    }
+}
+
+/// Removes a file that was made here, because of this error.
+fn undone(path: &Path, error: io::Error) -> io::Error {
+    match fs::remove_file(path) {
+        Ok(()) => error,
+        Err(second) => io::Error::new(error.kind(), format!("{error}; removing it: {second}")),
+    }
+}
+
+/// What a key file is called until it is whole: this after its name.
+const NEW: &str = ".new";
+
+/// Gives a file its name and replaces none.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn rename_exclusive(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system that cannot: nobody else makes this file, which was not there a moment ago.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::rename(from, to),
+        renamed => Ok(renamed?),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn rename_exclusive(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
 }
 
 #[cfg(unix)]
@@ -206,6 +241,17 @@ mod tests {
         fs::write(provider.path(), b"short").unwrap();
         assert!(matches!(provider.create(&kek()), Err(KeyError::Exists { .. })));
         assert_eq!(fs::read(provider.path()).unwrap(), b"short");
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_key_is_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let provider = FileProvider::new(dir.path());
+        fs::write(dir.path().join("device.key.new"), b"half").unwrap();
+        assert!(matches!(locked(&provider), LockReason::Missing));
+        provider.create(&kek()).unwrap();
+        assert_eq!(provider.load().unwrap().to_bytes(), kek().to_bytes());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
