@@ -10,6 +10,8 @@ mod errors;
 mod faults;
 mod grpc;
 mod history;
+mod image;
+mod injection;
 mod kill;
 mod modes;
 mod pairing;
@@ -21,7 +23,8 @@ mod transcript;
 mod ways;
 mod world;
 
-use std::io;
+use std::time::Duration;
+use std::{env, io};
 
 pub use programs::Programs;
 
@@ -67,6 +70,18 @@ pub const SCENARIOS: &[Scenario] = &[
         run: kill::over_redis_that_forgets,
     },
     Scenario { name: "kills while both devices write over Redis lose nothing", run: kill::over_redis_while_both_write },
+    Scenario {
+        name: "a failure at any write to disk during set-up leaves a whole device or none",
+        run: injection::set_up,
+    },
+    Scenario {
+        name: "a failure at any write to disk while joining leaves a whole device or none",
+        run: injection::join,
+    },
+    Scenario {
+        name: "a failure at any write to disk while at work loses and doubles nothing",
+        run: injection::at_work,
+    },
     Scenario { name: "three devices share a Redis and one is off for a while", run: ways::three_devices },
     Scenario { name: "the same history by way of Redis, folder or both is the same", run: ways::three_ways },
     Scenario {
@@ -97,6 +112,20 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "commands in README and docs are understood", run: papers::commands },
     Scenario { name: "what the README says of Redis works as it stands there", run: papers::over_redis },
 ];
+
+/// A scenario that takes longer hangs. The longest takes a small part of it on two slow cores.
+const LIMIT: Duration = Duration::from_secs(180);
+/// What a point of failure may take, beyond that: many times what it takes on two slow cores.
+const A_POINT: Duration = Duration::from_secs(30);
+
+/// How long a scenario may take; longer runs are asked for by the environment.
+///
+/// # Errors
+/// When what the environment asks for is no number.
+pub fn limit() -> Result<Duration, Failed> {
+    let times = |name: &str| Ok::<_, Failed>(u32::try_from(number(name)?.unwrap_or(0)).unwrap_or(u32::MAX));
+    Ok(LIMIT.saturating_add(A_POINT.saturating_mul(times("POINTS")?)))
+}
 
 /// Why a scenario does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -154,4 +183,11 @@ fn expect(holds: bool, what: impl FnOnce() -> String) -> Result<(), Failed> {
 /// Fails unless both are the same.
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: T, wanted: T) -> Result<(), Failed> {
     expect(got == wanted, || format!("{what} to be {wanted:?}, got {got:?}"))
+}
+
+/// A number from the environment.
+fn number(name: &str) -> Result<Option<usize>, Failed> {
+    let Some(text) = env::var_os(name) else { return Ok(None) };
+    let number = text.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
+    number.map(Some).ok_or_else(|| Failed::Expected(format!("{name} to be a number above 0")))
 }

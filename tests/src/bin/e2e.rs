@@ -8,11 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, io};
 
-use kinfolk_tests::e2e::{Failed, Programs, SCENARIOS, Scenario};
+use kinfolk_tests::e2e::{Failed, Programs, SCENARIOS, Scenario, limit};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// A scenario that takes longer hangs. The longest takes a small part of it on two slow cores.
-const LIMIT: Duration = Duration::from_secs(180);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// Says which scenario this process is.
 const ONE: &str = "--scenario";
@@ -77,14 +75,15 @@ fn apart(scenario: &Scenario) -> Result<(), Failed> {
     let mut child =
         Command::new(own).args([ONE, scenario.name]).process_group(0).stdin(Stdio::piped()).spawn().map_err(failed)?;
     let _held_open = child.stdin.take();
-    let deadline = Instant::now() + LIMIT;
+    let limit = limit()?;
+    let deadline = Instant::now() + limit;
     loop {
         match child.try_wait().map_err(failed)? {
             Some(status) if status.success() => return Ok(()),
             Some(status) => return Err(Failed::Expected(format!("it to hold; see above ({status})"))),
             None if Instant::now() > deadline => {
                 end(&mut child).map_err(failed)?;
-                return Err(Failed::Expected(format!("it to end within {} s", LIMIT.as_secs())));
+                return Err(Failed::Expected(format!("it to end within {} s", limit.as_secs())));
             }
             None => thread::sleep(BETWEEN_LOOKS),
         }

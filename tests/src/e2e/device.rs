@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -12,6 +13,7 @@ use super::{Failed, Programs};
 
 /// How long a command that waits for something waits, at most. Generous: it only turns a hang into a failure.
 pub(super) const PATIENCE: &str = "60s";
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// A device.
 #[derive(Debug)]
@@ -49,12 +51,46 @@ impl Device {
 
     /// Starts a daemon in this home; its output goes to `daemon.log` there.
     pub(super) fn spawn_daemon(&self) -> Result<Child, Failed> {
+        self.spawn_daemon_by(Command::new(&self.programs.kinfolkd))
+    }
+
+    /// The same by another command, which becomes the daemon.
+    fn spawn_daemon_by(&self, mut command: Command) -> Result<Child, Failed> {
         std::fs::create_dir_all(&self.home).map_err(Failed::io("making a home"))?;
         let log = File::options().create(true).append(true).open(self.log()).map_err(Failed::io("opening a log"))?;
         let errors = log.try_clone().map_err(Failed::io("opening a log"))?;
-        let mut command = Command::new(&self.programs.kinfolkd);
         command.env("KINFOLK_HOME", &self.home).stdin(Stdio::null()).stdout(log).stderr(errors);
         command.spawn().map_err(Failed::io("starting kinfolkd"))
+    }
+
+    /// Starts the daemon by a command that becomes it, and waits until it answers or has ended.
+    pub(super) fn start_by(&mut self, command: Command) -> Result<(), Failed> {
+        self.daemon = Some(self.spawn_daemon_by(command)?);
+        let mut wait = self.spawn(&["wait", "--for", "ready", "--timeout", PATIENCE])?;
+        while wait.try_wait().map_err(Failed::io("waiting for kinfolkd"))?.is_none() {
+            if !self.is_alive()? {
+                drop(wait.kill());
+                return wait.wait().map(drop).map_err(Failed::io("waiting for kinfolkd"));
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        Ok(())
+    }
+
+    /// Whether the daemon that was started runs.
+    pub(super) fn is_alive(&mut self) -> Result<bool, Failed> {
+        let Some(child) = &mut self.daemon else { return Ok(false) };
+        Ok(child.try_wait().map_err(Failed::io("looking at kinfolkd"))?.is_none())
+    }
+
+    /// The process id of the daemon that was started, until its end was waited for.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Child::id)
+    }
+
+    /// The programs that it runs.
+    pub(super) fn programs(&self) -> &Programs {
+        &self.programs
     }
 
     /// Where the daemon's own words go.

@@ -162,7 +162,7 @@ fn new_mail(folder: &Path, before: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
 }
 
 /// All files of mail in the folder.
-fn files(dir: &Path) -> Result<Vec<PathBuf>, Failed> {
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, Failed> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(Failed::io("looking for mail"))? {
         let path = entry.map_err(Failed::io("looking for mail"))?.path();

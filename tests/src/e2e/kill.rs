@@ -13,7 +13,6 @@ mod person;
 mod window;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -27,7 +26,7 @@ use super::corpus::{exactly_once, history};
 use super::device::Device;
 use super::pairing::converged;
 use super::world::World;
-use super::{Failed, Programs, same};
+use super::{Failed, Programs, number, same};
 use crate::servers::redis_server::{Memory, RedisServer};
 
 /// Kills of a run, unless `KILLS` says otherwise: each of three victims twice.
@@ -181,11 +180,4 @@ fn power_cut(device: &mut Device, away: Duration) -> Result<(), Failed> {
     device.kill()?;
     sleep(away);
     device.start()
-}
-
-/// A number from the environment.
-fn number(name: &str) -> Result<Option<usize>, Failed> {
-    let Some(text) = env::var_os(name) else { return Ok(None) };
-    let number = text.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
-    number.map(Some).ok_or_else(|| Failed::Expected(format!("{name} to be a number above 0")))
 }

@@ -1,8 +1,8 @@
 //! State that was copied and is put back later.
 
 use std::fs;
-use std::path::Path;
 
+use super::image::copy;
 use super::pairing::converged;
 use super::world::World;
 use super::{Failed, Programs, expect};
@@ -35,21 +35,6 @@ pub(super) fn put_back(programs: &Programs) -> Result<(), Failed> {
             let missing: Vec<&String> = wanted.iter().filter(|text| !export.contains(*text)).collect();
             expect(missing.is_empty(), || format!("{} to hold {missing:?} after restore {round}", device.name))?;
             device.ok(&["store", "verify"])?;
-        }
-    }
-    Ok(())
-}
-
-/// Copies a directory with all that is in it, sockets left out.
-fn copy(from: &Path, to: &Path) -> Result<(), Failed> {
-    fs::create_dir_all(to).map_err(Failed::io("copying the state"))?;
-    for entry in fs::read_dir(from).map_err(Failed::io("copying the state"))? {
-        let entry = entry.map_err(Failed::io("copying the state"))?;
-        let (path, to) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy(&path, &to)?;
-        } else if path.is_file() {
-            fs::copy(&path, &to).map_err(Failed::io("copying the state"))?;
         }
     }
     Ok(())
