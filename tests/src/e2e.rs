@@ -19,6 +19,7 @@ mod papers;
 mod programs;
 mod restored;
 mod signals;
+mod soak;
 mod transcript;
 mod ways;
 mod world;
@@ -82,6 +83,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "a failure at any write to disk while at work loses and doubles nothing",
         run: injection::at_work,
     },
+    Scenario {
+        name: "a soak: five devices write while everything goes wrong, and hold the same in the end",
+        run: soak::five_devices,
+    },
     Scenario { name: "three devices share a Redis and one is off for a while", run: ways::three_devices },
     Scenario { name: "the same history by way of Redis, folder or both is the same", run: ways::three_ways },
     Scenario {
@@ -118,13 +123,18 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// What a point of failure may take, beyond that: many times what it takes on two slow cores.
 const A_POINT: Duration = Duration::from_secs(30);
 
+/// What a minute of soaking may take, beyond that: as long again for coming to rest.
+const A_MINUTE: Duration = Duration::from_secs(120);
+
 /// How long a scenario may take; longer runs are asked for by the environment.
 ///
 /// # Errors
 /// When what the environment asks for is no number.
 pub fn limit() -> Result<Duration, Failed> {
     let times = |name: &str| Ok::<_, Failed>(u32::try_from(number(name)?.unwrap_or(0)).unwrap_or(u32::MAX));
-    Ok(LIMIT.saturating_add(A_POINT.saturating_mul(times("POINTS")?)))
+    let points = A_POINT.saturating_mul(times("POINTS")?);
+    let minutes = A_MINUTE.saturating_mul(times("MINUTES")?);
+    Ok(LIMIT.saturating_add(points).saturating_add(minutes))
 }
 
 /// Why a scenario does not hold.

@@ -51,7 +51,8 @@ pub(super) fn set_up(programs: &Programs) -> Result<(), Failed> {
     let run = |device: &mut Device, point: Option<&Point>, trace: &PathBuf| -> Result<(Watched, bool), Failed> {
         clean(device)?;
         let mut watched = Watched::start(device, trace, point)?;
-        let mut accepted = device.kin(&init)?.code == 0;
+        // Without a daemon `kin init` would start one that nobody watches.
+        let mut accepted = device.is_alive()? && device.kin(&init)?.code == 0;
         if !accepted && device.is_alive()? && point.is_some_and(|point| point.fault == Fault::Broken) {
             // Whoever is told that it failed tries again.
             let again = device.kin(&init)?;
@@ -104,7 +105,8 @@ pub(super) fn join(programs: &Programs) -> Result<(), Failed> {
         }
         a.start()?;
         let mut watched = Watched::start(b, trace, point)?;
-        let joined = attempt(&a, b).is_ok();
+        // Without a daemon `kin join` would start one that nobody watches.
+        let joined = b.is_alive()? && attempt(&a, b).is_ok();
         if joined {
             b.kin(&["put", "notes", "m", "title=by b"])?;
         }

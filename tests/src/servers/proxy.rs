@@ -26,6 +26,8 @@ struct Shared {
     /// How many more bytes are let through towards the server before everything is cut; negative: all.
     allowance: AtomicI64,
     closed: AtomicBool,
+    /// Whether connections are served.
+    admits: AtomicBool,
     /// Both ends of what is open.
     open: Mutex<Vec<TcpStream>>,
 }
@@ -43,6 +45,7 @@ impl Proxy {
             delay: AtomicU64::new(0),
             allowance: AtomicI64::new(-1),
             closed: AtomicBool::new(false),
+            admits: AtomicBool::new(true),
             open: Mutex::new(Vec::new()),
         });
         let taking = Arc::clone(&shared);
@@ -79,6 +82,14 @@ impl Proxy {
         self.shared.allowance.load(Ordering::SeqCst) >= 0
     }
 
+    /// Lets connections in, or cuts all and lets nobody in.
+    pub fn admit(&self, admits: bool) {
+        self.shared.admits.store(admits, Ordering::SeqCst);
+        if !admits {
+            self.shared.cut();
+        }
+    }
+
     /// Cuts all connections. New ones are served.
     pub fn cut(&self) {
         self.shared.cut();
@@ -109,6 +120,10 @@ fn serve(shared: &Arc<Shared>, client: TcpStream) -> io::Result<()> {
     server.set_nodelay(true)?;
     {
         let mut open = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: who is let in before the gate is shut is cut when it is.
+        if !shared.admits.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         open.extend([client.try_clone()?, server.try_clone()?]);
     }
     let (asked, answered) = ((client.try_clone()?, server.try_clone()?), (server, client));
@@ -173,5 +188,18 @@ mod tests {
         assert!(!proxy.cut_is_due());
         let mut connection = Connection::open(proxy.port()).unwrap();
         assert_eq!(connection.ask(&["GET", "k"]).unwrap().unwrap(), "whole");
+    }
+
+    #[test]
+    fn nobody_is_let_in_while_the_gate_is_shut() {
+        let server = RedisServer::start(&[]).unwrap();
+        let proxy = Proxy::start(server.port()).unwrap();
+        let mut before = Connection::open(proxy.port()).unwrap();
+        assert!(before.ask(&["PING"]).is_ok());
+        proxy.admit(false);
+        assert!(before.ask(&["PING"]).is_err());
+        assert!(Connection::open(proxy.port()).and_then(|mut during| during.ask(&["PING"])).is_err());
+        proxy.admit(true);
+        assert!(Connection::open(proxy.port()).unwrap().ask(&["PING"]).is_ok());
     }
 }
