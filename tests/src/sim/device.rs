@@ -37,6 +37,8 @@ pub(super) struct Device {
     pub(super) strangers: BTreeSet<DeviceId>,
     /// What it held after its last commit.
     pub(super) held: VersionVector,
+    /// What its disk has held at any time, as far as that was not put back.
+    pub(super) ever: VersionVector,
     /// An older image of its disk.
     pub(super) image: Option<Image>,
     /// How far own bundles were sent to whom, to see lanes go back.
@@ -87,6 +89,7 @@ impl Device {
             app: AppState::default(),
             strangers: BTreeSet::new(),
             held: VersionVector::default(),
+            ever: VersionVector::default(),
             image: None,
             sent: BTreeMap::new(),
         }

@@ -1,9 +1,10 @@
 //! The end: everything heals, and the world must come to rest with all devices equal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kinfolk_core::ids::{Dot, Millis};
+use kinfolk_core::ids::{DeviceId, Dot, Millis};
 use kinfolk_core::roster::{Roster, Verified};
+use kinfolk_core::vector::VersionVector;
 
 use super::storm::STORM;
 use super::{Event, World};
@@ -75,6 +76,9 @@ impl World {
     fn check_end(&mut self) -> Held {
         let living = self.living();
         let writers: BTreeMap<_, _> = self.devices.iter().flat_map(|device| device.disk.model().writers()).collect();
+        let stays: BTreeSet<DeviceId> = living.iter().map(|index| people::device_id(*index)).collect();
+        let mut known = VersionVector::default();
+        living.iter().filter_map(|index| self.devices.get(*index)).for_each(|device| known.join(&device.ever));
         let Some(first) = living.first().and_then(|index| self.devices.get_mut(*index)) else { return Ok(()) };
         let (shown, digest) = (first.disk.shown(), first.disk.digest());
         let roster = first.engine.as_ref().map(|engine| engine.roster().hash());
@@ -96,6 +100,10 @@ impl World {
             let alone = roster.removed().count() == 1 && !self.gone;
             let counts = |dot: &Dot| {
                 let Some(writer) = writers.get(&dot.source) else { return true };
+                // A lost device told it to none but one that was removed.
+                if !stays.contains(writer) && !known.covers(*dot) {
+                    return false;
+                }
                 let removed = roster.removal(*writer);
                 // Nobody has heard of a device that was added by a removed one.
                 roster.member(*writer).is_some() || removed.is_some_and(|it| alone && dot.seq <= it.end(dot.source))

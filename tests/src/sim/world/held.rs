@@ -38,6 +38,7 @@ impl World {
         })?;
         if vector != device.held {
             device.held = vector.clone();
+            device.ever.join(&vector);
             let digest = device.disk.digest();
             let known = *self.digests.entry(vector.iter().collect()).or_insert(digest);
             Broken::unless(known == digest, "equal vectors have equal digests", || {

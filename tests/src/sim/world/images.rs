@@ -30,6 +30,7 @@ impl World {
         device.disk.put_back(&image)?;
         device.image = Some(image);
         device.held = device.disk.model().vector();
+        device.ever = device.held.clone();
         // Its app lives beside it, and counts as the disk does.
         device.app = AppState { answered: device.disk.model().last_of(&device.app_source()), trying: None };
         if self.rules.sabotage != Some(Sabotage::KeepSource) {
