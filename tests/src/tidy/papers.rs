@@ -35,9 +35,9 @@ pub(super) fn aliases(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Subcommands that cargo itself has and our papers use.
+/// Subcommands that cargo itself or a program of its own has, and our papers use.
 const CARGO: &[&str] =
-    &["add", "bench", "build", "check", "clippy", "doc", "fmt", "fuzz", "install", "run", "test", "update"];
+    &["add", "bench", "build", "check", "clippy", "doc", "fmt", "fuzz", "install", "mutants", "run", "test", "update"];
 
 pub(super) fn commands(tree: &Tree) -> Vec<Finding> {
     let aliases: BTreeSet<String> = alias_table(tree).into_iter().map(|(alias, _)| alias).collect();

@@ -153,13 +153,13 @@ fn a_roster_too_large_for_a_letter_is_told_piece_by_piece() {
     let mut world = World::of(2);
     world.drive(20_000);
     let mut parent = world.node(1).engine.roster().heads().into_iter().next().unwrap();
-    let renames = (0..900).map(|n| {
-        let record = renamed(1, 2, &format!("{n:064}"), parent, 1_000 + n);
+    let records = (0..35).map(|n| {
+        let record = bulky(1, parent, 1_000 + n);
         parent = record.id();
         Input::Record { call: CallId(1), record: Verified::vouch(record) }
     });
-    let renames: Vec<Input> = renames.collect();
-    world.inputs(1, renames);
+    let records: Vec<Input> = records.collect();
+    world.inputs(1, records);
     let roster = world.node(1).engine.roster().clone();
     let size = |records: &[SignedRecord]| records.iter().map(|record| record.bytes.len() + 64).sum::<usize>();
     assert!(size(&roster.records()) > 2 * 96 * 1024);

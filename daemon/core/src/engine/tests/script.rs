@@ -11,7 +11,7 @@ use crate::ids::{DeviceId, Dot, Hash, IdentityKey, Millis, Seq, SourceId};
 use crate::op::{MessageBody, Op};
 use crate::parcel::{Letter, Parcel, Receipt, RunBodies, VerifiedParcel, encode};
 use crate::roster::{
-    Addition, Device, End, PREKEY_BYTES, Prekey, Record, Removal, RosterChange, SignedRecord, Verified,
+    Addition, Device, End, MAX_ENDS, PREKEY_BYTES, Prekey, Record, Removal, RosterChange, SignedRecord, Verified,
 };
 use crate::value::Value;
 use crate::vector::{Head, VersionVector};
@@ -146,15 +146,20 @@ pub(super) fn removal(
     })
 }
 
-/// The record by which device `by` gives device `n` a name.
-pub(super) fn renamed(by: u8, n: u8, name: &str, parent: Hash, millis: u64) -> SignedRecord {
+/// A record of more than 6 KiB that changes nothing: device `by` removes a device nobody knows.
+pub(super) fn bulky(by: u8, parent: Hash, millis: u64) -> SignedRecord {
+    let end = |source: u8| {
+        let head = Head { seq: Seq(1), hash: Hash([source; 32]) };
+        End { source: SourceId([source; 16]), head, signature: Bytes::from_static(&[9; 64]) }
+    };
+    let ends = (0..MAX_ENDS).map(|source| end(u8::try_from(source).unwrap())).collect();
     signed(&Record {
         roster: Some(genesis().id()),
         author: id(by),
         author_key: IdentityKey([by; 32]),
         parents: BTreeSet::from([parent]),
         stamp: Stamp((EPOCH + millis) << 16),
-        change: RosterChange::Rename { device: id(n), name: name.into() },
+        change: RosterChange::Remove(Removal { device: id(200), key: IdentityKey([200; 32]), ends }),
     })
 }
 
