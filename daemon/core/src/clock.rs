@@ -78,6 +78,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stamp_is_not_behind_the_wall_clock_and_the_latest_is_remembered() {
+        let mut clock = HybridClock::default();
+        let stamp = clock.tick(Millis(1_000_000));
+        assert_eq!((stamp, stamp.millis()), (Stamp(1_000_000 << 16), Millis(1_000_000)));
+        assert_eq!(clock.latest(), stamp);
+        assert_eq!(clock.tick(Millis(1_000_000)), Stamp(stamp.0 + 1));
+        assert_eq!(HybridClock::resume(Stamp(7)).latest(), Stamp(7));
+    }
+
+    #[test]
     fn a_stamp_beyond_the_valid_range_moves_nothing() {
         let mut clock = HybridClock::default();
         clock.observe(Stamp(1 << 63));

@@ -127,6 +127,7 @@ fn limbs(leaf: Hash) -> [u64; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{Seq, SourceId};
 
     #[test]
     fn the_order_of_leaves_does_not_matter_and_removal_undoes_addition() {
@@ -183,6 +184,22 @@ mod tests {
         assert_eq!(first_difference(&ours, &sums(&[("a", 1), ("b", 2)]), true), Some("c"));
         assert_eq!(first_difference(&ours, &sums(&[("a", 1), ("b", 2)]), false), None, "c was not told");
         assert_eq!(first_difference(&ours, &sums(&[("a", 1), ("b", 2), ("c", 3), ("d", 0)]), true), None, "empty");
+    }
+
+    #[test]
+    fn a_leaf_tells_entity_field_dot_stamp_and_value_apart() {
+        let dot = |source: u8, seq: u64| Dot { source: SourceId([source; 16]), seq: Seq(seq) };
+        let (this, other) = (entity("a", "b"), entity("a", "c"));
+        let leaves = [
+            leaf(this, "f", dot(1, 1), Stamp(1), Hash([1; 32])),
+            leaf(other, "f", dot(1, 1), Stamp(1), Hash([1; 32])),
+            leaf(this, "g", dot(1, 1), Stamp(1), Hash([1; 32])),
+            leaf(this, "f", dot(2, 1), Stamp(1), Hash([1; 32])),
+            leaf(this, "f", dot(1, 2), Stamp(1), Hash([1; 32])),
+            leaf(this, "f", dot(1, 1), Stamp(2), Hash([1; 32])),
+            leaf(this, "f", dot(1, 1), Stamp(1), Hash([2; 32])),
+        ];
+        assert_eq!(BTreeSet::from(leaves).len(), leaves.len());
     }
 
     #[test]

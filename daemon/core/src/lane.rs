@@ -170,7 +170,8 @@ impl Lane {
     /// The sibling asks for what comes after `after`. Answered only when it was sent before, no rewind is outstanding, and
     /// the last answer is older than [`WANT_GAP`]: a repeated question is answered once.
     pub fn wanted(&mut self, after: Seq, now: Millis) {
-        let outstanding = self.attempts > 0 && self.resend_at.is_none();
+        // What was sent waits for a receipt until a rewind takes it back.
+        let outstanding = self.resend_at.is_none();
         let repeated = self.wanted_at.is_some_and(|at| now.since(at) < WANT_GAP);
         if !outstanding && !repeated && after >= self.acked && self.sent.values().any(|sent| *sent > after) {
             self.sent.values_mut().for_each(|sent| *sent = after.min(*sent));

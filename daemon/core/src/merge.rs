@@ -154,6 +154,12 @@ mod tests {
     }
 
     #[test]
+    fn a_write_is_compared_by_the_hash_of_its_value() {
+        assert_eq!(write(1, 1, 1, "a").value_hash(), value_hash(Some(b"a")));
+        assert_ne!(write(1, 1, 1, "a").value_hash(), write(1, 1, 1, "b").value_hash());
+    }
+
+    #[test]
     fn absent_differs_from_the_empty_value() {
         assert_ne!(value_hash(None), value_hash(Some(&[])));
     }
@@ -172,5 +178,24 @@ mod tests {
         assert!(!time_wins(&timed(1, 1), &timed(2, 9)));
         assert!(time_wins(&timed(1, 1), &timed(1, 2)));
         assert!(!time_wins(&timed(1, 2), &timed(1, 1)));
+    }
+
+    #[test]
+    fn a_time_is_compared_by_the_hash_of_its_microseconds() {
+        let at = |at_us| Timed { at_us, stamp: Stamp(1), dot: dot(1, 1) };
+        assert_eq!(at(5).value_hash(), value_hash(Some(&5_i64.to_be_bytes())));
+    }
+
+    #[test]
+    fn a_time_does_not_replace_itself() {
+        let at = Timed { at_us: 5, stamp: Stamp(1), dot: dot(1, 1) };
+        assert!(!time_wins(&at, &at));
+    }
+
+    #[test]
+    fn an_op_without_a_time_gets_that_of_its_stamp() {
+        assert_eq!(time_or_stamp(Some(7), Stamp(3 << 16)), 7);
+        assert_eq!(time_or_stamp(None, Stamp(3 << 16 | 9)), 3_000);
+        assert_eq!(time_or_stamp(None, Stamp(u64::MAX)), i64::try_from((u64::MAX >> 16) * 1_000).unwrap());
     }
 }

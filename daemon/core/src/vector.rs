@@ -159,6 +159,15 @@ mod tests {
     }
 
     #[test]
+    fn another_bundle_at_the_position_that_is_held_changes_nothing() {
+        let other = Head { seq: Seq(3), hash: Hash([9; 32]) };
+        let mut vector = VersionVector::from_iter([(S, head(3))]);
+        vector.advance(S, other);
+        vector.cut(S, other);
+        assert_eq!(vector.head(S), head(3));
+    }
+
+    #[test]
     fn the_difference_names_only_what_moved() {
         let earlier = VersionVector::from_iter([(S, head(3)), (SourceId([2; 16]), head(1))]);
         let mut later = earlier.clone();

@@ -198,3 +198,179 @@ fn a_relay_that_refused_is_tried_again_at_once_when_asked() {
     lane.retry(Millis(10));
     assert!(lane.is_free(NEAR, Millis(10)));
 }
+
+#[test]
+fn a_lane_that_never_moved_has_not_strayed() {
+    let mut lane = sent_up_to(5);
+    assert_eq!(lane.relay(&[FAR, NEAR], Millis(20)), Some(NEAR));
+    lane.receipted(Seq(5), STRAY.plus(Millis(1_000)), MID);
+    assert_eq!(lane.relay(&[FAR, NEAR], STRAY.plus(Millis(1_000))), Some(NEAR));
+}
+
+#[test]
+fn a_lane_that_was_taken_back_on_the_only_relay_has_not_strayed() {
+    let mut lane = sent_up_to(5);
+    lane.rewind(&[NEAR], Millis(9_000));
+    lane.receipted(Seq(5), STRAY.plus(Millis(10_000)), MID);
+    assert_eq!(lane.relay(&[FAR, NEAR], STRAY.plus(Millis(10_000))), Some(NEAR));
+}
+
+#[test]
+fn a_lane_that_strayed_goes_home_after_exactly_ten_minutes() {
+    for (at, home) in [(STRAY.0 + 8_999, FAR), (STRAY.0 + 9_000, NEAR)] {
+        let mut lane = sent_up_to(5);
+        lane.rewind(&[NEAR, FAR], Millis(9_000));
+        lane.receipted(Seq(5), Millis(at), MID);
+        assert_eq!(lane.relay(&[NEAR, FAR], Millis(at)), Some(home));
+    }
+}
+
+#[test]
+fn what_is_sent_meanwhile_does_not_prolong_the_wait() {
+    let mut lane = sent_up_to(5);
+    let due = lane.resend_at;
+    lane.departed(NEAR, Some((Seq(5), Seq(6))), Millis(3_000));
+    lane.arrived(NEAR, Some(Seq(6)), Millis(3_010), MID);
+    assert_eq!(lane.resend_at, due);
+}
+
+#[test]
+fn what_was_receipted_before_the_relay_said_that_it_lies_there_is_not_waited_for() {
+    let mut lane = Lane::default();
+    lane.departed(NEAR, Some((Seq(0), Seq(5))), Millis(0));
+    lane.receipted(Seq(5), Millis(5), MID);
+    lane.arrived(NEAR, Some(Seq(5)), Millis(10), MID);
+    assert_eq!((lane.sent(NEAR), lane.wake_at(Millis(10))), (Seq(5), None));
+}
+
+#[test]
+fn a_fresh_start_keeps_the_round_trip_and_what_is_under_way_and_nothing_else() {
+    let mut lane = sent_up_to(5);
+    lane.receipted(Seq(5), Millis(25_000), MID);
+    lane.departed(FAR, Some((Seq(5), Seq(6))), Millis(26_000));
+    lane.reset(Seq(2));
+    assert_eq!((lane.acked(), lane.sent(NEAR), lane.is_free(FAR, Millis(26_000))), (Seq(2), Seq(2), false));
+    lane.departed(NEAR, Some((Seq(2), Seq(6))), Millis(30_000));
+    lane.arrived(NEAR, Some(Seq(6)), Millis(30_000), MID);
+    assert!(!lane.is_late(Millis(90_000)));
+    assert!(lane.is_late(Millis(140_000)));
+}
+
+#[test]
+fn a_want_is_heard_while_a_rewind_waits_for_its_receipt() {
+    let mut lane = sent_up_to(5);
+    lane.rewind(&[NEAR], Millis(9_000));
+    lane.departed(NEAR, Some((Seq(0), Seq(5))), Millis(9_000));
+    lane.arrived(NEAR, Some(Seq(5)), Millis(9_010), MID);
+    lane.wanted(Seq(2), Millis(10_000));
+    assert_eq!(lane.sent(NEAR), Seq(2));
+}
+
+#[test]
+fn a_question_counts_as_a_new_one_after_four_seconds() {
+    for (at, sent) in [(4_999, Seq(5)), (5_000, Seq(2))] {
+        let mut lane = sent_up_to(5);
+        lane.wanted(Seq(2), Millis(1_000));
+        lane.departed(NEAR, Some((Seq(2), Seq(5))), Millis(1_000));
+        lane.arrived(NEAR, Some(Seq(5)), Millis(1_100), MID);
+        lane.wanted(Seq(2), Millis(at));
+        assert_eq!(lane.sent(NEAR), sent);
+    }
+}
+
+#[test]
+fn a_question_for_what_was_receipted_or_not_sent_changes_nothing() {
+    let mut lane = sent_up_to(5);
+    lane.receipted(Seq(3), Millis(100), MID);
+    lane.wanted(Seq(2), Millis(200));
+    assert_eq!(lane.sent(NEAR), Seq(5));
+    lane.wanted(Seq(5), Millis(300));
+    lane.departed(NEAR, Some((Seq(5), Seq(7))), Millis(300));
+    lane.arrived(NEAR, Some(Seq(7)), Millis(310), MID);
+    lane.wanted(Seq(5), Millis(400));
+    assert_eq!(lane.sent(NEAR), Seq(5), "the question before was about nothing");
+    let mut lane = sent_up_to(5);
+    lane.receipted(Seq(3), Millis(100), MID);
+    lane.wanted(Seq(3), Millis(200));
+    assert_eq!(lane.sent(NEAR), Seq(3));
+}
+
+#[test]
+fn a_relay_that_returns_when_the_wait_ends_gets_its_five_seconds() {
+    let mut lane = sent_up_to(5);
+    let due = lane.resend_at.unwrap();
+    lane.returned(NEAR, due);
+    assert_eq!(lane.resend_at, Some(due.plus(RESEND_AFTER_RETURN)));
+    let mut lane = sent_up_to(5);
+    lane.returned(NEAR, Millis(due.0 - 1));
+    assert_eq!(lane.resend_at, Some(due), "what comes earlier stays");
+}
+
+#[test]
+fn a_released_relay_takes_parcels_at_once() {
+    let mut lane = Lane::default();
+    lane.departed(NEAR, None, Millis(0));
+    lane.failed(NEAR, Millis(0), MID);
+    lane.release(NEAR);
+    assert!(lane.is_free(NEAR, Millis(0)));
+}
+
+#[test]
+fn a_lane_waits_long_from_its_first_rewind_to_the_next_receipt() {
+    let mut lane = sent_up_to(5);
+    assert!(!lane.is_waiting_long());
+    lane.rewind(&[NEAR], Millis(9_000));
+    assert!(lane.is_waiting_long());
+    lane.receipted(Seq(1), Millis(10_000), MID);
+    assert!(!lane.is_waiting_long());
+}
+
+#[test]
+fn a_relay_that_is_taken_out_is_forgotten_and_no_other() {
+    let mut lane = sent_up_to(5);
+    lane.departed(NEAR, Some((Seq(5), Seq(6))), Millis(20));
+    lane.forget(FAR);
+    assert_eq!((lane.sent(NEAR), lane.is_free(NEAR, Millis(20))), (Seq(5), false));
+    assert_eq!(lane.relay(&[FAR, NEAR], Millis(20)), Some(NEAR));
+    lane.forget(NEAR);
+    assert_eq!((lane.sent(NEAR), lane.is_free(NEAR, Millis(20))), (Seq(0), true));
+    assert_eq!(lane.relay(&[FAR, NEAR], Millis(20)), Some(FAR));
+}
+
+#[test]
+fn a_lane_wakes_at_the_first_time_ahead() {
+    let mut lane = sent_up_to(5);
+    let due = lane.resend_at.unwrap();
+    assert_eq!(lane.wake_at(Millis(10)), Some(due));
+    lane.failed(FAR, Millis(10), MID);
+    let held = lane.wake_at(Millis(10)).unwrap();
+    assert!(held < due);
+    assert_eq!(lane.wake_at(held), Some(due));
+    assert_eq!(lane.wake_at(due), None);
+    assert!(!lane.is_free(FAR, Millis(held.0 - 1)) && lane.is_free(FAR, held));
+}
+
+#[test]
+fn a_pause_is_doubled_and_moved_by_its_jitter() {
+    // 7,005 × 2 = 14,010: four fifths are 11,208, and 511 of 1,023 parts of two fifths 2,799.
+    assert_eq!(backed_off(Millis(7_005), 1, 511), Millis(11_208 + 2_799));
+    assert_eq!(backed_off(Millis(10_000), 0, 2 * 1_024 - 1), Millis(12_000), "any number is jitter");
+    assert_eq!(backed_off(Millis(1), 0, 0), Millis(0));
+}
+
+#[test]
+fn the_round_trip_is_measured_without_rewinds_and_smoothed() {
+    let mut lane = sent_up_to(5);
+    lane.receipted(Seq(4), Millis(6_000), MID);
+    assert_eq!(lane.round_trip, None, "what was probed is not receipted yet");
+    lane.receipted(Seq(5), Millis(13_000), MID);
+    assert_eq!(lane.round_trip, Some(Millis(8_000)), "less the five seconds that a receipt may wait");
+    lane.departed(NEAR, Some((Seq(5), Seq(6))), Millis(20_000));
+    lane.departed(NEAR, Some((Seq(6), Seq(7))), Millis(21_000));
+    lane.receipted(Seq(6), Millis(41_000), MID);
+    assert_eq!(lane.round_trip, Some(Millis(9_000)), "an eighth of 16 s and seven of 8 s");
+    lane.rewind(&[NEAR], Millis(50_000));
+    lane.departed(NEAR, Some((Seq(6), Seq(7))), Millis(50_000));
+    lane.receipted(Seq(7), Millis(90_000), MID);
+    assert_eq!(lane.round_trip, Some(Millis(9_000)), "nobody knows which of the two copies was receipted");
+}
