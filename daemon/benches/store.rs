@@ -129,7 +129,7 @@ fn new_store() -> Outcome<(Store, tempfile::TempDir)> {
         generation: 1,
         roster: Hash::default(),
         records: Vec::new(),
-        epoch: 1,
+        epochs: Vec::new(),
         prekey: Prekey::default(),
     };
     Ok((Store::create(dir.path(), &key(), &device)?, dir))

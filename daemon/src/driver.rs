@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kinfolk_core::engine::{Config, Engine};
+use kinfolk_core::epoch::Epoch;
 use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, Millis, Now, RelayId};
 use kinfolk_core::op::Op;
 use kinfolk_core::roster::Roster;
@@ -41,8 +42,8 @@ use self::passes::Passes;
 use self::recent::Recent;
 use self::round::Call;
 pub use self::trail::{Trail, What};
+use crate::credentials::Credentials;
 use crate::relay::worker;
-use crate::seal::Identity;
 use crate::store::{Store, StoreError};
 
 /// Why a push did not happen.
@@ -115,7 +116,9 @@ type Work = Box<dyn FnOnce(&mut Store) -> Result<(), StoreError> + Send>;
 /// The driver's own state; lives on its thread.
 struct Driver {
     me: DeviceId,
-    identity: Arc<Identity>,
+    credentials: Arc<Credentials>,
+    /// The epochs whose mailboxes are looked into.
+    polled: Vec<Epoch>,
     store: Store,
     engine: Engine,
     /// The engine is ahead of the disk: it must be restored before it decides anything.
@@ -145,7 +148,7 @@ struct Driver {
 ///
 /// # Errors
 /// When the store cannot tell what it holds, or no thread can be had.
-pub fn start(me: DeviceId, identity: Arc<Identity>, store: Store, config: Config) -> Result<Handle, DriverError> {
+pub fn start(credentials: Arc<Credentials>, store: Store, config: Config) -> Result<Handle, DriverError> {
     let saved = store.restore().map_err(|error| DriverError::from(&error))?;
     let bundle_seq = saved.bundle_seq;
     let engine = Engine::restore(saved, config);
@@ -156,8 +159,9 @@ pub fn start(me: DeviceId, identity: Arc<Identity>, store: Store, config: Config
     let trail = Trail::new(wall_clock());
     let driver = Driver {
         trail: trail.clone(),
-        me,
-        identity,
+        me: credentials.me,
+        credentials,
+        polled: Vec::new(),
         store,
         engine,
         stale: false,

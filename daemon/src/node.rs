@@ -14,8 +14,8 @@ use kinfolk_core::ids::DeviceId;
 use rand::Rng;
 use tokio::sync::{Mutex, Notify, oneshot, watch};
 
+use crate::credentials::Credentials;
 use crate::driver::{self, Handle};
-use crate::relay::worker::Credentials;
 use crate::seal::Kek;
 use crate::setup::{Opened, SetupError};
 use crate::store::Reader;
@@ -60,7 +60,7 @@ impl Node {
         let reader = Reader::open(&directory, &db_key)?;
         let config = Config { seed: rand::rng().next_u64(), entropy: rand::random(), ..Config::default() };
         let me = credentials.me;
-        let driver = driver::start(me, Arc::clone(&credentials.identity), store, config);
+        let driver = driver::start(Arc::clone(&credentials), store, config);
         let driver = driver.map_err(|error| SetupError::Keys(error.to_string()))?;
         let links = saved.into_iter().map(|relay| Link::saved(&kek, &relay)).collect::<Result<Vec<_>, _>>()?;
         let node = Arc::new(Self {

@@ -29,6 +29,7 @@
 
 pub mod compress;
 pub mod envelope;
+pub mod gift;
 pub mod group;
 pub mod identity;
 pub mod keystore;
@@ -51,6 +52,7 @@ mod golden;
 mod known_answers;
 
 pub use envelope::{Keyring, OpenError, Opened, Recipient, SealError, Sender, open, seal};
+pub use gift::{open_gift, seal_gift};
 pub use group::{GroupId, GroupSecret, Mailbox};
 pub use identity::{Identity, SIGNATURE_LEN, SignatureError, verify_head, verify_join, verify_record};
 pub use prekey::{PREKEY_PUBLIC_LEN, Prekey, PrekeyPublic};

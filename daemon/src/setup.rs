@@ -29,10 +29,10 @@ use kinfolk_core::roster::{self, Device, Record, Roster, RosterChange, SignedRec
 use rand::CryptoRng;
 use tracing::{info, warn};
 
-use self::secrets::{GROUP, IDENTITY, PREKEY, exactly, keep, reveal};
+use self::secrets::{IDENTITY, PREKEY, exactly, keep, reveal};
+use crate::credentials::{self, Credentials, CredentialsError};
 use crate::driver::wall_clock;
 use crate::relay::RelayUrl;
-use crate::relay::worker::Credentials;
 use crate::seal::keystore::{FileProvider, KeyError, KeyProvider, LockReason, StoreKey};
 use crate::seal::wrap::WrapError;
 use crate::seal::{GroupSecret, Identity, Kek, Keyring, Prekey};
@@ -104,6 +104,9 @@ pub enum SetupError {
     /// A secret in the store cannot be opened.
     #[error("a secret in the store cannot be opened: {0}")]
     Secret(#[from] WrapError),
+    /// The secrets of the group cannot be read or kept.
+    #[error(transparent)]
+    Group(#[from] CredentialsError),
     /// A secret is missing or has the wrong shape.
     #[error("the store lacks the secret `{0}`")]
     NoSecret(&'static str),
@@ -133,6 +136,7 @@ impl SetupError {
             | Self::Name
             | Self::Store(_)
             | Self::Secret(_)
+            | Self::Group(_)
             | Self::NoSecret(_)
             | Self::Keys(_)
             | Self::Io { .. } => false,
@@ -197,8 +201,8 @@ pub struct Family {
     pub roster: Hash,
     /// Its records, verified.
     pub records: Vec<SignedRecord>,
-    /// The group secret.
-    pub group: GroupSecret,
+    /// The secrets of the group's epochs, as far as they were given.
+    pub groups: Vec<GroupSecret>,
 }
 
 impl Places {
@@ -241,7 +245,7 @@ impl Places {
     pub fn found(&self, fresh: Fresh, rng: &mut impl CryptoRng) -> Result<Opened, SetupError> {
         let genesis = fresh.genesis();
         let group = GroupSecret::generate(FIRST_EPOCH, rng);
-        let family = Family { roster: genesis.id(), records: vec![genesis], group };
+        let family = Family { roster: genesis.id(), records: vec![genesis], groups: vec![group] };
         self.join(fresh, family, rng)
     }
 
@@ -278,13 +282,16 @@ impl Places {
             generation: 1,
             roster: family.roster,
             records: family.records.clone(),
-            epoch: family.group.id().number,
+            epochs: family
+                .groups
+                .iter()
+                .map(|group| credentials::keep(kek, group, family.roster))
+                .collect::<Result<_, _>>()?,
             prekey: announced(&fresh.prekey),
         };
         let store = Store::create(&directory, &DbKey::new(*store_key.as_bytes()), &device)?;
         keep(&store, kek, IDENTITY, fresh.identity.to_bytes().as_slice(), rng)?;
         keep(&store, kek, PREKEY, fresh.prekey.seed().as_slice(), rng)?;
-        keep(&store, kek, GROUP, &encode_group(&family.group), rng)?;
         for (id, url) in &fresh.relays {
             store.add_relay(&saved_relay(kek, *id, url, rng)?)?;
         }
@@ -308,14 +315,15 @@ impl Places {
                 "the state was put back to an older image, or copied from elsewhere: from here on a fresh source is written"
             );
         }
+        secrets::adopt_group(&mut store, &kek)?;
         let saved = store.restore()?;
         let identity = Identity::from_bytes(&*exactly(&reveal(&store, &kek, IDENTITY)?, "identity")?);
         let seed = exactly(&reveal(&store, &kek, PREKEY)?, "prekey")?;
         let prekey =
             Prekey::from_seed(saved.prekey.slot, &seed).map_err(|error| SetupError::Keys(error.to_string()))?;
-        let group = decode_group(&reveal(&store, &kek, GROUP)?).ok_or(SetupError::NoSecret("group"))?;
-        let keyring = Keyring { me: saved.me, prekeys: vec![prekey], groups: vec![group], roster_id: saved.roster };
-        let credentials = Arc::new(Credentials { me: saved.me, identity: Arc::new(identity), keyring });
+        let (groups, resting) = (Vec::new(), Vec::new());
+        let keyring = Keyring { me: saved.me, prekeys: vec![prekey], groups, resting, roster_id: saved.roster };
+        let credentials = Arc::new(Credentials::open(identity, kek.clone(), keyring, &store)?);
         Ok(Opened { store, directory, db_key, credentials, kek })
     }
 

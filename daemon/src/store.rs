@@ -20,6 +20,7 @@ mod collections;
 mod conversations;
 mod convert;
 mod cut;
+mod epochs;
 mod error;
 mod facts;
 mod keep;
@@ -43,6 +44,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use kinfolk_core::digest::Sum;
+use kinfolk_core::epoch::KeptEpoch;
 use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, SourceId};
 use kinfolk_core::op::OP_LEVEL;
 use kinfolk_core::parcel::MAX_SUMS;
@@ -94,8 +96,8 @@ pub struct NewDevice {
     pub roster: Hash,
     /// The roster records known so far, verified.
     pub records: Vec<SignedRecord>,
-    /// The group epoch.
-    pub epoch: u32,
+    /// The epochs of the group whose secrets it was given.
+    pub epochs: Vec<KeptEpoch>,
     /// This device's prekey.
     pub prekey: Prekey,
 }
@@ -132,7 +134,10 @@ impl Store {
                        VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)";
             let prekey = (device.prekey.slot, device.prekey.public.as_ref());
             let (me, source, generation) = (device.me.0, device.source.0, int(device.generation));
-            connection.execute(sql, (me, source, generation, device.roster.0, device.epoch, prekey.0, prekey.1))?;
+            // The epochs have a table of their own; this column was for the only one that an earlier version knew.
+            let epoch = device.epochs.iter().map(|kept| kept.epoch.number).max().unwrap_or_default();
+            connection.execute(sql, (me, source, generation, device.roster.0, epoch, prekey.0, prekey.1))?;
+            device.epochs.iter().try_for_each(|kept| epochs::insert(connection, kept))?;
             device.records.iter().try_for_each(|record| apply::insert_record(connection, record))
         })?;
         Self::over(connection)

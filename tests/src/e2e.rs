@@ -17,6 +17,7 @@ mod modes;
 mod pairing;
 mod papers;
 mod programs;
+mod removal;
 mod restored;
 mod signals;
 mod soak;
@@ -108,6 +109,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "an old copy of the state directory put back loses nothing and forks nothing",
         run: restored::put_back,
+    },
+    Scenario {
+        name: "a removed device hears nothing new and changes nothing, and the others go on",
+        run: removal::revoked,
     },
     Scenario { name: "a termination signal ends the daemon cleanly", run: signals::clean_end },
     Scenario { name: "a second signal ends the daemon at once", run: signals::hard_end },

@@ -9,11 +9,12 @@
 //! (ignore, set aside, acknowledge), not a failure.
 //!
 //! The parts: [`push`](self) accepts local bundles, `receive` takes siblings' parcels in causal order, `membership` draws the consequences of
-//! the roster, `dispatch` decides what to tell whom, `repair` asks for what nobody delivers, `retire` takes a fresh source when the
+//! the roster, `epochs` follows the group's secrets, `dispatch` decides what to tell whom, `repair` asks for what nobody delivers, `retire` takes a fresh source when the
 //! own one may have been written elsewhere.
 
 mod breach;
 mod dispatch;
+mod epochs;
 mod membership;
 mod pass;
 mod push;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use crate::clock::{HybridClock, Stamp};
 use crate::early::Early;
+use crate::epoch::Epoch;
 use crate::ids::{BundleSeq, DeviceId, Millis, Now, RelayId, Seq, SourceId};
 use crate::roster::{Prekey, Roster};
 use crate::step::{Change, Input, Output, Refusal, Reply, Saved, SavedSibling, Suspect};
@@ -46,6 +48,8 @@ use self::sibling::Sibling;
 pub struct Config {
     /// A sibling not heard from for so long is stale: it is not waited for.
     pub stale_after: Millis,
+    /// Mail lies on a relay at most for so long.
+    pub retention: Millis,
     /// Where jitter comes from; any number, different on each start.
     pub seed: u64,
     /// What fresh sources are named by: random bytes, drawn on each start and never used by another device or copy.
@@ -54,9 +58,11 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { stale_after: Millis(90 * 24 * 3_600_000), seed: 0, entropy: [0; 16] }
+        Self { stale_after: Millis(90 * DAY), retention: Millis(30 * DAY), seed: 0, entropy: [0; 16] }
     }
 }
+
+const DAY: u64 = 24 * 3_600_000;
 
 /// The state machine of one device.
 #[derive(Debug)]
@@ -88,7 +94,10 @@ pub struct Engine {
     /// Whether parcels may leave.
     gate_open: bool,
     bundle_seq: BundleSeq,
-    epoch: u32,
+    /// The epochs whose secrets are held, and since when each is quiet.
+    epochs: BTreeMap<Epoch, Option<Millis>>,
+    /// When this device mints an epoch, if none that it holds is fit until then.
+    mint_at: Option<Millis>,
     prekey: Prekey,
     repair: Repair,
     under_way: BTreeMap<u64, dispatch::UnderWay>,
@@ -166,7 +175,8 @@ impl Engine {
             relays: Vec::new(),
             gate_open: true,
             bundle_seq: saved.bundle_seq,
-            epoch: saved.epoch,
+            epochs: saved.epochs.into_iter().map(|held| (held.epoch, held.quiet)).collect(),
+            mint_at: None,
             prekey: saved.prekey,
             repair: Repair::default(),
             under_way: BTreeMap::new(),
@@ -177,6 +187,7 @@ impl Engine {
             outputs: VecDeque::new(),
         };
         engine.meet_siblings();
+        engine.follow_epochs();
         engine.owe_own_past();
         engine
     }
@@ -198,9 +209,14 @@ impl Engine {
                 let id = record.get().id();
                 self.take_records([record]);
                 self.apply_waiting(now);
+                self.mint_soon(now);
                 let held = self.roster.contains(id);
                 let reply = if held { Reply::Recorded } else { Reply::Refused(Refusal::RosterRecord) };
                 self.outputs.push_back(Output::Reply(call, reply));
+            }
+            Input::Minted { record, epoch } => {
+                self.take_records([record]);
+                self.take_epoch(epoch);
             }
             Input::Sent { ticket, reached, took } => self.sent(ticket, reached, took, now),
             Input::RelayHealth { relay, up } => self.relay_health(relay, up, now),
@@ -248,6 +264,7 @@ impl Engine {
     /// Decides what to send, given all that was handled. Returns the monotonic time at which to call again (with
     /// [`Input::Tick`] or whatever has come up) at the latest.
     pub fn settle(&mut self, now: Now) -> Option<Millis> {
+        self.age_epochs(now);
         if self.gate_open {
             self.dispatch(now);
         }

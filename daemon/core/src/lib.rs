@@ -4,7 +4,7 @@
 //! [`Input`](step::Input) and the time, and answers with [`Output`](step::Output)s in an order that is the durability
 //! rule: what a reply, a send or an acknowledgement rests on is committed by an output before it.
 //!
-//! Reading order: [`ids`], [`clock`], [`value`], [`op`], [`vector`], [`bundle`], [`merge`], [`digest`], [`roster`],
+//! Reading order: [`ids`], [`clock`], [`value`], [`op`], [`vector`], [`bundle`], [`merge`], [`digest`], [`epoch`], [`roster`],
 //! [`parcel`], [`lane`], [`early`], [`step`], [`engine`].
 //!
 //! **Invariant:** this crate touches no clock, randomness, file, socket, environment, thread or log. Time and randomness
@@ -16,6 +16,7 @@ pub mod clock;
 pub mod digest;
 pub mod early;
 pub mod engine;
+pub mod epoch;
 pub mod ids;
 pub mod lane;
 pub mod merge;

@@ -12,10 +12,13 @@ use prost::Message;
 use crate::bound;
 use crate::bundle::{Bundle, HeadWire};
 use crate::digest::Sum;
+use crate::epoch::{Epoch, GivenEpoch, KeptEpoch, MAX_GIVEN};
 use crate::ids::{DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
 use crate::op::OP_LEVEL;
 use crate::roster::{MAX_RECORDS, PREKEY_BYTES, Prekey, SignedRecord, Verified};
 use crate::vector::{Head, VersionVector};
+
+mod given;
 
 /// Largest parcel in bytes, before compression: 1.25 MiB.
 pub const MAX_PARCEL: usize = 1_310_720;
@@ -32,8 +35,8 @@ pub const MAX_BODIES: usize = 32 * 1024;
 pub const MAX_ENDED: usize = 256;
 /// Most collections whose sums are told: 512 × (name ≤ 128 + sum 40 + 6) are at most 87 KiB.
 pub const MAX_SUMS: usize = 512;
-/// Most fields of a parcel: its 21 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, and sums.
-const MAX_PARTS: usize = 21 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS;
+/// Most fields of a parcel: its 23 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, and given epochs.
+const MAX_PARTS: usize = 23 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN;
 
 /// All that is said besides bundles.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,8 +55,10 @@ pub struct Letter {
     pub roster_hash: Hash,
     /// The prekey that mail for the sender should be sealed to.
     pub prekey: Prekey,
-    /// Group epoch the sender lives in.
-    pub epoch: u32,
+    /// The epoch of the group that the sender lives in.
+    pub epoch: Epoch,
+    /// Epochs that the sibling may lack; at most [`MAX_GIVEN`].
+    pub epochs: Vec<GivenEpoch>,
     /// The sender's state digest at its receipt's vector, when it knows it.
     pub digest: Option<Hash>,
     /// The sender's [`OP_LEVEL`].
@@ -177,6 +182,8 @@ pub struct VerifiedParcel {
     pub letter: Letter,
     /// The records that verified, out of the letter's.
     pub records: Vec<Verified<SignedRecord>>,
+    /// The epochs whose gifts opened, out of the letter's.
+    pub epochs: Vec<KeptEpoch>,
     /// The runs that verified.
     pub runs: Vec<Verified<Run>>,
     /// How many runs and records did not.
@@ -220,6 +227,7 @@ impl Parcel {
             || wire.wants.len() > MAX_VECTOR
             || wire.ended.len() > MAX_ENDED
             || wire.sums.len() > MAX_SUMS
+            || wire.epochs.len() > MAX_GIVEN
         {
             return Err(Malformed("more entries than a parcel may have"));
         }
@@ -277,6 +285,10 @@ struct ParcelWire {
     term: u32,
     #[prost(message, repeated, tag = "21")]
     ended: Vec<EndedWire>,
+    #[prost(bytes = "vec", tag = "50")]
+    epoch_id: Vec<u8>,
+    #[prost(message, repeated, tag = "51")]
+    epochs: Vec<given::GivenWire>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -352,7 +364,9 @@ impl From<&Letter> for ParcelWire {
             roster_hash: letter.roster_hash.0.to_vec(),
             prekey_slot: letter.prekey.slot,
             prekey: letter.prekey.public.clone(),
-            epoch: letter.epoch,
+            epoch: letter.epoch.number,
+            epoch_id: given::id(letter.epoch),
+            epochs: letter.epochs.iter().map(given::GivenWire::from).collect(),
             digest: letter.digest.map(|digest| digest.0.to_vec()).unwrap_or_default(),
             op_level: letter.op_level,
             receipt_requested: letter.receipt_requested,
@@ -407,6 +421,8 @@ impl ParcelWire {
         if !self.prekey.is_empty() && self.prekey.len() != PREKEY_BYTES {
             return Err(Malformed("prekey is not 1216 bytes"));
         }
+        let epoch = given::name(self.epoch, &self.epoch_id).ok_or(Malformed("epoch id is not 16 bytes"))?;
+        let epochs = self.epochs.into_iter().map(given::GivenWire::read).collect::<Option<_>>();
         let sums = self.sums.into_iter().map(SumWire::read).collect::<Option<_>>().ok_or(Malformed("bad sum"))?;
         let records = self.records.into_iter();
         Ok(Letter {
@@ -421,7 +437,8 @@ impl ParcelWire {
             records: records.map(|r| SignedRecord { bytes: r.bytes, signature: r.signature }).collect(),
             roster_hash: Hash::from_slice(&self.roster_hash).ok_or(Malformed("roster hash is not 32 bytes"))?,
             prekey: Prekey { slot: self.prekey_slot, public: self.prekey },
-            epoch: self.epoch,
+            epoch,
+            epochs: epochs.ok_or(Malformed("bad gift of an epoch"))?,
             digest,
             op_level: self.op_level,
             receipt_requested: self.receipt_requested,
@@ -479,7 +496,8 @@ impl Letter {
             records: Vec::new(),
             roster_hash: Hash::default(),
             prekey: Prekey::default(),
-            epoch: 0,
+            epoch: Epoch::default(),
+            epochs: Vec::new(),
             digest: None,
             op_level: OP_LEVEL,
             receipt_requested: false,

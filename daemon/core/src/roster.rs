@@ -11,6 +11,8 @@
 //! **Removal is final.** It names where each source of the removed device ends ([`Removed::end`]). The device never comes back
 //! under its id: it joins anew with other keys.
 //!
+//! **Epochs** of the group secret are minted by records, so that everybody agrees which of them no removed device knows ([`crate::epoch`]).
+//!
 //! Kinds from a newer version are kept and forwarded, and have no effect here. Room is kept for relays, recovery key and keepers.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::clock::Stamp;
+use crate::epoch::{Epoch, NewEpoch};
 use crate::ids::{DeviceId, Hash, IdentityKey, Seq, SourceId};
 use crate::parcel::SignedHead;
 use crate::vector::Head;
@@ -92,6 +95,8 @@ pub enum RosterChange {
     },
     /// A device leaves, for good.
     Remove(Removal),
+    /// The group takes a new secret.
+    Epoch(NewEpoch),
     /// From a newer version: kept, forwarded, without effect.
     Unknown,
 }
@@ -173,6 +178,16 @@ pub struct Roster {
     records: BTreeMap<Hash, (SignedRecord, Record)>,
     devices: BTreeMap<DeviceId, Member>,
     removed: BTreeMap<DeviceId, Removed>,
+    epochs: BTreeMap<Epoch, Minted>,
+}
+
+/// An epoch that a record minted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Minted {
+    /// What its secret must have.
+    pub commitment: Hash,
+    /// Whether its minter knew of every removal that counts: no removed device was given it.
+    pub fit: bool,
 }
 
 /// A member with what is known of how it came.
@@ -184,6 +199,8 @@ pub struct Member {
     pub added_by: DeviceId,
     /// When it was added.
     pub added: Stamp,
+    /// The greatest epoch in the past of its addition: what it was given when it joined. None is the one that the roster began with.
+    pub epoch: Option<Epoch>,
 }
 
 /// A device that was a member.
@@ -233,7 +250,8 @@ impl Roster {
             fresh.push(signed);
         }
         if !fresh.is_empty() {
-            (self.devices, self.removed) = evaluate::evaluate(&self.records);
+            let made = evaluate::evaluate(&self.records);
+            (self.devices, self.removed, self.epochs) = (made.members, made.removed, made.epochs);
         }
         fresh
     }
@@ -262,6 +280,21 @@ impl Roster {
     pub fn known(&self, id: DeviceId) -> Option<&Device> {
         let removed = || self.removed.get(&id).map(|removed| &removed.member);
         self.devices.get(&id).or_else(removed).map(|member| &member.device)
+    }
+
+    /// What is known of an epoch; nothing of the one that the roster began with.
+    pub fn epoch(&self, epoch: Epoch) -> Option<Minted> {
+        self.epochs.get(&epoch).copied()
+    }
+
+    /// Whether no removed device knows the secret of that epoch. The one that the roster began with is fit until somebody is removed.
+    pub fn is_fit(&self, epoch: Epoch) -> bool {
+        self.epoch(epoch).map_or(self.removed.is_empty(), |minted| minted.fit)
+    }
+
+    /// The greatest number of an epoch in any record that counts.
+    pub fn last_epoch(&self) -> u32 {
+        self.epochs.keys().map(|epoch| epoch.number).max().unwrap_or_default()
     }
 
     /// How many records are held. It only grows.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::bundle::Bundle;
 use crate::clock::Stamp;
 use crate::digest::Sum;
+use crate::epoch::{Epoch, HeldEpoch, KeptEpoch};
 use crate::ids::{BundleSeq, DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
 use crate::op::Op;
 use crate::parcel::{Ended, Letter, Receipt, SignedHead, VerifiedParcel};
@@ -62,6 +63,13 @@ pub enum Input {
         call: CallId,
         /// The record.
         record: Verified<SignedRecord>,
+    },
+    /// A new epoch, minted on this device because the engine [wanted one](crate::engine::Engine::wants_epoch).
+    Minted {
+        /// The record that mints it.
+        record: Verified<SignedRecord>,
+        /// Its secret.
+        epoch: KeptEpoch,
     },
     /// What a [`Output::Send`] came to.
     Sent {
@@ -226,6 +234,12 @@ pub enum Change {
     },
     /// A source that was never seen is a removed device's, and ends before its first bundle.
     Ended(Ended),
+    /// The secret of an epoch is held from here on.
+    Epoch(KeptEpoch),
+    /// A held epoch became quiet, or no longer is ([`HeldEpoch::quiet`]).
+    EpochQuiet(HeldEpoch),
+    /// An epoch's secret is of no use any more: it is destroyed.
+    EpochGone(Epoch),
 }
 
 /// A bundle to append.
@@ -386,8 +400,10 @@ pub struct Send {
     pub relay: RelayId,
     /// What to seal it to.
     pub prekey: Prekey,
-    /// What to say. The driver adds the state digest that belongs to the receipt, and the sums of the collections when the letter
-    /// has a place for them.
+    /// The epoch to seal it under: one that the sibling holds.
+    pub epoch: Epoch,
+    /// What to say. The driver adds the state digest that belongs to the receipt, the sums of the collections when the letter
+    /// has a place for them, and the gifts of the epochs it gives.
     pub letter: Letter,
     /// What to deliver, as far as it fits.
     pub runs: Vec<RunRequest>,
@@ -428,8 +444,8 @@ pub struct Saved {
     pub records: Vec<Verified<SignedRecord>>,
     /// The last place given out in this device's order.
     pub bundle_seq: BundleSeq,
-    /// The group epoch.
-    pub epoch: u32,
+    /// The epochs whose secrets are held.
+    pub epochs: Vec<HeldEpoch>,
     /// This device's newest prekey.
     pub prekey: Prekey,
 }
@@ -462,8 +478,10 @@ pub struct SavedSibling {
     pub heard: Millis,
     /// Its newest prekey, when newer than the roster's.
     pub prekey: Option<Prekey>,
-    /// The group epoch it showed.
-    pub epoch: u32,
+    /// The epoch it showed.
+    pub epoch: Epoch,
+    /// The last epoch it showed whose secret was held here: mail for it is sealed under this one.
+    pub under: Epoch,
 }
 
 /// What an engine knows of itself and its siblings, for `status`.
@@ -477,6 +495,8 @@ pub struct Status {
     pub vector: VersionVector,
     /// The last place in this device's order.
     pub bundle_seq: BundleSeq,
+    /// The epoch of the group that it lives in.
+    pub epoch: Epoch,
     /// This device itself was removed.
     pub removed: bool,
     /// Parcels of removed devices that were dropped since the start.
@@ -532,8 +552,10 @@ pub struct SiblingStatus {
     pub op_level: u32,
     /// The sums of its collections at that vector, in order of name, the first [`MAX_SUMS`](crate::parcel::MAX_SUMS), when it was asked.
     pub sums: Option<Vec<(String, Sum)>>,
-    /// The group epoch it showed.
-    pub epoch: u32,
+    /// The epoch that it showed last.
+    pub epoch: Epoch,
+    /// Whether it lives in the epoch that this device lives in, or in a later one.
+    pub epoch_known: bool,
     /// Whether it holds the same roster records, as it said last.
     pub roster_known: bool,
     /// By how much its clock was ahead of ours when it spoke last, in milliseconds (mail under way makes it look behind).

@@ -2,6 +2,8 @@
 
 use kinfolk_core::ids::Now;
 use kinfolk_core::roster::{MAX_RECORD_BYTES, Record, Removal, RosterChange, SignedRecord, Verified, name_fits};
+use kinfolk_core::step::Input;
+use tracing::{info, warn};
 
 use super::handle::Authored;
 use super::{Driver, DriverError};
@@ -33,15 +35,36 @@ impl Driver {
     /// Makes and signs a roster record after all that are known.
     pub(super) fn sign(&mut self, change: Authored, now: Now) -> Result<Verified<SignedRecord>, DriverError> {
         let change = self.change(change)?;
+        self.sign_change(change, now)
+    }
+
+    /// Mints an epoch when the engine wants one: in the same transaction as what made it want one.
+    pub(super) fn mint(&mut self, now: Now) {
+        let Some(number) = self.engine.wants_epoch(now) else { return };
+        let minted = self.credentials.mint(number).map_err(|error| error.to_string());
+        let signed = minted.and_then(|(minted, epoch)| {
+            let record = self.sign_change(RosterChange::Epoch(minted), now).map_err(|error| error.to_string())?;
+            Ok(Input::Minted { record, epoch })
+        });
+        match signed {
+            Ok(minted) => {
+                info!(number, "a new epoch of the group begins");
+                self.engine.handle(minted, now);
+            }
+            Err(error) => warn!(error, "a new epoch of the group cannot be made; it is tried again"),
+        }
+    }
+
+    fn sign_change(&mut self, change: RosterChange, now: Now) -> Result<Verified<SignedRecord>, DriverError> {
         let roster = self.engine.roster();
         let (id, parents) = (roster.id(), roster.heads());
         let stamp = self.engine.stamp(now.wall);
-        let author_key = self.identity.public();
+        let author_key = self.credentials.identity.public();
         let record = Record { roster: id, author: self.me, author_key, parents, stamp, change }.encode();
         if record.len() > MAX_RECORD_BYTES {
             return Err(DriverError::Roster("the record is larger than a roster record may be"));
         }
-        let signature = self.identity.sign_record(&record).to_vec().into();
+        let signature = self.credentials.identity.sign_record(&record).to_vec().into();
         seal::verify_signed_record(SignedRecord { bytes: record, signature })
             .map_err(|_| DriverError::Roster("the record that was just signed does not verify"))
     }

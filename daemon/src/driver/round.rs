@@ -55,6 +55,8 @@ struct Round {
     /// To be done when the transaction is over.
     chores: Vec<(Work, oneshot::Sender<Result<(), DriverError>>)>,
     begun: bool,
+    /// Secrets of epochs came or went.
+    keys: bool,
 }
 
 impl Driver {
@@ -71,6 +73,7 @@ impl Driver {
                 if round.heard {
                     self.picture.last_down = Some(now.wall);
                 }
+                self.follow_epochs(round.keys, now);
                 // Before the replies: whoever has one and looks, sees it.
                 self.publish(now);
                 self.passes.depart(&self.engine);
@@ -112,6 +115,7 @@ impl Driver {
             self.take(request, round, now)?;
             self.collect(round)?;
         }
+        self.mint(now);
         let wake = self.engine.settle(now);
         self.collect(round)?;
         if round.begun {
@@ -161,6 +165,7 @@ impl Driver {
                     | Input::Pass
                     | Input::SyncNow
                     | Input::AskSums(_)
+                    | Input::Minted { .. }
                     | Input::Tick => {}
                 }
                 self.engine.handle(input, now);
@@ -203,6 +208,7 @@ impl Driver {
                         round.begun = true;
                     }
                     self.store.apply(&change)?;
+                    round.keys |= matches!(&change, Change::Epoch(_) | Change::EpochGone(_));
                     if let Change::Append(append) = &change
                         && append.device == self.me
                     {
@@ -360,6 +366,21 @@ impl Driver {
         let roster = self.engine.roster();
         if self.rosters.borrow().hash() != roster.hash() {
             self.rosters.send_replace(Arc::new(roster.clone()));
+        }
+    }
+
+    /// Looks into the mailboxes of the epochs that the engine names, with the secrets that the store holds.
+    fn follow_epochs(&mut self, changed: bool, now: Now) {
+        let polled = self.engine.polled(now);
+        if !changed && polled == self.polled {
+            return;
+        }
+        match self.credentials.refresh(&self.store, &polled) {
+            Ok(()) => self.polled = polled,
+            Err(fault) => {
+                error!(%fault, "the secrets of the group cannot be read; it is tried again");
+                self.polled.clear();
+            }
         }
     }
 

@@ -21,8 +21,7 @@ impl Bench {
         let mut rng = rand::rng();
         let opened = places.found(Fresh::generate("first", &mut rng).unwrap(), &mut rng).unwrap();
         let Opened { store, directory, db_key, credentials, .. } = opened;
-        let identity = Arc::clone(&credentials.identity);
-        let driver = start(credentials.me, identity, store, Config::default()).unwrap();
+        let driver = start(credentials, store, Config::default()).unwrap();
         Self { driver, directory, db_key, _home: home }
     }
 

@@ -114,6 +114,7 @@ impl Trail {
             | Input::Pass
             | Input::SyncNow
             | Input::AskSums(_)
+            | Input::Minted { .. }
             | Input::Tick => {}
         }
     }
@@ -192,13 +193,14 @@ mod tests {
     fn send(ticket: u64, after: u64, upto: u64) -> Send {
         let run = RunRequest { device: DeviceId([9; 16]), source: SOURCE, after: Seq(after), upto: Seq(upto) };
         let letter = Letter::bare(DeviceId([9; 16]), Millis(0));
-        Send { ticket, to: PHONE, relay: RELAY, prekey: Prekey::default(), letter, runs: vec![run] }
+        let (prekey, epoch) = (Prekey::default(), Default::default());
+        Send { ticket, to: PHONE, relay: RELAY, prekey, epoch, letter, runs: vec![run] }
     }
 
     fn letter(upto: u64) -> VerifiedParcel {
         let mut letter = Letter::bare(PHONE, Millis(0));
         letter.receipt.vector = VersionVector::from_iter([(SOURCE, Head { seq: Seq(upto), hash: Hash::default() })]);
-        VerifiedParcel { letter, records: Vec::new(), runs: Vec::new(), rejected: 0 }
+        VerifiedParcel { letter, records: Vec::new(), epochs: Vec::new(), runs: Vec::new(), rejected: 0 }
     }
 
     #[test]

@@ -140,9 +140,11 @@ pub(super) fn setup(error: &SetupError) -> ErrorDetail {
         | SetupError::StoreGone { .. }
         | SetupError::Key(_) => detail(ErrorCode::Locked),
         SetupError::Store(error) => store(error),
-        SetupError::Secret(_) | SetupError::NoSecret(_) | SetupError::Keys(_) | SetupError::Io { .. } => {
-            detail(ErrorCode::Internal).hint("look into the log; `kin paths` says where it is")
-        }
+        SetupError::Secret(_)
+        | SetupError::Group(_)
+        | SetupError::NoSecret(_)
+        | SetupError::Keys(_)
+        | SetupError::Io { .. } => detail(ErrorCode::Internal).hint("look into the log; `kin paths` says where it is"),
     }
 }
 

@@ -134,7 +134,7 @@ async fn a_mailbox_full_of_litter_is_emptied_and_holds_nothing_up() {
     let relay = home.path().join("relay");
     let a = first(&home.path().join("a"), &relay).await;
     let b = paired(&a, &home.path().join("b"), "second").await;
-    let mailbox = relay::Mailbox(b.credentials.keyring.mailboxes()[0]);
+    let mailbox = relay::Mailbox(b.credentials.keyring().mailboxes()[0]);
     // More than may be open at once, three times over.
     let litter = (0..400_u16).map(|n| {
         let sealed = [n.to_be_bytes().as_slice(), &[0xA5; 2300]].concat();

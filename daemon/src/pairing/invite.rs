@@ -13,6 +13,7 @@ use super::rendezvous::Rendezvous;
 use super::{InviteError, LOOK, left, welcome};
 use crate::driver::{DriverError, wall_clock};
 use crate::node::Node;
+use crate::seal::GroupSecret;
 use crate::seal::pairing::{CODE_TRIES, Confirmed, Inviter, PairingError, Post};
 use crate::sync::Mode;
 
@@ -244,9 +245,12 @@ impl Host {
         let known = roster.wait_for(|roster| roster.member(id).is_some()).await;
         let roster = Arc::clone(&*known.map_err(|_| DriverError::Stopping)?);
         let credentials = &self.node.credentials;
-        let group = credentials.keyring.groups.iter().max_by_key(|group| group.id());
-        let group = group.ok_or(DriverError::Roster("this device holds no group secret"))?;
-        let welcome = welcome::encode(&roster, group, &self.node.relay_urls().await);
+        let (keyring, current) = (credentials.keyring(), self.node.driver.picture().borrow().status.epoch);
+        let group = keyring.group(current).ok_or(DriverError::Roster("this device holds no group secret"))?;
+        // With the earlier ones it can reach devices that know no later one, should it be the only one left that could.
+        let held = keyring.groups.iter().chain(&keyring.resting);
+        let earlier: Vec<&GroupSecret> = held.filter(|earlier| earlier.id() != current).collect();
+        let welcome = welcome::encode(&roster, group, &earlier, &self.node.relay_urls().await);
         let finalize = self.inviter.finalize(&welcome, &credentials.identity, &mut rand::rng())?;
         self.leave(&finalize).await?;
         info!(device = %id, "a device was added");

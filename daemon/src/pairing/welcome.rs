@@ -17,7 +17,8 @@ use crate::setup::{decode_group, encode_group};
 pub(super) struct Welcome {
     pub(super) roster: Hash,
     pub(super) records: Vec<SignedRecord>,
-    pub(super) group: GroupSecret,
+    /// The secret of the epoch that the inviter lives in, and those of earlier ones that it still holds.
+    pub(super) groups: Vec<GroupSecret>,
     pub(super) relays: Vec<String>,
 }
 
@@ -34,6 +35,8 @@ struct WelcomeWire {
     group: Vec<u8>,
     #[prost(string, repeated, tag = "5")]
     relays: Vec<String>,
+    #[prost(bytes = "vec", repeated, tag = "50")]
+    earlier: Vec<Vec<u8>>,
 }
 
 impl fmt::Debug for WelcomeWire {
@@ -45,6 +48,7 @@ impl fmt::Debug for WelcomeWire {
 impl Drop for WelcomeWire {
     fn drop(&mut self) {
         self.group.zeroize();
+        self.earlier.zeroize();
     }
 }
 
@@ -59,7 +63,12 @@ struct RecordWire {
 const VERSION: u32 = 1;
 
 /// The welcome into a roster.
-pub(super) fn encode(roster: &Roster, group: &GroupSecret, relays: &[String]) -> Zeroizing<Vec<u8>> {
+pub(super) fn encode(
+    roster: &Roster,
+    group: &GroupSecret,
+    earlier: &[&GroupSecret],
+    relays: &[String],
+) -> Zeroizing<Vec<u8>> {
     let records = roster.records().into_iter();
     let wire = WelcomeWire {
         version: VERSION,
@@ -67,6 +76,7 @@ pub(super) fn encode(roster: &Roster, group: &GroupSecret, relays: &[String]) ->
         records: records.map(|record| RecordWire { bytes: record.bytes, signature: record.signature }).collect(),
         group: encode_group(group).to_vec(),
         relays: relays.to_vec(),
+        earlier: earlier.iter().map(|group| encode_group(group).to_vec()).collect(),
     };
     Zeroizing::new(wire.encode_to_vec())
 }
@@ -78,12 +88,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Welcome, JoinError> {
         return Err(JoinError::Welcome("its version is unknown: upgrade kinfolk on this device"));
     }
     let records = std::mem::take(&mut wire.records).into_iter();
+    let group = decode_group(&wire.group).ok_or(JoinError::Welcome("it lacks the group secret"))?;
+    let earlier = wire.earlier.iter().map(|group| decode_group(group));
+    let groups = [Some(group)].into_iter().chain(earlier).collect::<Option<_>>();
     let mut relays = std::mem::take(&mut wire.relays);
     relays.truncate(MAX_RELAYS);
     Ok(Welcome {
         roster: Hash::from_slice(&wire.roster).ok_or(JoinError::Welcome("its roster has no name"))?,
         records: records.map(|record| SignedRecord { bytes: record.bytes, signature: record.signature }).collect(),
-        group: decode_group(&wire.group).ok_or(JoinError::Welcome("it lacks the group secret"))?,
+        groups: groups.ok_or(JoinError::Welcome("one of its group secrets is none"))?,
         relays,
     })
 }
@@ -95,9 +108,11 @@ mod tests {
     #[test]
     fn a_welcome_survives_its_bytes() {
         let group = GroupSecret::generate(1, &mut rand::rng());
-        let bytes = encode(&Roster::new(Hash([7; 32])), &group, &["file:///shared".to_owned()]);
+        let earlier = GroupSecret::generate(0, &mut rand::rng());
+        let bytes = encode(&Roster::new(Hash([7; 32])), &group, &[&earlier], &["file:///shared".to_owned()]);
         let welcome = decode(&bytes).unwrap();
-        assert_eq!((welcome.roster, welcome.group.id()), (Hash([7; 32]), group.id()));
+        let ids: Vec<_> = welcome.groups.iter().map(GroupSecret::id).collect();
+        assert_eq!((welcome.roster, ids), (Hash([7; 32]), vec![group.id(), earlier.id()]));
         assert_eq!(welcome.relays, ["file:///shared"]);
         let wire = WelcomeWire::decode(bytes.as_slice()).unwrap();
         assert_eq!(format!("{wire:?}"), "WelcomeWire(redacted, 0 records)");

@@ -18,7 +18,7 @@ mod report;
 
 use std::sync::Arc;
 
-use kinfolk_core::ids::{DeviceId, Hash, RelayId};
+use kinfolk_core::ids::RelayId;
 use kinfolk_core::roster::Roster;
 use kinfolk_core::step::Send;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -28,26 +28,9 @@ pub(crate) use self::compose::envelope_id;
 pub(crate) use self::reopen::reopen;
 pub use self::report::{Report, Reporter, unreached};
 use super::{Relay, RelayUrl};
+use crate::credentials::Credentials;
 use crate::driver::Handle;
-use crate::seal::{Identity, Keyring};
 use crate::store::{Reader, Stretch};
-
-/// What a worker needs to seal and open.
-#[derive(Debug)]
-pub struct Credentials {
-    /// This device.
-    pub me: DeviceId,
-    /// Its identity.
-    pub identity: Arc<Identity>,
-    /// Its prekeys and the live epochs.
-    pub keyring: Keyring,
-}
-
-impl Credentials {
-    pub(crate) fn roster_id(&self) -> Hash {
-        self.keyring.roster_id
-    }
-}
 
 /// The driver's end of a worker. Nothing here waits.
 #[derive(Clone, Debug)]

@@ -71,13 +71,20 @@ pub struct Keyring {
     pub me: DeviceId,
     /// The prekeys whose seeds are still held.
     pub prekeys: Vec<Prekey>,
-    /// The secrets of the live epochs.
+    /// The secrets of the epochs whose mailboxes are looked into.
     pub groups: Vec<GroupSecret>,
+    /// The secrets of further epochs, in which devices are written to that know no later one.
+    pub resting: Vec<GroupSecret>,
     /// The name of the roster: the hash of its first record.
     pub roster_id: Hash,
 }
 
 impl Keyring {
+    /// The secret of an epoch, if it is held.
+    pub fn group(&self, epoch: GroupId) -> Option<&GroupSecret> {
+        self.groups.iter().chain(&self.resting).find(|group| group.id() == epoch)
+    }
+
     /// The mailboxes to poll: every held slot times every live epoch.
     pub fn mailboxes(&self) -> Vec<Mailbox> {
         self.groups

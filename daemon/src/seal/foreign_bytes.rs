@@ -19,6 +19,7 @@ fn keyring() -> Keyring {
         me: DeviceId([1; 16]),
         prekeys: vec![Prekey::generate(0, &mut rng).unwrap()],
         groups: vec![GroupSecret::generate(1, &mut rng)],
+        resting: Vec::new(),
         roster_id: Hash([2; 32]),
     }
 }

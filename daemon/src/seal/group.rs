@@ -4,6 +4,7 @@
 //! K_psk   = HKDF-Expand(secret, "kinfolk/1/group-psk")       pre-shared key of every envelope of the epoch
 //! K_addr  = HKDF-Expand(secret, "kinfolk/1/group-address")   key of mailbox addresses
 //! mailbox = HMAC(K_addr, 0x00 ‖ recipient[16] ‖ prekey slot u32be)
+//! commitment = SHA-256("kinfolk/1/epoch" ‖ roster id[32] ‖ number u32be ‖ id[16] ‖ secret)
 //! ```
 //!
 //! A mailbox address is bound to one epoch and one prekey slot. It tells a relay nothing, and no clock is involved: a
@@ -12,7 +13,8 @@
 
 use super::derive::{self, Key};
 use super::label;
-use kinfolk_core::ids::DeviceId;
+pub use kinfolk_core::epoch::Epoch as GroupId;
+use kinfolk_core::ids::{DeviceId, Hash};
 use rand::CryptoRng;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -22,15 +24,6 @@ pub type Mailbox = [u8; 32];
 
 /// The first byte under `K_addr`: a mailbox for envelopes.
 const KIND_MAILBOX: u8 = 0x00;
-
-/// The public name of an epoch. Of two that exist at the same time the greater one wins.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct GroupId {
-    /// Counts up with every new epoch.
-    pub number: u32,
-    /// Random, because two devices may mint the same number at the same time.
-    pub id: [u8; 16],
-}
 
 /// The secret of one epoch, with the keys derived from it. Wiped when dropped, never shown.
 #[derive(Clone)]
@@ -74,6 +67,11 @@ impl GroupSecret {
     /// Where envelopes for `recipient` lie that are sealed to its prekey in `slot`.
     pub fn mailbox(&self, recipient: DeviceId, slot: u32) -> Mailbox {
         derive::hmac(&self.address, &[&[KIND_MAILBOX], &recipient.0, &slot.to_be_bytes()])
+    }
+
+    /// What the roster record that mints the epoch says of its secret.
+    pub fn commitment(&self, roster: Hash) -> Hash {
+        Hash::of_parts(&[label::EPOCH, &roster.0, &self.id.number.to_be_bytes(), &self.id.id, self.secret.as_slice()])
     }
 
     pub(super) fn psk(&self) -> &Key {

@@ -19,6 +19,11 @@ pub(super) const GROUP_PSK: &[u8] = b"kinfolk/1/group-psk";
 /// HKDF: a group secret to the key of mailbox addresses.
 pub(super) const GROUP_ADDRESS: &[u8] = b"kinfolk/1/group-address";
 
+/// Commitment of a roster record to the secret of an epoch.
+pub(super) const EPOCH: &[u8] = b"kinfolk/1/epoch";
+/// HPKE `info` of the secret of an epoch, given in a letter.
+pub(super) const GIFT: &[u8] = b"kinfolk/1/gift";
+
 /// Additional data of a wrapped secret.
 pub(super) const WRAPPED: &[u8] = b"kinfolk/1/wrapped";
 
@@ -75,6 +80,8 @@ mod tests {
             ENVELOPE,
             GROUP_PSK,
             GROUP_ADDRESS,
+            EPOCH,
+            GIFT,
             WRAPPED,
             PAIR_CHECKSUM,
             PAIR_COMMITMENT,

@@ -69,7 +69,7 @@ pub enum RecordRefused {
 }
 
 /// Checks everything that is signed in an opened parcel, against the roster as this device knows it. The letter's own list of
-/// records is left empty: what counts of them is in `records`.
+/// records is left empty: what counts of them is in `records`. Its gifts are left as they are: only the recipient's keys say what they are.
 pub fn verify(opened: Opened, roster: &Roster) -> Result<VerifiedParcel, VerifyError> {
     let Parcel { mut letter, runs } = Parcel::decode(opened.parcel_unverified())?;
     let sender = opened.sender();
@@ -93,7 +93,7 @@ pub fn verify(opened: Opened, roster: &Roster) -> Result<VerifiedParcel, VerifyE
     let carried = runs.len();
     let runs: Vec<_> = runs.into_iter().filter_map(|run| verify_run(run, &roster)).collect();
     let rejected = u32::try_from(refused + (carried - runs.len())).unwrap_or(u32::MAX);
-    Ok(VerifiedParcel { letter, records, runs, rejected })
+    Ok(VerifiedParcel { letter, records, epochs: Vec::new(), runs, rejected })
 }
 
 /// Checks roster records; says how many did not hold. Also for what a pairing brought and for what the store kept.
@@ -132,7 +132,7 @@ pub fn verify_record(signed: SignedRecord) -> Result<Verified<SignedRecord>, Rec
                     .map_err(RecordRefused::End)?;
             }
         }
-        RosterChange::Genesis(_) | RosterChange::Rename { .. } | RosterChange::Unknown => {}
+        RosterChange::Genesis(_) | RosterChange::Rename { .. } | RosterChange::Epoch(_) | RosterChange::Unknown => {}
     }
     Ok(Verified::vouch(signed))
 }

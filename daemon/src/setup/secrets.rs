@@ -2,10 +2,12 @@
 //! passwords, among them.
 
 use kinfolk_core::ids::RelayId;
+use kinfolk_core::step::Change;
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::SetupError;
+use crate::credentials;
 use crate::driver::wall_clock;
 use crate::relay::RelayUrl;
 use crate::seal::wrap::{Place, WrapError};
@@ -16,8 +18,8 @@ use crate::store::{SavedRelay, Store};
 pub(super) const IDENTITY: &str = "identity";
 /// The X-Wing seed of the prekey in use.
 pub(super) const PREKEY: &str = "prekey";
-/// The group secret of the epoch in use.
-pub(super) const GROUP: &str = "group";
+/// The group secret, as versions kept it that knew one epoch only.
+const GROUP: &str = "group";
 
 /// The state token.
 pub(super) const TOKEN: &str = "state-token";
@@ -48,6 +50,17 @@ pub(super) fn find(store: &Store, kek: &Kek, name: &'static str) -> Result<Optio
     Ok(Some(kek.reveal(place(name), &wrapped)?))
 }
 
+/// Moves the group secret of an earlier version to where epochs are kept.
+pub(super) fn adopt_group(store: &mut Store, kek: &Kek) -> Result<(), SetupError> {
+    let Some(bytes) = find(store, kek, GROUP)? else { return Ok(()) };
+    let group = decode_group(&bytes).ok_or(SetupError::NoSecret(GROUP))?;
+    let kept = credentials::keep(kek, &group, store.restore()?.roster)?;
+    store.begin()?;
+    store.apply(&Change::Epoch(kept))?;
+    store.commit()?;
+    Ok(store.shred_secret(GROUP)?)
+}
+
 pub(super) fn exactly(bytes: &[u8], name: &'static str) -> Result<Zeroizing<[u8; 32]>, SetupError> {
     let bytes: [u8; 32] = bytes.try_into().map_err(|_| SetupError::NoSecret(name))?;
     Ok(Zeroizing::new(bytes))
@@ -75,7 +88,7 @@ fn url_place(id: &RelayId) -> Place<'_> {
     Place { table: "relay", row: id.as_bytes(), version: 1 }
 }
 
-/// Number, name and secret of an epoch: 4 + 16 + 32 bytes.
+/// Number, name and secret of an epoch: 4 + 16 + 32 bytes. For a welcome.
 pub(crate) fn encode_group(group: &GroupSecret) -> Zeroizing<Vec<u8>> {
     let id = group.id();
     let mut bytes = Zeroizing::new(Vec::with_capacity(GROUP_BYTES));

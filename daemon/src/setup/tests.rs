@@ -81,6 +81,22 @@ fn a_name_that_does_not_fit_is_refused() {
 }
 
 #[test]
+fn the_group_of_an_earlier_version_moves_to_where_epochs_are_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let places = places(home.path());
+    let Opened { store, kek, credentials, .. } = found(&places);
+    let group = credentials.keyring().groups[0].clone();
+    store.meddle("DELETE FROM epoch");
+    keep(&store, &kek, "group", &encode_group(&group), &mut rand::rng()).unwrap();
+    drop(store);
+    for _ in 0..2 {
+        let Found::Device(again) = places.open().unwrap() else { panic!("the device is gone") };
+        assert_eq!(again.credentials.keyring().mailboxes(), credentials.keyring().mailboxes());
+        assert_eq!(again.store.secret("group").unwrap(), None);
+    }
+}
+
+#[test]
 fn a_group_survives_its_bytes() {
     let group = GroupSecret::generate(3, &mut rand::rng());
     let again = decode_group(&encode_group(&group)).unwrap();

@@ -41,6 +41,9 @@ impl Store {
             Change::Quarantine(item) => self.quarantine(item),
             Change::Cut { source, end } => self.cut(*source, *end),
             Change::Ended(ended) => self.ended(*ended),
+            Change::Epoch(kept) => self.epoch(kept),
+            Change::EpochQuiet(held) => self.epoch_quiet(held),
+            Change::EpochGone(epoch) => self.epoch_gone(*epoch),
         }
     }
 
@@ -129,8 +132,8 @@ impl Store {
     }
 
     fn sibling(&self, sibling: &SavedSibling) -> Result<(), StoreError> {
-        let sql = "INSERT OR REPLACE INTO sibling (device, generation, vector, heard, prekey_slot, prekey, epoch, term)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let sql = "INSERT OR REPLACE INTO sibling (device, generation, vector, heard, prekey_slot, prekey, epoch, term,
+                   epoch_id, under, under_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         self.connection.prepare_cached(sql)?.execute((
             sibling.device.0,
             int(sibling.receipt.generation),
@@ -138,8 +141,11 @@ impl Store {
             int(sibling.heard.0),
             sibling.prekey.as_ref().map(|prekey| prekey.slot),
             sibling.prekey.as_ref().map(|prekey| prekey.public.as_ref()),
-            sibling.epoch,
+            sibling.epoch.number,
             sibling.receipt.term,
+            sibling.epoch.id,
+            sibling.under.number,
+            sibling.under.id,
         ))?;
         Ok(())
     }

@@ -37,6 +37,11 @@ impl Store {
         Ok(self.connection.prepare_cached(sql)?.query_row((name,), |row| row.get(0)).optional()?)
     }
 
+    /// Destroys the secret under `name`.
+    pub fn shred_secret(&self, name: &str) -> Result<(), StoreError> {
+        self.shred("DELETE FROM secret WHERE name = ?1", (name,))
+    }
+
     /// Keeps a setting of this device, in place of an earlier one.
     pub fn put_setting(&self, name: &str, value: &str) -> Result<(), StoreError> {
         let sql = "INSERT OR REPLACE INTO setting (name, value) VALUES (?1, ?2)";

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use kinfolk_core::bundle::Bundle;
+use kinfolk_core::epoch::Epoch;
 use kinfolk_core::ids::{DeviceId, Dot, Hash, Millis, Seq, SourceId};
 use kinfolk_core::parcel::Receipt;
 use kinfolk_core::roster::{Prekey, SignedRecord, Verified};
@@ -20,15 +21,14 @@ impl Store {
         if !self.connection.is_autocommit() {
             return Err(StoreError::Transaction("restore needs the open one to end first"));
         }
-        let sql = "SELECT me, source, generation, roster, epoch, prekey_slot, prekey FROM device";
+        let sql = "SELECT me, source, generation, roster, prekey_slot, prekey FROM device";
         let saved = self.connection.query_row(sql, (), |row| {
             Ok(Saved {
                 me: DeviceId(row.get(0)?),
                 source: SourceId(row.get(1)?),
                 generation: uint(row.get(2)?),
                 roster: Hash(row.get(3)?),
-                epoch: row.get(4)?,
-                prekey: Prekey { slot: row.get(5)?, public: Bytes::from(row.get::<_, Vec<u8>>(6)?) },
+                prekey: Prekey { slot: row.get(4)?, public: Bytes::from(row.get::<_, Vec<u8>>(5)?) },
                 ..Saved::default()
             })
         })?;
@@ -37,6 +37,7 @@ impl Store {
             early: self.saved_early()?,
             siblings: self.saved_siblings()?,
             records: self.saved_records()?,
+            epochs: self.saved_epochs()?,
             bundle_seq: self.cache.last,
             ..saved
         })
@@ -58,7 +59,8 @@ impl Store {
 
     fn saved_siblings(&self) -> Result<Vec<SavedSibling>, StoreError> {
         let sql =
-            "SELECT device, generation, vector, heard, prekey_slot, prekey, epoch, term FROM sibling ORDER BY device";
+            "SELECT device, generation, vector, heard, prekey_slot, prekey, epoch, term, epoch_id, under, under_id
+                   FROM sibling ORDER BY device";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query(())?;
         let mut siblings = Vec::new();
@@ -73,7 +75,8 @@ impl Store {
                 receipt: Receipt { generation: uint(row.get(1)?), term: row.get(7)?, vector },
                 heard: Millis(uint(row.get(3)?)),
                 prekey,
-                epoch: row.get(6)?,
+                epoch: Epoch { number: row.get(6)?, id: row.get(8)? },
+                under: Epoch { number: row.get(9)?, id: row.get(10)? },
             });
         }
         Ok(siblings)

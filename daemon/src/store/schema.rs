@@ -10,12 +10,13 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("schema/01.sql"),
     include_str!("schema/02.sql"),
     include_str!("schema/03.sql"),
     include_str!("schema/04.sql"),
     include_str!("schema/05.sql"),
+    include_str!("schema/06.sql"),
 ];
 
 /// Brings the database up to the newest schema.

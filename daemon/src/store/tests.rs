@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 use self::author::{Author, Written};
 use super::*;
+use kinfolk_core::epoch::{Epoch, HeldEpoch};
 use kinfolk_core::ids::Millis;
 use kinfolk_core::step::Append;
 
@@ -44,9 +45,15 @@ fn new_device(n: u8) -> NewDevice {
         generation: 1,
         roster: Hash([9; 32]),
         records: vec![record],
-        epoch: 3,
+        epochs: vec![kept_epoch(3)],
         prekey: Prekey { slot: 2, public: Bytes::from_static(&[4; 1216]) },
     }
+}
+
+/// An epoch, its secret wrapped.
+fn kept_epoch(number: u32) -> KeptEpoch {
+    let epoch = Epoch { number, id: [3; 16] };
+    KeptEpoch { epoch, commitment: Hash::default(), kept: Bytes::from_static(b"wrapped") }
 }
 
 impl Store {

@@ -10,6 +10,7 @@ static KEYRING: LazyLock<Keyring> = LazyLock::new(|| Keyring {
     me: DeviceId([1; 16]),
     prekeys: Prekey::from_seed(0, &[2; 32]).into_iter().collect(),
     groups: vec![GroupSecret::from_secret(GroupId { number: 1, id: [3; 16] }, &[4; 32])],
+    resting: Vec::new(),
     roster_id: Hash([5; 32]),
 });
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kinfolk_core::engine::{Config, Engine};
+use kinfolk_core::epoch::Epoch;
 use kinfolk_core::ids::{DeviceId, Millis, Now, Seq};
 use kinfolk_core::op::Op;
 use kinfolk_core::roster::RosterChange;
@@ -35,6 +36,8 @@ pub(super) struct Device {
     pub(super) app: AppState,
     /// Who spoke in this round without being on its roster.
     pub(super) strangers: BTreeSet<DeviceId>,
+    /// The epochs whose mailboxes it looks into.
+    pub(super) polled: Vec<Epoch>,
     /// What it held after its last commit.
     pub(super) held: VersionVector,
     /// What its disk has held at any time, as far as that was not put back.
@@ -88,6 +91,7 @@ impl Device {
             next_call: 0,
             app: AppState::default(),
             strangers: BTreeSet::new(),
+            polled: Vec::new(),
             held: VersionVector::default(),
             ever: VersionVector::default(),
             image: None,

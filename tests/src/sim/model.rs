@@ -3,6 +3,8 @@
 //! It also guards what a store relies on: each bundle comes once, in its chain's place, and after what its author had seen. The
 //! digest is summed up from nothing each time. A rollback rebuilds everything from the changes committed before.
 
+mod apps;
+mod epochs;
 mod messages;
 mod removal;
 mod rows;
@@ -20,11 +22,10 @@ use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash, Seq, SourceId};
 use kinfolk_core::op::{MESSAGE_COLLECTION, Meaning, Op};
 use kinfolk_core::parcel::{RunBodies, SignedHead};
 use kinfolk_core::roster::{Roster, SignedRecord, Verified};
-use kinfolk_core::step::{
-    AppBundle, AppFact, Append, Change, Committed, Fact, RunRequest, Saved, SavedSibling, SavedSource,
-};
+use kinfolk_core::step::{Append, Change, Committed, Fact, RunRequest, Saved, SavedSibling, SavedSource};
 use kinfolk_core::vector::VersionVector;
 
+use self::epochs::Epochs;
 use self::messages::Messages;
 use self::rows::Rows;
 pub use self::shown::{Shown, ShownConversation, ShownMessage, ShownRecord};
@@ -60,6 +61,7 @@ struct State {
     heads: BTreeMap<(SourceId, Seq), SignedHead>,
     early: BTreeMap<Dot, (DeviceId, Bundle)>,
     siblings: BTreeMap<DeviceId, SavedSibling>,
+    epochs: Epochs,
     records: Vec<SignedRecord>,
     roster: Roster,
     /// Bundles of removed devices that were taken back.
@@ -140,7 +142,7 @@ impl Model {
             roster: self.birth.roster,
             records: state.records.iter().cloned().map(Verified::vouch).collect(),
             bundle_seq: state.bundle_seq,
-            epoch: self.birth.epoch,
+            epochs: state.epochs.saved(),
             prekey: self.birth.prekey.clone(),
         }
     }
@@ -172,19 +174,6 @@ impl Model {
             }
         };
         ops.iter().map(fact).collect()
-    }
-
-    /// What is held about an app's pushes.
-    pub fn app_fact(&self, app: &AppBundle) -> Option<AppFact> {
-        let last = Some(self.last_of(&app.source)).filter(|last| *last > 0)?;
-        let committed = self.state.apps.get(&(app.source.clone(), app.id)).copied();
-        Some(AppFact { last, committed })
-    }
-
-    /// The last number of an app; 0 before its first.
-    pub fn last_of(&self, app: &str) -> u64 {
-        let of_app = (app.to_owned(), 0)..=(app.to_owned(), u64::MAX);
-        self.state.apps.range(of_app).next_back().map_or(0, |((_, last), _)| *last)
     }
 
     /// The source it writes.
@@ -264,7 +253,8 @@ impl State {
     fn of(birth: &NewDevice) -> Self {
         let mut roster = Roster::new(birth.roster);
         roster.extend(birth.records.iter().cloned().map(Verified::vouch));
-        Self { records: birth.records.clone(), roster, ..Self::default() }
+        let epochs = Epochs::of(&birth.epochs);
+        Self { records: birth.records.clone(), roster, epochs, ..Self::default() }
     }
 
     fn apply(&mut self, change: &Change, sabotage: Option<Sabotage>) -> Held {
@@ -305,6 +295,9 @@ impl State {
             Change::Ended(ended) => self.end(ended)?,
             Change::AppBundle(app, committed) => self.number(app, *committed)?,
             Change::Fresh { source, generation } => self.take_fresh(*source, *generation)?,
+            Change::Epoch(kept) => self.epochs.hold(kept)?,
+            Change::EpochQuiet(held) => self.epochs.note(held)?,
+            Change::EpochGone(epoch) => self.epochs.destroy(*epoch)?,
             Change::Quarantine(_) => {}
         }
         Ok(())
@@ -381,13 +374,6 @@ impl State {
                 Meaning::MessageDelete(at_us) => self.messages.delete(origin, &op.key, at_us),
                 Meaning::Unknown | Meaning::Invalid(_) => {}
             }
-        }
-    }
-
-    fn number(&mut self, app: &AppBundle, committed: Committed) -> Held {
-        match self.apps.insert((app.source.clone(), app.id), committed) {
-            Some(_) => Broken::rule("an app's number is used once", format!("{app:?}")),
-            None => Ok(()),
         }
     }
 }

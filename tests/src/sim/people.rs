@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kinfolk::store::NewDevice;
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::engine::Engine;
+use kinfolk_core::epoch::{Epoch, KeptEpoch, NewEpoch};
 use kinfolk_core::ids::{DeviceId, Hash, IdentityKey, Millis, SourceId};
 use kinfolk_core::roster::{
     Addition, Device, End, PREKEY_BYTES, Prekey, Record, Removal, RosterChange, SignedRecord, Verified,
@@ -13,6 +14,25 @@ use kinfolk_core::roster::{
 
 /// Wall-clock time when a world begins: 2023-11-14.
 pub(super) const EPOCH: Millis = Millis(1_700_000_000_000);
+
+/// The epoch that every world begins with.
+const FIRST_EPOCH: Epoch = Epoch { number: 1, id: [0xE1; 16] };
+
+/// An epoch with its secret: as many bytes as it takes to see that it is the right one.
+pub(super) fn epoch_of(epoch: Epoch) -> KeptEpoch {
+    let secret = epoch.id.map(|byte| !byte);
+    kept(epoch, Bytes::copy_from_slice(&secret))
+}
+
+/// An epoch with the secret that somebody gave.
+pub(super) fn kept(epoch: Epoch, secret: Bytes) -> KeptEpoch {
+    KeptEpoch { epoch, commitment: Hash::of(&secret), kept: secret }
+}
+
+/// The change by which an epoch is minted.
+pub(super) fn minting(epoch: &KeptEpoch) -> RosterChange {
+    RosterChange::Epoch(NewEpoch { epoch: epoch.epoch, commitment: epoch.commitment })
+}
 
 /// The id of the device at `index`.
 pub(super) fn device_id(index: usize) -> DeviceId {
@@ -71,7 +91,7 @@ pub(super) fn birth(index: usize, records: Vec<SignedRecord>) -> NewDevice {
         generation: 1,
         roster: genesis().id(),
         records,
-        epoch: 1,
+        epochs: vec![epoch_of(FIRST_EPOCH)],
         prekey: person(index).prekey,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use kinfolk_core::epoch::Epoch;
 use kinfolk_core::ids::{Millis, RelayId};
 use kinfolk_core::parcel::VerifiedParcel;
 
@@ -17,6 +18,8 @@ pub(super) struct Post {
     pub(super) hostile: bool,
     mail: BTreeMap<u64, Mail>,
     next: u64,
+    /// Envelopes in mailboxes into which their devices do not look.
+    unseen: BTreeMap<usize, Vec<u64>>,
     /// The last one delivered from whom to whom, to see what overtook what.
     latest: BTreeMap<(usize, usize), u64>,
 }
@@ -33,6 +36,8 @@ pub(super) struct Mail {
     pub(super) from: usize,
     pub(super) to: usize,
     pub(super) relay: RelayId,
+    /// The epoch in whose mailbox it lies.
+    pub(super) under: Epoch,
     pub(super) parcel: Rc<VerifiedParcel>,
     /// The order in which envelopes were put.
     order: u64,
@@ -63,7 +68,7 @@ impl Post {
     pub(super) fn put(
         &mut self,
         (from, to): (usize, usize),
-        relay: RelayId,
+        (relay, under): (RelayId, Epoch),
         parcel: Rc<VerifiedParcel>,
         dice: &mut Dice,
         tally: &mut Tally,
@@ -84,7 +89,7 @@ impl Post {
         let arriving = (0..copies).map(|_| {
             let mail = self.next;
             self.next += 1;
-            self.mail.insert(mail, Mail { from, to, relay, parcel: Rc::clone(&parcel), order });
+            self.mail.insert(mail, Mail { from, to, relay, under, parcel: Rc::clone(&parcel), order });
             (mail, self.delay(dice))
         });
         Put { answered_after, taken, arriving: arriving.collect() }
@@ -103,6 +108,16 @@ impl Post {
     /// The envelope, if it was not acknowledged.
     pub(super) fn mail(&self, mail: u64) -> Option<&Mail> {
         self.mail.get(&mail)
+    }
+
+    /// An envelope lies where its device does not look.
+    pub(super) fn set_aside(&mut self, mail: u64, to: usize) {
+        self.unseen.entry(to).or_default().push(mail);
+    }
+
+    /// A device looks into other mailboxes than before: what may lie there.
+    pub(super) fn seen_anew(&mut self, to: usize) -> Vec<u64> {
+        self.unseen.remove(&to).unwrap_or_default()
     }
 
     /// Counts a delivery.

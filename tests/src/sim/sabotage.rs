@@ -25,13 +25,15 @@ pub enum Sabotage {
     ForgetCut,
     /// Letters do not say which sources of removed devices end before their first bundle.
     HideEnded,
+    /// Devices look into the mailboxes of the epoch they live in, and forget those of earlier ones.
+    ForgetMailbox,
     /// The database forgets a waiting bundle's end: it is never taken out.
     KeepEarly,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AckBeforeCommit,
         Self::SkipCommit,
         Self::MergeByArrival,
@@ -42,6 +44,7 @@ impl Sabotage {
         Self::KeepSource,
         Self::ForgetCut,
         Self::HideEnded,
+        Self::ForgetMailbox,
         Self::KeepEarly,
     ];
 
@@ -58,6 +61,7 @@ impl Sabotage {
             Self::KeepSource => "keep-source",
             Self::ForgetCut => "forget-cut",
             Self::HideEnded => "hide-ended",
+            Self::ForgetMailbox => "forget-mailbox",
             Self::KeepEarly => "keep-early",
         }
     }

@@ -66,6 +66,8 @@ tally! {
     removals: "devices removed",
     /// Sources that were taken back.
     cuts: "sources cut",
+    /// Epochs that devices minted.
+    epochs: "epochs minted",
     /// Wall clocks that were set.
     jumps: "jumps of wall clocks",
     /// Devices whose disk was put back to an older image.

@@ -4,6 +4,7 @@
 //! may be lost for good. Then everything heals, and the world must come to rest with all devices equal. Rules are checked after
 //! every commit (`held`) and before every output (`round`), and at the end (`finish`).
 
+mod epochs;
 mod finish;
 mod held;
 mod images;
@@ -13,6 +14,8 @@ mod storm;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use kinfolk::store::NewDevice;
+use kinfolk_core::epoch::KeptEpoch;
 use kinfolk_core::ids::{Dot, Hash, Millis, RelayId, Seq, SourceId};
 use kinfolk_core::roster::SignedRecord;
 use kinfolk_core::step::{Delivery, Input};
@@ -42,6 +45,8 @@ pub struct Rules {
 pub struct World {
     rules: Rules,
     dice: Dice,
+    /// For the names of epochs, so that they disturb nothing else.
+    names: Dice,
     now: Millis,
     queue: BTreeMap<(Millis, u64), Event>,
     events: u64,
@@ -126,9 +131,10 @@ impl World {
             quiet: seed.is_multiple_of(4),
             tally: Tally::default(),
             dice,
+            names: Dice::new(!seed),
         };
         for index in 0..founders {
-            world.settle_in(index, records.clone())?;
+            world.settle_in(index, records.clone(), None)?;
         }
         if late {
             let sponsor = usize::try_from(world.dice.below(u64::try_from(founders).unwrap_or(1))).unwrap_or(0);
@@ -137,9 +143,11 @@ impl World {
         Ok(world)
     }
 
-    /// A device comes into being and starts.
-    fn settle_in(&mut self, index: usize, records: Vec<SignedRecord>) -> Held {
-        let disk = Disk::new(people::birth(index, records), self.rules.real, self.rules.sabotage)?;
+    /// A device comes into being and starts, with the epochs that its sponsor gave it.
+    fn settle_in(&mut self, index: usize, records: Vec<SignedRecord>, given: Option<Vec<KeptEpoch>>) -> Held {
+        let birth = people::birth(index, records);
+        let birth = NewDevice { epochs: given.unwrap_or_else(|| birth.epochs.clone()), ..birth };
+        let disk = Disk::new(birth, self.rules.real, self.rules.sabotage)?;
         // Up to two hours apart.
         let skew = Millis(self.dice.below(7_200_000));
         self.devices.push(Device::new(index, disk, skew));
@@ -167,6 +175,7 @@ impl World {
 
     /// Tells a device that has just started of its relays.
     fn greet(&mut self, index: usize) {
+        self.look(index);
         let relays: Vec<(RelayId, bool)> = self.post.relays.iter().map(|relay| (relay.id, relay.up)).collect();
         for (relay, up) in relays {
             self.ask(index, Request::Tell(Input::RelayAdded(relay)));
@@ -248,6 +257,10 @@ impl World {
             }
             return;
         };
+        if device.engine.is_some() && !device.polled.contains(&mail.under) {
+            self.post.set_aside(number, mail.to);
+            return;
+        }
         let reachable = device.engine.is_some() && self.post.is_up(mail.relay);
         if reachable {
             self.post.delivered(&mail, &mut self.tally);

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use kinfolk_core::bundle::{Birth, Body, Bundle};
 use kinfolk_core::clock::Stamp;
+use kinfolk_core::epoch::{Epoch, GivenEpoch, NewEpoch};
 use kinfolk_core::ids::{DeviceId, Dot, Hash, IdentityKey, Millis, RelayId, Seq, SourceId};
 use kinfolk_core::merge::{LIVE, value_hash};
 use kinfolk_core::op::{self, Attachment, Field, Level, Meaning, MessageBody, Op};
 use kinfolk_core::parcel::{self, Ended, Letter, Parcel, RunBodies, Want};
 use kinfolk_core::roster::{
-    Addition, Device, End, PREKEY_BYTES, Prekey, Record, Removal, Roster, RosterChange, SignedRecord, Verified,
+    Addition, Device, End, Minted, PREKEY_BYTES, Prekey, Record, Removal, Roster, RosterChange, SignedRecord, Verified,
 };
 use kinfolk_core::step::content_hash;
 use kinfolk_core::value::{Kind, Value};
@@ -22,6 +23,8 @@ const SOURCE: SourceId = SourceId(*b"source-of-device");
 const OTHER: SourceId = SourceId(*b"source-of-others");
 const DEVICE: DeviceId = DeviceId(*b"the-first-device");
 const JOINER: DeviceId = DeviceId(*b"the-other-device");
+
+const EPOCH: Epoch = Epoch { number: 2, id: *b"the-second-epoch" };
 
 const SIGNATURE: Bytes = Bytes::from_static(&[7; 64]);
 
@@ -131,6 +134,21 @@ fn roster_records_keep_their_bytes_and_make_the_same_roster() {
     roster.extend([Verified::vouch(SignedRecord { bytes: file, signature: SIGNATURE })]);
     assert_eq!(roster.members().map(|member| member.device.id).collect::<Vec<_>>(), [DEVICE]);
     assert_eq!(roster.removal(JOINER).map(|removed| removed.end(OTHER)), Some(Seq(300)));
+
+    let minted = NewEpoch { epoch: EPOCH, commitment: Hash([0xC0; 32]) };
+    let epoch = record(&[&remove], RosterChange::Epoch(minted));
+    let file = frozen("record-epoch", "roster record \"epoch\" that mints epoch 2", &epoch.encode());
+    assert_eq!(Record::decode(&file).as_ref(), Ok(&epoch));
+    roster.extend([Verified::vouch(SignedRecord { bytes: file, signature: SIGNATURE })]);
+    assert_eq!(roster.epoch(EPOCH), Some(Minted { commitment: Hash([0xC0; 32]), fit: true }));
+}
+
+#[test]
+fn a_letter_that_gives_an_epoch_keeps_its_bytes() {
+    let given = GivenEpoch { epoch: EPOCH, gift: Bytes::from_static(&[0x61; 1168]) };
+    let letter = Letter { epoch: EPOCH, epochs: vec![given], ..Letter::bare(DEVICE, Millis(1_767_323_045_000)) };
+    let file = frozen("parcel-epoch", "a letter that gives an epoch", &parcel::encode(&letter, &[]).unwrap());
+    assert_eq!(Parcel::decode(&file).unwrap().letter, letter);
 }
 
 #[test]
@@ -276,6 +294,7 @@ fn kind_of(change: &RosterChange) -> &'static str {
         RosterChange::Add(_) => "add",
         RosterChange::Rename { .. } => "rename",
         RosterChange::Remove(_) => "remove",
+        RosterChange::Epoch(_) => "epoch",
         RosterChange::Unknown => "unknown",
     }
 }
@@ -301,7 +320,7 @@ fn letter() -> Letter {
     letter.records = vec![SignedRecord { bytes: genesis().encode(), signature: Bytes::from_static(&[0x66; 64]) }];
     letter.roster_hash = Hash([0x77; 32]);
     letter.prekey = Prekey { slot: 9, public: Bytes::from(vec![0x88; PREKEY_BYTES]) };
-    letter.epoch = 2;
+    letter.epoch.number = 2;
     letter.digest = Some(Hash([0x99; 32]));
     letter.receipt_requested = true;
     letter.relays = vec![RelayId([0xAA; 16])];

@@ -5,7 +5,7 @@
 //! under way, new bundles gather for the next one: that is the batching, and at rest a single bundle leaves at once.
 //!
 //! Whoever does not answer may not know us: a device that was put back to before we joined hears nobody it does not find on its roster.
-//! So what is repeated in vain, and the word to a stale sibling, carry the roster, whatever the sibling said of it before.
+//! So what is repeated in vain, and the word to a stale sibling, carry roster and epoch, whatever the sibling said of them before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,8 +22,10 @@ use crate::step::{Output, RunRequest, Send};
 /// What a parcel says beside its bundles.
 #[derive(Clone, Copy, Debug)]
 struct Saying {
-    /// In how many letters the roster is told, if the sibling may not know it.
+    /// In how many letters the roster is told, if the sibling may not know it, or not our epoch.
     roster_pieces: Option<u32>,
+    /// What was said before was not answered.
+    in_vain: bool,
     ask: bool,
     receipt_was_due: bool,
 }
@@ -87,26 +89,28 @@ impl Engine {
             Some(RunRequest { device, source: *source, after: owed.after, upto: owed.upto })
         }));
         let receipt_due = sibling.receipt_due.is_some_and(|due| due <= now.mono);
-        let tell_roster = !sibling.roster_known && sibling.roster_at <= now.mono;
+        let tell = !sibling.is_told() && sibling.roster_at <= now.mono;
         let ask = std::mem::take(&mut sibling.ask_receipt);
         let (sums_requested, tell_sums) =
             (std::mem::take(&mut sibling.ask_sums), std::mem::take(&mut sibling.owes_sums));
         let compares = sums_requested || tell_sums;
-        if runs.is_empty() && !receipt_due && !tell_roster && !ask && !compares && wants.is_empty() {
+        if runs.is_empty() && !receipt_due && !tell && !ask && !compares && wants.is_empty() {
             return;
         }
         if tell_sums {
             // They need the room that a run may take; its turn comes next.
             runs.clear();
         }
-        let in_vain = sibling.lane.is_waiting_long();
+        let (in_vain, roster_attempts) = (sibling.lane.is_waiting_long(), sibling.roster_attempts);
         let receipt_requested = ask || in_vain;
         let receipt_was_due = sibling.receipt_due.take().is_some();
         let sums = tell_sums.then(Vec::new);
-        let Telling { records, pieces } =
-            if tell_roster || in_vain { self.tell_roster(to) } else { Telling::default() };
-        let letter = Letter { wants, receipt_requested, sums_requested, sums, records, ..self.letter(now) };
-        let said = Saying { roster_pieces: tell_roster.then_some(pieces), ask, receipt_was_due };
+        let tell_roster = in_vain || (tell && !sibling.roster_known);
+        let Telling { records, pieces } = if tell_roster { self.tell_roster(to) } else { Telling::default() };
+        let epochs = if tell || in_vain { self.gifts(to, in_vain) } else { Vec::new() };
+        let letter = Letter { wants, receipt_requested, sums_requested, sums, records, epochs, ..self.letter(now) };
+        let repeats = in_vain || (tell && roster_attempts > 0);
+        let said = Saying { roster_pieces: tell.then_some(pieces), in_vain: repeats, ask, receipt_was_due };
         self.depart(to, relay, letter, runs, said, now);
     }
 
@@ -120,10 +124,11 @@ impl Engine {
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
         let pause = Millis(BEACON_FIRST.0 << sibling.beacons.min(BEACON_DOUBLINGS)).min(BEACON);
         (sibling.beacon_at, sibling.beacons) = (now.mono.plus(pause), sibling.beacons.saturating_add(1));
-        let unknown = !sibling.roster_known;
+        let unknown = !sibling.is_told();
         let Telling { records, pieces } = self.tell_roster(to);
-        let letter = Letter { receipt_requested: true, records, ..self.letter(now) };
-        let said = Saying { roster_pieces: unknown.then_some(pieces), ask: false, receipt_was_due: false };
+        let letter = Letter { receipt_requested: true, records, epochs: self.gifts(to, true), ..self.letter(now) };
+        let roster_pieces = unknown.then_some(pieces);
+        let said = Saying { roster_pieces, in_vain: true, ask: false, receipt_was_due: false };
         self.depart(to, relay, letter, Vec::new(), said, now);
     }
 
@@ -132,7 +137,7 @@ impl Engine {
             receipt: Receipt { generation: self.generation, term: self.term(), vector: self.vector.clone() },
             roster_hash: self.roster.hash(),
             prekey: self.announced_prekey(),
-            epoch: self.epoch,
+            epoch: self.epoch(),
             digest: None,
             op_level: OP_LEVEL,
             relays: self.relays.iter().map(|relay| relay.id).collect(),
@@ -144,8 +149,9 @@ impl Engine {
     fn depart(&mut self, to: DeviceId, relay: RelayId, letter: Letter, runs: Vec<RunRequest>, said: Saying, now: Now) {
         let jitter = self.jitter();
         let (ticket, own) = (self.tickets, self.source);
-        let Some(prekey) = self.prekey_of(to) else { return };
+        let (Some(prekey), Some(epoch)) = (self.prekey_of(to), self.epoch_for(to)) else { return };
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
+        sibling.in_vain = sibling.in_vain.saturating_add(u32::from(said.in_vain));
         if let Some(pieces) = said.roster_pieces {
             let rounds = sibling.roster_attempts / pieces.max(1);
             sibling.roster_at = now.mono.plus(backed_off(ROSTER_AGAIN, rounds, jitter));
@@ -157,7 +163,7 @@ impl Engine {
         let (receipt_was_due, asked) = (said.receipt_was_due, said.ask);
         let own_after = own_run.map(|(after, _)| after);
         self.under_way.insert(ticket, UnderWay { to, relay, own: own_after, foreign, receipt_was_due, asked });
-        self.outputs.push_back(Output::Send(Send { ticket, to, relay, prekey, letter, runs }));
+        self.outputs.push_back(Output::Send(Send { ticket, to, relay, prekey, epoch, letter, runs }));
     }
 
     /// What a parcel came to.
@@ -255,6 +261,8 @@ impl Engine {
             .chain(stale.map(|(_, s)| Some(s.beacon_at).filter(|at| *at > now.mono)))
             .flatten()
             .chain(self.repair.wake_at(now.mono))
+            .chain(self.mint_at.filter(|at| *at > now.mono))
+            .chain(self.epochs_wake_at(now))
             .min()
     }
 

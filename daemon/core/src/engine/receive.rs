@@ -23,10 +23,11 @@ use crate::vector::{Novelty, VersionVector};
 
 impl Engine {
     pub(super) fn received(&mut self, delivery: Delivery, mut parcel: VerifiedParcel, now: Now) {
-        let told_roster = !parcel.records.is_empty();
+        let told = !parcel.records.is_empty() || !parcel.epochs.is_empty();
         let sender = parcel.letter.sender;
         if self.siblings.contains_key(&sender) || self.would_add(sender, &parcel.records) {
             self.take_records(std::mem::take(&mut parcel.records));
+            parcel.epochs.drain(..).for_each(|epoch| self.take_epoch(epoch));
             parcel.letter.ended.drain(..).for_each(|ended| self.learn_ended(ended));
             parcel.letter.receipt.vector = self.capped(std::mem::take(&mut parcel.letter.receipt.vector));
             if parcel.rejected > 0 {
@@ -43,8 +44,8 @@ impl Engine {
             self.outbid(now);
             self.heard(sender, parcel.letter, now);
             self.owe_receipt(sender, brought, lacked, applied, now);
-            if let Some(sibling) = self.siblings.get_mut(&sender).filter(|_| told_roster) {
-                // It tells its roster until our letter shows the same one.
+            if let Some(sibling) = self.siblings.get_mut(&sender).filter(|_| told) {
+                // It tells its roster and epoch until our letter shows the same.
                 sibling.due(now.mono.plus(REPEATED_DELAY));
             }
         } else if self.roster.removal(sender).is_some() {
@@ -77,10 +78,11 @@ impl Engine {
         self.clock.observe(self.roster.latest());
         fresh.into_iter().for_each(|record| self.commit(Change::Record(record)));
         for sibling in self.siblings.values_mut() {
-            (sibling.roster_known, sibling.roster_at, sibling.roster_attempts) = (false, Millis(0), 0);
-            sibling.roster_turn = 0;
+            (sibling.roster_known, sibling.roster_turn) = (false, 0);
+            sibling.tell_again();
         }
         self.follow_roster(&before);
+        self.follow_epochs();
     }
 
     pub(super) fn quarantine(&mut self, kind: Suspect, relay: Option<RelayId>, reason: String, bytes: Bytes, now: Now) {
@@ -257,10 +259,13 @@ impl Engine {
         self.unsaved_since.get_or_insert(now.mono);
         sibling.heard = Some(now.wall);
         let silent_before = sibling.heard_mono.is_none_or(|heard| now.mono.since(heard) >= SILENCE);
-        sibling.heard_mono = Some(now.mono);
+        (sibling.heard_mono, sibling.in_vain) = (Some(now.mono), 0);
         let overtaken = sibling.is_older(&letter.receipt);
         if !overtaken {
             sibling.epoch = letter.epoch;
+            if self.epochs.contains_key(&letter.epoch) {
+                sibling.under = letter.epoch;
+            }
             sibling.relays = letter.relays;
             sibling.roster_known = letter.roster_hash == roster_hash;
             sibling.digest = letter.digest.map(|digest| (digest, letter.receipt.vector.clone()));
@@ -303,6 +308,7 @@ impl Engine {
         for want in letter.wants {
             self.wanted(sender, want, older, now);
         }
+        self.follow_epochs();
     }
 
     /// A sibling asks. It gets all that we hold of the source, even if it does not know how far that reaches: a run ends at a

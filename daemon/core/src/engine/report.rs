@@ -32,6 +32,7 @@ impl Engine {
                 op_level: sibling.op_level,
                 sums: sibling.sums.as_ref().filter(|(_, at)| at == held).map(|(sums, _)| sums.clone()),
                 epoch: sibling.epoch,
+                epoch_known: sibling.epoch_known,
                 roster_known: sibling.roster_known,
                 clock_ahead: sibling.clock_ahead,
             });
@@ -48,6 +49,7 @@ impl Engine {
         Status {
             me: self.me,
             source: self.source,
+            epoch: self.epoch(),
             removed: self.is_removed(),
             from_removed: self.from_removed,
             vector: self.vector.clone(),

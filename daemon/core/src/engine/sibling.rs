@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::digest::Sum;
+use crate::epoch::Epoch;
 use crate::ids::{DeviceId, Hash, Millis, RelayId, Seq, SourceId};
 use crate::lane::Lane;
 use crate::parcel::Receipt;
@@ -22,7 +23,14 @@ pub(super) struct Sibling {
     pub(super) heard_mono: Option<Millis>,
     /// Its newest prekey, when it announced one after the roster's.
     pub(super) prekey: Option<Prekey>,
-    pub(super) epoch: u32,
+    /// The epoch it showed last.
+    pub(super) epoch: Epoch,
+    /// The last epoch it showed whose secret we hold.
+    pub(super) under: Epoch,
+    /// Whether there is no epoch to give it.
+    pub(super) epoch_known: bool,
+    /// How many letters left for it since it last spoke, after others were not answered.
+    pub(super) in_vain: u32,
     /// The relays it says it polls; empty when it did not say.
     pub(super) relays: Vec<RelayId>,
     /// Its state digest with the vector it belongs to.
@@ -39,7 +47,7 @@ pub(super) struct Sibling {
     pub(super) clock_ahead: i64,
     /// Whether it holds the same roster records as we do.
     pub(super) roster_known: bool,
-    /// When to tell it our roster (again), and how often that was done in vain.
+    /// When to tell it our roster and epoch (again), and how often that was done in vain.
     pub(super) roster_at: Millis,
     pub(super) roster_attempts: u32,
     /// Which piece of the roster it is told next.
@@ -80,7 +88,7 @@ impl Sibling {
         self.receipt = saved.receipt;
         self.heard = Some(saved.heard);
         self.prekey = saved.prekey;
-        self.epoch = saved.epoch;
+        (self.epoch, self.under) = (saved.epoch, saved.under);
     }
 
     /// Takes a receipt. The vector never goes backwards within a generation and a term; a newer one is a fresh start, an older one
@@ -121,6 +129,16 @@ impl Sibling {
                 && known.vector.covers_all(&receipt.vector))
     }
 
+    /// Whether it shows the same roster, and lacks no epoch.
+    pub(super) fn is_told(&self) -> bool {
+        self.roster_known && self.epoch_known
+    }
+
+    /// Tells it roster and epoch anew, at once.
+    pub(super) fn tell_again(&mut self) {
+        (self.roster_at, self.roster_attempts) = (Millis(0), 0);
+    }
+
     /// Its sums are wanted: it is asked, but not again within [`COMPARE_AGAIN`].
     pub(super) fn compare(&mut self, now: Millis) {
         if self.asked_sums.is_none_or(|asked| now.since(asked) >= COMPARE_AGAIN) {
@@ -147,13 +165,13 @@ impl Sibling {
     /// What is kept of it when it is not spoken to.
     pub(super) fn saved(&self, device: DeviceId) -> SavedSibling {
         let receipt = self.receipt.clone();
-        let (heard, prekey, epoch) = (self.heard.unwrap_or_default(), self.prekey.clone(), self.epoch);
-        SavedSibling { device, receipt, heard, prekey, epoch }
+        let (heard, prekey) = (self.heard.unwrap_or_default(), self.prekey.clone());
+        SavedSibling { device, receipt, heard, prekey, epoch: self.epoch, under: self.under }
     }
 
     /// When this sibling wants to be looked at again, apart from its lane.
     pub(super) fn wake_at(&self, now: Millis) -> Option<Millis> {
-        let roster = (!self.roster_known).then_some(self.roster_at);
+        let roster = (!self.is_told()).then_some(self.roster_at);
         self.receipt_due.into_iter().chain(roster).chain(self.lag.map(|lag| lag.next_at)).filter(|at| *at > now).min()
     }
 }

@@ -63,6 +63,7 @@ mod tests {
 
     use super::*;
     use crate::bundle::MAX_BODY;
+    use crate::epoch::{Epoch, GivenEpoch, MAX_GIFT};
     use crate::ids::{Hash, Millis, RelayId, Seq, SourceId};
     use crate::parcel::{Ended, Letter, MAX_ENDED, MAX_VECTOR, Parcel, RunBodies, Want, encode};
     use crate::roster::{MAX_RECORD_BYTES, MAX_RECORDS, PREKEY_BYTES, Prekey};
@@ -93,7 +94,9 @@ mod tests {
         let far = Seq(u64::MAX);
         for size in [150, 1_700, MAX_RECORD_BYTES] {
             let mut letter = Letter::bare(DeviceId([1; 16]), Millis(u64::MAX));
-            (letter.receipt.generation, letter.receipt.term, letter.epoch) = (u64::MAX, u32::MAX, u32::MAX);
+            (letter.receipt.generation, letter.receipt.term) = (u64::MAX, u32::MAX);
+            letter.epoch = Epoch { number: u32::MAX, id: [0xFF; 16] };
+            letter.epochs = vec![GivenEpoch { epoch: letter.epoch, gift: Bytes::from(vec![0xFF; MAX_GIFT]) }];
             letter.receipt.vector =
                 (0..MAX_VECTOR).map(|n| (source(n), Head { seq: far, hash: Hash([0xFF; 32]) })).collect();
             letter.wants = (0..MAX_VECTOR).map(|n| Want { source: source(n), after: far, upto: far }).collect();

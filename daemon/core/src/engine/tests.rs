@@ -4,6 +4,7 @@ mod causal;
 mod clocks;
 mod comparing;
 mod disk;
+mod epochs;
 mod lanes;
 mod local;
 mod pairing;

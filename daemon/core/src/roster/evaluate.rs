@@ -11,20 +11,32 @@
 //! **Two devices under one id.** An id that follows from its key ([`DeviceId::of`]) belongs to that key. Of other ids the first
 //! addition in causal order has it; beside each other, the smaller (stamp, hash) is first.
 //!
+//! **Epochs.** An epoch is fit when all removals that count lie in the past of the record that mints it ([`crate::epoch`]). Of two records for one
+//! name the first in causal order has it.
+//!
 //! Costs one pass over the records for each removal; what a hostile member can make of it is bounded by
 //! [`MAX_RECORDS`](super::MAX_RECORDS).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Device, Member, Record, Removal, Removed, RosterChange, SignedRecord};
+use super::{Device, Member, Minted, Record, Removal, Removed, RosterChange, SignedRecord};
 use crate::clock::Stamp;
+use crate::epoch::{Epoch, NewEpoch};
 use crate::ids::{DeviceId, Hash, SourceId};
 use crate::parcel::SignedHead;
 
 type Records = BTreeMap<Hash, (SignedRecord, Record)>;
 
-/// The members that the set of records makes, and the devices it removes.
-pub(super) fn evaluate(records: &Records) -> (BTreeMap<DeviceId, Member>, BTreeMap<DeviceId, Removed>) {
+/// What the set of records makes.
+#[derive(Default)]
+pub(super) struct Evaluated {
+    pub(super) members: BTreeMap<DeviceId, Member>,
+    pub(super) removed: BTreeMap<DeviceId, Removed>,
+    pub(super) epochs: BTreeMap<Epoch, Minted>,
+}
+
+/// The members, the devices that were removed, and the epochs.
+pub(super) fn evaluate(records: &Records) -> Evaluated {
     let history = History::new(records);
     let everybody = history.pass(&Removals::new());
     let removals = history.decide(&everybody);
@@ -37,7 +49,8 @@ pub(super) fn evaluate(records: &Records) -> (BTreeMap<DeviceId, Member>, BTreeM
             *current = entry.max(*current);
         }
     }
-    let (mut members, mut removed) = (BTreeMap::new(), BTreeMap::new());
+    let epochs = history.epochs(&standing);
+    let mut made = Evaluated::default();
     // Also a device whose addition is void was a member for those who had not heard of the removal of the one that added it.
     for (id, admission) in &everybody.admitted {
         let stays = standing.admitted.get(id).filter(|_| !removals.contains_key(id));
@@ -47,15 +60,21 @@ pub(super) fn evaluate(records: &Records) -> (BTreeMap<DeviceId, Member>, BTreeM
         if let Some((_, _, name)) = names.get(id) {
             device.name = (*name).to_owned();
         }
-        let member = Member { device, added_by: record.author, added: record.stamp };
+        let known = epochs.iter().filter(|(place, _)| history.is_before(**place, admission.first));
+        let epoch = known.map(|(_, minted)| minted.epoch).max();
+        let member = Member { device, added_by: record.author, added: record.stamp, epoch };
         if stays.is_some() {
-            members.insert(*id, member);
+            made.members.insert(*id, member);
         } else {
             let ends = removals.get(id).map(|places| history.ends(places)).unwrap_or_default();
-            removed.insert(*id, Removed { member, ends });
+            made.removed.insert(*id, Removed { member, ends });
         }
     }
-    (members, removed)
+    for (place, NewEpoch { epoch, commitment }) in epochs {
+        let fit = removals.values().flatten().all(|removal| history.is_before(*removal, place));
+        made.epochs.entry(*epoch).or_insert(Minted { commitment: *commitment, fit });
+    }
+    made
 }
 
 /// The records in causal order, with what lies in the past of each.
@@ -130,7 +149,9 @@ impl<'a> History<'a> {
                     let own = device.id == record.author && device.key == record.author_key;
                     record.roster.is_none() && record.parents.is_empty() && own
                 }
-                RosterChange::Add(_) | RosterChange::Rename { .. } | RosterChange::Unknown => was_added && !is_void,
+                RosterChange::Add(_) | RosterChange::Rename { .. } | RosterChange::Epoch(_) | RosterChange::Unknown => {
+                    was_added && !is_void
+                }
                 RosterChange::Remove(removal) => was_added && !is_void && self.knows(&standing, removal, place),
             };
             if !counts {
@@ -148,6 +169,19 @@ impl<'a> History<'a> {
             }
         }
         standing
+    }
+
+    /// The records that count and mint an epoch, by their places.
+    fn epochs(&self, standing: &Standing<'a>) -> BTreeMap<usize, &'a NewEpoch> {
+        let minted = |place: &usize| match &self.at(*place).1.change {
+            RosterChange::Epoch(minted) => Some((*place, minted)),
+            RosterChange::Genesis(_)
+            | RosterChange::Add(_)
+            | RosterChange::Rename { .. }
+            | RosterChange::Remove(_)
+            | RosterChange::Unknown => None,
+        };
+        standing.counts.iter().filter_map(minted).collect()
     }
 
     /// Whether the removal names a device, under its key, that its author knew.
@@ -188,9 +222,11 @@ impl<'a> History<'a> {
     fn decide(&self, everybody: &Standing<'_>) -> Removals {
         let removes = |place: &usize| match &self.at(*place).1.change {
             RosterChange::Remove(removal) => Some((*place, removal.device)),
-            RosterChange::Genesis(_) | RosterChange::Add(_) | RosterChange::Rename { .. } | RosterChange::Unknown => {
-                None
-            }
+            RosterChange::Genesis(_)
+            | RosterChange::Add(_)
+            | RosterChange::Rename { .. }
+            | RosterChange::Epoch(_)
+            | RosterChange::Unknown => None,
         };
         let all: BTreeMap<usize, DeviceId> = everybody.counts.iter().filter_map(removes).collect();
         let mut voids: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
@@ -226,7 +262,7 @@ fn added(record: &Record) -> Option<&Device> {
     match &record.change {
         RosterChange::Genesis(device) => Some(device),
         RosterChange::Add(addition) => Some(&addition.device),
-        RosterChange::Rename { .. } | RosterChange::Remove(_) | RosterChange::Unknown => None,
+        RosterChange::Rename { .. } | RosterChange::Remove(_) | RosterChange::Epoch(_) | RosterChange::Unknown => None,
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     Addition, Device, End, MAX_ENDS, MAX_NAME, MAX_RECORD_BYTES, PREKEY_BYTES, Prekey, Record, Removal, RosterChange,
 };
 use crate::clock::Stamp;
+use crate::epoch::{Epoch, NewEpoch};
 use crate::ids::{DeviceId, Hash, IdentityKey, Seq, SourceId};
 use crate::vector::Head;
 
@@ -55,6 +56,13 @@ impl Record {
                     ends: removal.ends.iter().map(end).collect(),
                 });
             }
+            RosterChange::Epoch(minted) => {
+                wire.epoch = Some(EpochWire {
+                    number: minted.epoch.number,
+                    id: minted.epoch.id.to_vec(),
+                    commitment: minted.commitment.0.to_vec(),
+                });
+            }
             RosterChange::Unknown => {}
         }
         Bytes::from(wire.encode_to_vec())
@@ -75,8 +83,9 @@ impl Record {
             id => Some(Hash::from_slice(id).ok_or(Malformed("roster id is not 32 bytes"))?),
         };
         let parents = wire.parents.iter().map(|parent| Hash::from_slice(parent)).collect::<Option<_>>();
-        let named = [wire.genesis.is_some(), wire.add.is_some(), wire.rename.is_some(), wire.remove.is_some()];
-        if named.into_iter().filter(|named| *named).count() > 1 {
+        let device = [wire.genesis.is_some(), wire.add.is_some(), wire.rename.is_some(), wire.remove.is_some()];
+        let named = device.into_iter().chain([wire.epoch.is_some()]);
+        if named.filter(|named| *named).count() > 1 {
             return Err(Malformed("more than one change"));
         }
         let change = if let Some(device) = wire.genesis {
@@ -95,6 +104,8 @@ impl Record {
             }
         } else if let Some(remove) = wire.remove {
             RosterChange::Remove(remove.read()?)
+        } else if let Some(epoch) = wire.epoch {
+            RosterChange::Epoch(epoch.read().ok_or(Malformed("bad epoch"))?)
         } else {
             RosterChange::Unknown
         };
@@ -179,6 +190,25 @@ struct RecordWire {
     rename: Option<RenameWire>,
     #[prost(message, optional, tag = "13")]
     remove: Option<RemoveWire>,
+    #[prost(message, optional, tag = "50")]
+    epoch: Option<EpochWire>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct EpochWire {
+    #[prost(uint32, tag = "1")]
+    number: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    commitment: Vec<u8>,
+}
+
+impl EpochWire {
+    fn read(self) -> Option<NewEpoch> {
+        let epoch = Epoch { number: self.number, id: self.id.try_into().ok()? };
+        Some(NewEpoch { epoch, commitment: Hash::from_slice(&self.commitment)? })
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]

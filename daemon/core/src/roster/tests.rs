@@ -1,4 +1,5 @@
 use super::*;
+use crate::epoch::{Epoch, NewEpoch};
 
 mod removal;
 

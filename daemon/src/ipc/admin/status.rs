@@ -78,7 +78,7 @@ fn show_sibling(sibling: &SiblingStatus) -> Sibling {
         name: sibling.name.clone(),
         last_seen_ms: sibling.heard.map(|Millis(at)| at),
         lag: sibling.lag,
-        epoch_seen: sibling.epoch,
+        epoch_seen: sibling.epoch.number,
         live: sibling.live,
     }
 }
@@ -201,7 +201,8 @@ mod tests {
             digest: None,
             op_level: 1,
             sums: None,
-            epoch: 1,
+            epoch: Default::default(),
+            epoch_known: true,
             roster_known: true,
             clock_ahead,
         };

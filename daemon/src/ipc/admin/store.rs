@@ -214,7 +214,8 @@ mod tests {
             digest: None,
             op_level: OP_LEVEL,
             sums: None,
-            epoch: 1,
+            epoch: Default::default(),
+            epoch_known: true,
             roster_known: true,
             clock_ahead: 0,
         }

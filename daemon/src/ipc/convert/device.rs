@@ -24,7 +24,7 @@ pub(in crate::ipc) fn show(member: &Member, status: &Standing) -> v1::Device {
         last_seen_ms: sibling.and_then(|sibling| sibling.heard).map(|Millis(at)| at),
         added_at_ms: member.added.millis().0,
         added_by: if member.added_by == id { String::new() } else { member.added_by.to_string() },
-        roster_seen: this_device || sibling.is_some_and(|sibling| sibling.roster_known),
+        roster_seen: this_device || sibling.is_some_and(|sibling| sibling.roster_known && sibling.epoch_known),
     }
 }
 

@@ -4,7 +4,8 @@ use kinfolk_core::ids::{EnvelopeId, Seq, SourceId};
 use kinfolk_core::parcel::{self, ParcelError, RUN_TARGET};
 use rand::Rng;
 
-use super::{Credentials, Outgoing};
+use super::Outgoing;
+use crate::credentials::Credentials;
 use crate::driver::wall_clock;
 use crate::relay::{Envelope, Mailbox};
 use crate::seal::{self, PrekeyPublic, Recipient, SealError, Sender};
@@ -30,7 +31,7 @@ pub(super) enum ComposeError {
     Seal(#[from] SealError),
     #[error("the prekey of {0} is not a key")]
     Prekey(kinfolk_core::ids::DeviceId),
-    #[error("this device holds no group secret")]
+    #[error("the secret of the epoch to seal under is not held")]
     NoGroup,
 }
 
@@ -40,7 +41,7 @@ pub(super) fn compose(
     reader: &Reader,
     credentials: &Credentials,
 ) -> Result<Composed, ComposeError> {
-    let Outgoing { send, mut fresh } = outgoing;
+    let Outgoing { mut send, mut fresh } = outgoing;
     let mut runs = Vec::with_capacity(send.runs.len());
     let mut reached = Vec::with_capacity(send.runs.len());
     let mut room = RUN_TARGET;
@@ -67,14 +68,15 @@ pub(super) fn compose(
         reached.push((run.source, head.seq));
         runs.push(run);
     }
-    let bytes = parcel::encode(&send.letter, &runs)?;
-
-    let group = credentials.keyring.groups.iter().max_by_key(|group| group.id()).ok_or(ComposeError::NoGroup)?;
+    let keyring = credentials.keyring();
+    let group = keyring.group(send.epoch).ok_or(ComposeError::NoGroup)?;
     let prekey = PrekeyPublic::from_bytes(&send.prekey.public).map_err(|_| ComposeError::Prekey(send.to))?;
     let sender = Sender { device: credentials.me, identity: &credentials.identity };
     let recipient = Recipient { device: send.to, slot: send.prekey.slot, prekey: &prekey };
+    credentials.give(&mut send.letter, recipient, group);
+    let bytes = parcel::encode(&send.letter, &runs)?;
     let mut rng = rand::rng();
-    let sealed = seal::seal(&bytes, sender, recipient, group, credentials.roster_id(), &mut rng)?;
+    let sealed = seal::seal(&bytes, sender, recipient, group, keyring.roster_id, &mut rng)?;
     let mailbox = Mailbox(group.mailbox(send.to, send.prekey.slot));
     let envelope = Envelope { id: envelope_id(&mut rng), sealed };
     Ok(Composed { ticket: send.ticket, mailbox, envelope, reached })

@@ -19,10 +19,11 @@ use tokio_stream::StreamExt;
 use tracing::{debug, warn};
 
 use super::pace::Pace;
-use super::{Credentials, Pass, Settled, Shared, outgoing};
+use super::{Pass, Settled, Shared, outgoing};
+use crate::credentials::Credentials;
 use crate::hops::{self, Hop};
 use crate::relay::{Cursor, Handle, Mailbox, RelayError, Want, WatchEvent, WatchStream};
-use crate::seal::{self, VerifyError};
+use crate::seal::{self, Keyring, VerifyError};
 
 /// Most deliveries that are open at once. 128 envelopes of at most 1.3 MiB; usually 128 × 2 KiB.
 pub(super) const MAX_OPEN: usize = 128;
@@ -35,7 +36,8 @@ pub(super) async fn run(
     settlements: mpsc::Receiver<Settled>,
     mut passes: mpsc::Receiver<Pass>,
 ) {
-    let mailboxes: Vec<Mailbox> = shared.credentials.keyring.mailboxes().into_iter().map(Mailbox).collect();
+    let mut keys = shared.credentials.watch();
+    let mailboxes = places(&keys.borrow_and_update());
     let now = Instant::now();
     let pace = Pace::new(shared.relay.capabilities(), *live.borrow_and_update(), now);
     let put_failed = Arc::clone(&shared.put_failed);
@@ -81,6 +83,14 @@ pub(super) async fn run(
                 }
                 intake.pace.set_live(*live.borrow_and_update(), Instant::now());
             }
+            changed = keys.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                intake.mailboxes = places(&keys.borrow_and_update());
+                watch = None;
+                intake.collect_soon();
+            }
             () = put_failed.notified() => intake.put_failed(),
             () = until(look) => drop(intake.collect().await),
             () = until(look.map(|_| intake.rescan_at)) => {
@@ -91,6 +101,11 @@ pub(super) async fn run(
             () = until(look.map(|_| intake.sweep_at)) => intake.sweep().await,
         }
     }
+}
+
+/// Where to look with these keys.
+fn places(keyring: &Keyring) -> Vec<Mailbox> {
+    keyring.mailboxes().into_iter().map(Mailbox).collect()
 }
 
 /// The next hint; none ever while nobody listens.
@@ -277,6 +292,12 @@ impl Intake {
         }
     }
 
+    /// Other mailboxes are to be looked into: at once, if this worker looks by itself.
+    fn collect_soon(&mut self) {
+        self.cursors.retain(|mailbox, _| self.mailboxes.contains(mailbox));
+        self.rescan_at = Instant::now();
+    }
+
     /// Something lies behind the cursors. Not at once: what hindered it (a full disk) will hinder it for a while.
     fn rescan_soon(&mut self) {
         self.rescan_at = self.rescan_at.min(Instant::now() + RESCAN_SOON);
@@ -344,15 +365,18 @@ pub(super) fn open(
     credentials: &Credentials,
     roster: &Roster,
 ) -> Result<VerifiedParcel, Aside> {
-    let opened = seal::open(sealed, mailbox.0, &credentials.keyring);
+    let opened = seal::open(sealed, mailbox.0, &credentials.keyring());
     let opened = opened.map_err(|error| Aside::Unopenable(error.to_string()))?;
-    seal::verify(opened, roster).map_err(|error| match error {
+    let (under, slot) = (opened.epoch(), opened.slot());
+    let mut parcel = seal::verify(opened, roster).map_err(|error| match error {
         VerifyError::Removed { .. } => Aside::Removed,
         VerifyError::Parcel(_)
         | VerifyError::Sender { .. }
         | VerifyError::Stranger { .. }
         | VerifyError::Signature(_) => Aside::Unopenable(error.to_string()),
-    })
+    })?;
+    credentials.receive(&mut parcel, under, slot);
+    Ok(parcel)
 }
 
 /// Most sealed bytes collected at once: 4 MiB.

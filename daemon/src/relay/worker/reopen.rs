@@ -5,14 +5,14 @@
 use kinfolk_core::parcel::VerifiedParcel;
 use kinfolk_core::roster::Roster;
 
-use super::Credentials;
 use super::incoming::{self, Aside};
+use crate::credentials::Credentials;
 use crate::relay::Mailbox;
 
 /// Opens and verifies the envelope with what is known by now; else why not, in words.
 pub(crate) fn reopen(sealed: &[u8], credentials: &Credentials, roster: &Roster) -> Result<VerifiedParcel, String> {
     let mut reason = None;
-    for mailbox in credentials.keyring.mailboxes() {
+    for mailbox in credentials.keyring().mailboxes() {
         match incoming::open(sealed, Mailbox(mailbox), credentials, roster) {
             Ok(parcel) => return Ok(parcel),
             Err(Aside::Removed) => reason = Some("a removed device wrote it".to_owned()),

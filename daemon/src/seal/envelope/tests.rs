@@ -76,6 +76,7 @@ impl Family {
             me: device.id,
             prekeys: vec![device.prekey.clone()],
             groups: vec![self.group.clone()],
+            resting: Vec::new(),
             roster_id: self.roster_id,
         }
     }

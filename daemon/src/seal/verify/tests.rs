@@ -92,7 +92,8 @@ impl Member {
         let recipient = Recipient { device: to.device.id, slot: 0, prekey: &public };
         let envelope = seal(&bytes, sender, recipient, &group, roster_id, &mut rng).unwrap();
         let mailbox = group.mailbox(to.device.id, 0);
-        let keyring = Keyring { me: to.device.id, prekeys: vec![to.prekey.clone()], groups: vec![group], roster_id };
+        let (prekeys, groups, resting) = (vec![to.prekey.clone()], vec![group], Vec::new());
+        let keyring = Keyring { me: to.device.id, prekeys, groups, resting, roster_id };
         open(&envelope, mailbox, &keyring).unwrap()
     }
 

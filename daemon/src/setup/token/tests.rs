@@ -23,7 +23,7 @@ impl Home {
             generation: 1,
             roster: Hash::default(),
             records: Vec::new(),
-            epoch: 1,
+            epochs: Vec::new(),
             prekey: Default::default(),
         };
         drop(Store::create(&home.state(), &key(), &device).unwrap());

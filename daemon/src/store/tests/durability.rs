@@ -107,7 +107,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(store);
     let before = fingerprint(dir.path());
     let refused = Store::open(dir.path(), &key());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 5 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 6 })), "{refused:?}");
     assert_eq!(fingerprint(dir.path()), before);
 }
 
@@ -216,9 +216,11 @@ fn all_that_an_engine_needs_comes_back() {
         receipt: Receipt { generation: 1, term: 7, vector },
         heard: Millis(5),
         prekey: Some(Prekey { slot: 8, public: Bytes::from_static(&[3; 1216]) }),
-        epoch: 3,
+        epoch: Epoch { number: 4, id: [4; 16] },
+        under: kept_epoch(3).epoch,
     };
     let record = SignedRecord { bytes: Bytes::from_static(b"add"), signature: Bytes::from_static(&[2; 64]) };
+    let quiet = HeldEpoch { epoch: kept_epoch(3).epoch, quiet: Some(Millis(9)) };
     home.take(&[&one, &two]);
     home.store.begin().unwrap();
     let changes = [
@@ -231,6 +233,10 @@ fn all_that_an_engine_needs_comes_back() {
         Change::Sibling(sibling.clone()),
         Change::Record(record.clone()),
         Change::Record(record.clone()),
+        Change::Epoch(kept_epoch(4)),
+        Change::Epoch(kept_epoch(5)),
+        Change::EpochQuiet(quiet),
+        Change::EpochGone(kept_epoch(5).epoch),
     ];
     changes.iter().for_each(|change| home.store.apply(change).unwrap());
     home.store.commit().unwrap();
@@ -238,7 +244,8 @@ fn all_that_an_engine_needs_comes_back() {
     let saved = home.reopen().store.restore().unwrap();
     let device = new_device(1);
     assert_eq!((saved.me, saved.source, saved.generation), (device.me, device.source, device.generation));
-    assert_eq!((saved.roster, saved.epoch, &saved.prekey), (device.roster, device.epoch, &device.prekey));
+    assert_eq!((saved.roster, &saved.prekey), (device.roster, &device.prekey));
+    assert_eq!(saved.epochs, [quiet, HeldEpoch { epoch: kept_epoch(4).epoch, quiet: None }]);
     assert_eq!(saved.bundle_seq, BundleSeq(2));
     let records: Vec<_> = saved.records.iter().map(|record| record.get().clone()).collect();
     assert_eq!(records, [device.records[0].clone(), record]);

@@ -28,7 +28,8 @@ pub fn sealing() -> Result<Sealing, BudgetError> {
     let (from, to, roster_id) = (DeviceId([1; 16]), DeviceId([2; 16]), Hash([3; 32]));
     let prekey = Prekey::generate(1, &mut rng).map_err(|error| broken(&error))?;
     let public = prekey.public();
-    let keyring = Keyring { me: to, prekeys: vec![prekey], groups: vec![group.clone()], roster_id };
+    let (prekeys, groups, resting) = (vec![prekey], vec![group.clone()], Vec::new());
+    let keyring = Keyring { me: to, prekeys, groups, resting, roster_id };
     let mailbox = group.mailbox(to, 1);
     let parcel = vec![0xA5; PARCEL];
     let (mut seals, mut opens) = (Vec::with_capacity(ENVELOPES), Vec::with_capacity(ENVELOPES));

@@ -174,7 +174,7 @@ impl Group {
         let parcel = Parcel::decode(&encode(&send.letter, &runs).unwrap()).unwrap();
         let records = parcel.letter.records.iter().cloned().map(Verified::vouch).collect();
         let runs = parcel.runs.into_iter().map(Verified::vouch).collect();
-        let parcel = VerifiedParcel { letter: parcel.letter, records, runs, rejected: 0 };
+        let parcel = VerifiedParcel { letter: parcel.letter, records, epochs: Vec::new(), runs, rejected: 0 };
         self.mail.push(Mail { to: people::index_of(send.to).unwrap(), parcel });
         self.input(index, Input::Sent { ticket: send.ticket, reached: Some(reached), took: Millis(1) });
     }

@@ -54,6 +54,7 @@ impl World {
         let Some(first) = living.first().and_then(|index| self.devices.get(*index)) else { return true };
         let roster = |device: &Device| device.engine.as_ref().map(|engine| engine.roster().hash());
         self.joining.is_none()
+            && self.epochs_settled(&living)
             && living.iter().filter_map(|index| self.devices.get(*index)).all(|device| {
                 let synced = || {
                     let engine = device.engine.as_ref();
@@ -75,6 +76,7 @@ impl World {
     /// What must hold at the end.
     fn check_end(&mut self) -> Held {
         let living = self.living();
+        self.check_epochs(&living)?;
         let writers: BTreeMap<_, _> = self.devices.iter().flat_map(|device| device.disk.model().writers()).collect();
         let stays: BTreeSet<DeviceId> = living.iter().map(|index| people::device_id(*index)).collect();
         let mut known = VersionVector::default();

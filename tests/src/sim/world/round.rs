@@ -39,6 +39,7 @@ impl World {
         let Some(now) = self.devices.get_mut(index).map(|device| device.at(self.now)) else {
             return Ok(());
         };
+        self.mint(index, now);
         let wake = self.engine(index).and_then(|engine| engine.settle(now));
         self.collect(index, &mut later)?;
 
@@ -57,6 +58,7 @@ impl World {
             device.disk.commit()?;
         }
         self.check_commit(index)?;
+        self.look(index);
         let stop = (self.post.hostile && self.dice.rarely(8)).then(|| self.dice.below(4));
         for (done, output) in (0..).zip(later) {
             if stop == Some(done) {
@@ -149,6 +151,7 @@ impl World {
             | Input::Pass
             | Input::SyncNow
             | Input::AskSums(_)
+            | Input::Minted { .. }
             | Input::Tick => Vec::new(),
         };
         engine.handle(input, at);
@@ -256,9 +259,10 @@ impl World {
             (Reply::Recorded, Call::Author(change)) => match *change {
                 RosterChange::Add(_) => self.joined()?,
                 RosterChange::Remove(_) => self.tally.removals += 1,
-                RosterChange::Genesis(_) | RosterChange::Rename { .. } | RosterChange::Unknown => {
-                    self.tally.renames += 1
-                }
+                RosterChange::Genesis(_)
+                | RosterChange::Rename { .. }
+                | RosterChange::Epoch(_)
+                | RosterChange::Unknown => self.tally.renames += 1,
             },
             (reply, call) => {
                 return Broken::rule("an answer fits its question", format!("{reply:?} to {call:?}"));
@@ -287,7 +291,8 @@ impl World {
             let about = if send.letter.wants.is_empty() { "" } else { ", asks" };
             format!("device {index} sends to {to}: [{}]{about}", runs.join(", "))
         });
-        let put = self.post.put((index, to), send.relay, Rc::new(parcel), &mut self.dice, &mut self.tally);
+        let put =
+            self.post.put((index, to), (send.relay, send.epoch), Rc::new(parcel), &mut self.dice, &mut self.tally);
         let reached = put.taken.then_some(reached);
         let answer = Event::Answer { device: index, ticket: send.ticket, reached, took: put.answered_after };
         self.queue_at(put.answered_after, answer);
@@ -323,6 +328,9 @@ fn compose(
 ) -> Result<(VerifiedParcel, Vec<(SourceId, Seq)>), Broken> {
     let mut letter = send.letter.clone();
     letter.digest = Some(device.disk.digest());
+    for given in &mut letter.epochs {
+        given.gift = device.disk.model().secret(given.epoch).unwrap_or_default();
+    }
     letter.receipt_requested |= sabotage == Some(Sabotage::AskAlways);
     if sabotage == Some(Sabotage::HideEnded) {
         letter.ended.clear();
@@ -347,13 +355,14 @@ fn compose(
     let bytes = encode(&letter, &runs).map_err(|error| wrong(error.to_string()))?;
     let parcel = Parcel::decode(&bytes).map_err(|error| wrong(error.to_string()))?;
     let records = parcel.letter.records.iter().cloned().map(Verified::vouch).collect();
+    let epochs = parcel.letter.epochs.iter().map(|given| people::kept(given.epoch, given.gift.clone())).collect();
     let mut read = parcel.runs;
     if sabotage == Some(Sabotage::DropContext) {
         let bodies = read.iter_mut().flat_map(|run| &mut run.bundles).filter_map(|bundle| bundle.body.as_mut());
         bodies.for_each(|body| body.context.clear());
     }
     let runs = read.into_iter().map(Verified::vouch).collect();
-    Ok((VerifiedParcel { letter: parcel.letter, records, runs, rejected: 0 }, reached))
+    Ok((VerifiedParcel { letter: parcel.letter, records, epochs, runs, rejected: 0 }, reached))
 }
 
 fn brief(change: &Change) -> String {
@@ -370,5 +379,8 @@ fn brief(change: &Change) -> String {
         Change::Quarantine(item) => format!("quarantine: {}", item.reason),
         Change::Cut { source, end } => format!("the end of {source} at {}", end.seq),
         Change::Ended(ended) => format!("that {} is of {}", ended.source, ended.device),
+        Change::Epoch(kept) => format!("epoch {}", kept.epoch.number),
+        Change::EpochQuiet(held) => format!("since when epoch {} is quiet: {:?}", held.epoch.number, held.quiet),
+        Change::EpochGone(epoch) => format!("the end of epoch {}", epoch.number),
     }
 }

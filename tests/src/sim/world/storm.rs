@@ -146,10 +146,12 @@ impl World {
     pub(super) fn joined(&mut self) -> Held {
         let Some((sponsor, newcomer)) = self.joining.take() else { return Ok(()) };
         let Some(device) = self.devices.get(sponsor) else { return Ok(()) };
-        let records = device.disk.model().records().to_vec();
+        let model = device.disk.model();
+        let records = model.records().to_vec();
+        let secrets = model.epochs().filter_map(|epoch| Some(people::kept(epoch, model.secret(epoch)?))).collect();
         self.tally.pairings += 1;
         self.say(|| format!("device {newcomer} joins over device {sponsor}"));
-        self.settle_in(newcomer, records)
+        self.settle_in(newcomer, records, Some(secrets))
     }
 
     /// A device gives itself or another a new name.
@@ -190,7 +192,8 @@ impl World {
             Input::Unopenable { delivery, reason: "not an envelope".into(), bytes: Bytes::from_static(b"rubbish") }
         } else {
             let letter = Letter { receipt_requested: true, ..Letter::bare(stranger, people::EPOCH) };
-            let parcel = VerifiedParcel { letter, records: Vec::new(), runs: Vec::new(), rejected: 0 };
+            let parcel =
+                VerifiedParcel { letter, records: Vec::new(), epochs: Vec::new(), runs: Vec::new(), rejected: 0 };
             Input::Received { delivery, parcel: Box::new(parcel) }
         };
         self.ask(index, Request::Tell(input));

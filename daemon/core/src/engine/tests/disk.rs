@@ -6,11 +6,15 @@ use std::sync::Arc;
 use super::script::{genesis, member, run_of};
 use crate::bundle::Bundle;
 use crate::clock::Stamp;
+use crate::epoch::{Epoch, HeldEpoch};
 use crate::ids::{DeviceId, Dot, Seq, SourceId};
 use crate::parcel::{Ended, RUN_TARGET, RunBodies, SignedHead};
 use crate::roster::{Prekey, SignedRecord, Verified};
 use crate::step::{Append, Change, Quarantined, RunRequest, Saved, SavedSibling, SavedSource};
 use crate::vector::Head;
+
+/// The epoch every world starts with.
+pub(super) const FIRST_EPOCH: Epoch = Epoch { number: 1, id: [0xE1; 16] };
 
 /// What a device wrote down. It knows nothing of merging: it is the log and what belongs to it.
 #[derive(Clone, Debug, Default)]
@@ -27,12 +31,14 @@ pub(super) struct Disk {
     pub(super) quarantine: Vec<Quarantined>,
     pub(super) cut: Vec<Append>,
     pub(super) ended: Vec<Ended>,
+    pub(super) epochs: BTreeMap<Epoch, HeldEpoch>,
 }
 
 impl Disk {
     /// The disk of a device that was just paired.
     pub(super) fn of(me: DeviceId, source: SourceId, records: Vec<SignedRecord>) -> Self {
-        Self { me, source, generation: 1, prekey_slot: 1, records, ..Self::default() }
+        let epochs = BTreeMap::from([(FIRST_EPOCH, HeldEpoch { epoch: FIRST_EPOCH, quiet: None })]);
+        Self { me, source, generation: 1, prekey_slot: 1, records, epochs, ..Self::default() }
     }
 
     pub(super) fn write(&mut self, change: &Change) {
@@ -61,6 +67,16 @@ impl Disk {
                 self.cut.extend(Vec::<Append>::into_iter(cut));
             }
             Change::Ended(ended) => self.ended.push(*ended),
+            Change::Epoch(kept) => {
+                let held = HeldEpoch { epoch: kept.epoch, quiet: None };
+                assert!(self.epochs.insert(kept.epoch, held).is_none(), "a secret is written once");
+            }
+            Change::EpochQuiet(held) => {
+                *self.epochs.get_mut(&held.epoch).unwrap() = *held;
+            }
+            Change::EpochGone(epoch) => {
+                self.epochs.remove(epoch).unwrap();
+            }
         }
     }
 
@@ -103,7 +119,7 @@ impl Disk {
             roster: genesis().id(),
             records: self.records.iter().cloned().map(Verified::vouch).collect(),
             bundle_seq: self.log.iter().chain(&self.cut).map(|append| append.bundle_seq).max().unwrap_or_default(),
-            epoch: 1,
+            epochs: self.epochs.values().copied().collect(),
             prekey: Prekey { slot: self.prekey_slot, public: member(self.me.0[0]).prekey.public },
         }
     }

@@ -1,5 +1,6 @@
 //! Receipts: what a sibling says it holds.
 
+use super::disk::FIRST_EPOCH;
 use super::script::*;
 use super::world::*;
 use crate::ids::{Hash, Millis, Seq};
@@ -14,7 +15,7 @@ fn receipt(world: &mut World, generation: u64, seq: u64) -> Mail {
     let vector = if seq == 0 { VersionVector::default() } else { vector };
     let letter =
         Letter { receipt: Receipt { generation, vector, ..Receipt::default() }, ..Letter::bare(id(2), Millis(EPOCH)) };
-    Mail { from: 2, to: 1, relay: RELAY, parcel: verified(&letter, &[]) }
+    Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) }
 }
 
 fn acked(world: &World) -> u64 {
@@ -67,7 +68,7 @@ fn a_receipt_leaves_at_once_when_it_is_asked_for() {
     let mut world = World::of(2);
     let letter = Letter { receipt_requested: true, ..Letter::bare(id(2), Millis(EPOCH)) };
     let before = world.sends(1);
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
     assert_eq!(world.sends(1), before + 1);
 }
 
@@ -127,12 +128,12 @@ fn what_an_overtaken_letter_says_beside_its_receipt_is_ignored() {
     world.write(1, 2);
     world.mail.clear();
     let mut new = receipt(&mut world, 1, 2);
-    new.parcel.letter.epoch = 5;
+    new.parcel.letter.epoch.number = 5;
     let mut old = receipt(&mut world, 1, 1);
-    old.parcel.letter.epoch = 4;
+    old.parcel.letter.epoch.number = 4;
     world.deliver(&new);
     world.deliver(&old);
-    assert_eq!(world.status(1).siblings[0].epoch, 5);
+    assert_eq!(world.status(1).siblings[0].epoch.number, 5);
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn synced_means_that_nothing_known_to_exist_is_missing() {
     let mut world = World::of(2);
     let mut letter = Letter::bare(id(2), Millis(EPOCH));
     letter.receipt = Receipt { generation: 1, vector: vector(&[(2, 4)]), ..Receipt::default() };
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
     let status = world.status(1);
     assert_eq!((status.synced, status.pending_down, status.siblings[0].ahead), (false, 4, 4));
 }

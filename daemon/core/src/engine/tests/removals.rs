@@ -1,5 +1,6 @@
 //! Devices that leave: whose words still count, and how far.
 
+use super::disk::FIRST_EPOCH;
 use super::script::*;
 use super::world::*;
 use crate::ids::{Hash, Millis};
@@ -9,7 +10,7 @@ use crate::step::{CallId, Change, Input, Output, Reply};
 use crate::vector::VersionVector;
 
 /// Device `by` removes device `n`, whose source ends at `end` if that is more than 0.
-fn remove(world: &mut World, by: u8, n: u8, end: u64) -> SignedRecord {
+pub(super) fn remove(world: &mut World, by: u8, n: u8, end: u64) -> SignedRecord {
     let bundles = world.devices[&by].disk.log.iter().map(|append| &append.bundle);
     let head = bundles.into_iter().find(|bundle| bundle.dot == dot(n, end)).map(|bundle| bundle.head());
     let heads = world.node(by).engine.roster().heads();
@@ -83,7 +84,7 @@ fn a_claim_about_a_source_of_a_living_device_changes_nothing() {
     let claim = Ended { source: source(3), device: id(2) };
     let letter = Letter { ended: vec![claim], ..Letter::bare(id(2), Millis(EPOCH)) };
     let parcel = verified(&letter, &[]);
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, parcel });
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel });
     assert!(world.node(1).disk.ended.is_empty());
     world.write(3, 1);
     world.drive(10_000);
@@ -164,7 +165,7 @@ fn said(world: &World, seq: u64) -> Mail {
     let head = log.iter().find(|append| append.bundle.dot == dot(1, seq)).unwrap().bundle.head();
     let receipt = Receipt { generation: 1, term: 4, vector: VersionVector::from_iter([(source(1), head)]) };
     let letter = Letter { receipt, roster_hash: Hash([1; 32]), ..Letter::bare(id(2), Millis(EPOCH)) };
-    Mail { from: 2, to: 1, relay: RELAY, parcel: verified(&letter, &[]) }
+    Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) }
 }
 
 #[test]

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::disk::FIRST_EPOCH;
 use super::world::{EPOCH, Mail, RELAY};
 use crate::bundle::{Birth, Body, Bundle};
 use crate::clock::Stamp;
+use crate::epoch::{Epoch, GivenEpoch, KeptEpoch, NewEpoch};
 use crate::ids::{DeviceId, Dot, Hash, IdentityKey, Millis, Seq, SourceId};
 use crate::op::{MessageBody, Op};
 use crate::parcel::{Letter, Parcel, Receipt, RunBodies, VerifiedParcel, encode};
@@ -42,10 +44,44 @@ pub(super) fn post(message: &str) -> Op {
 
 /// A parcel after its way over the wire and the check of its signatures.
 pub(super) fn verified(letter: &Letter, runs: &[RunBodies]) -> VerifiedParcel {
-    let parcel = Parcel::decode(&encode(letter, runs).unwrap()).unwrap();
+    let gift = |given: &GivenEpoch| GivenEpoch { gift: Bytes::from(secret_of(given.epoch)), ..given.clone() };
+    let letter = Letter { epochs: letter.epochs.iter().map(gift).collect(), ..letter.clone() };
+    let parcel = Parcel::decode(&encode(&letter, runs).unwrap()).unwrap();
     let records = parcel.letter.records.iter().cloned().map(Verified::vouch).collect();
+    let epochs = parcel.letter.epochs.iter().map(|given| kept(given.epoch, given.gift.clone())).collect();
     let runs = parcel.runs.into_iter().map(Verified::vouch).collect();
-    VerifiedParcel { letter: parcel.letter, records, runs, rejected: 0 }
+    VerifiedParcel { letter: parcel.letter, records, epochs, runs, rejected: 0 }
+}
+
+/// The secret of an epoch, as far as tests go.
+pub(super) fn secret_of(epoch: Epoch) -> Vec<u8> {
+    epoch.id.map(|byte| byte ^ 0xFF).to_vec()
+}
+
+fn kept(epoch: Epoch, secret: Bytes) -> KeptEpoch {
+    KeptEpoch { epoch, commitment: Hash::of(&secret), kept: secret }
+}
+
+/// The epoch that device `by` mints under `number`: its record and its secret.
+pub(super) fn minting(
+    by: u8,
+    number: u32,
+    parents: BTreeSet<Hash>,
+    wall: Millis,
+) -> (Verified<SignedRecord>, KeptEpoch) {
+    let [.., high, low] = number.to_be_bytes();
+    let mut id = [by; 16];
+    (id[14], id[15]) = (high, low);
+    let epoch = kept(Epoch { number, id }, Bytes::from(secret_of(Epoch { number, id })));
+    let record = signed(&Record {
+        roster: Some(genesis().id()),
+        author: super::script::id(by),
+        author_key: IdentityKey([by; 32]),
+        parents,
+        stamp: Stamp(wall.0 << 16),
+        change: RosterChange::Epoch(NewEpoch { epoch: epoch.epoch, commitment: epoch.commitment }),
+    });
+    (Verified::vouch(record), epoch)
 }
 
 /// A run of `bundles` by device `n`.
@@ -64,7 +100,7 @@ pub(super) fn run_of(n: u8, bundles: &[Bundle]) -> RunBodies {
 pub(super) fn mail_of(from: u8, runs: &[RunBodies]) -> Mail {
     let receipt = Receipt { generation: 1, ..Receipt::default() };
     let letter = Letter { receipt, ..Letter::bare(id(from), Millis(EPOCH)) };
-    Mail { from, to: 1, relay: RELAY, parcel: verified(&letter, runs) }
+    Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, runs) }
 }
 
 /// Writes bundles as some other program might: device `n`'s source, one bundle a body.

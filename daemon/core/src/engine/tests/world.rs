@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::disk::Disk;
-use super::script::{addition, genesis, id, note, source, verified};
+use super::script::{addition, genesis, id, minting, note, source, verified};
 use crate::engine::{Config, Engine};
+use crate::epoch::Epoch;
 use crate::ids::{Hash, Millis, Now, RelayId, Seq};
 use crate::op::Op;
 use crate::parcel::{RunBodies, VerifiedParcel};
@@ -57,6 +58,8 @@ pub(super) struct Mail {
     pub(super) from: u8,
     pub(super) to: u8,
     pub(super) relay: RelayId,
+    /// The epoch in whose mailbox it lies.
+    pub(super) under: Epoch,
     pub(super) parcel: VerifiedParcel,
 }
 
@@ -152,6 +155,10 @@ impl World {
             node.engine.handle(input, now);
         }
         assert!(count > 0);
+        if let Some(number) = node.engine.wants_epoch(now) {
+            let (record, epoch) = minting(n, number, node.engine.roster().heads(), now.wall);
+            node.engine.handle(Input::Minted { record, epoch }, now);
+        }
         node.wake_at = node.engine.settle(now);
         let outputs: Vec<Output> = std::iter::from_fn(|| node.engine.poll_output()).collect();
         outputs.iter().for_each(|output| {
@@ -184,7 +191,7 @@ impl World {
         let runs: Vec<RunBodies> = send.runs.iter().filter_map(|request| disk.run(request)).collect();
         let reached = runs.iter().map(|run| (run.source, Seq(run.first.0 + run.bodies.len() as u64 - 1))).collect();
         let parcel = verified(&send.letter, &runs);
-        self.mail.push_back(Mail { from: n, to: send.to.0[0], relay: send.relay, parcel });
+        self.mail.push_back(Mail { from: n, to: send.to.0[0], relay: send.relay, under: send.epoch, parcel });
         self.input(n, Input::Sent { ticket: send.ticket, reached: Some(reached), took: Millis(5) });
     }
 
@@ -208,10 +215,14 @@ impl World {
         self.input(mail.to, Input::Received { delivery, parcel })
     }
 
-    /// Delivers everything that lies on relays until nothing does. Mail for a device that is not there stays.
+    /// Delivers everything that lies on relays until nothing does. Mail for a device that is not there, or does not look there, stays.
     pub(super) fn deliver_all(&mut self) {
         for _ in 0..10_000 {
-            let next = self.mail.iter().position(|mail| self.devices.contains_key(&mail.to));
+            let looks = |mail: &Mail| {
+                let node = self.devices.get(&mail.to);
+                node.is_some_and(|node| node.engine.polled(self.at_of(mail.to)).contains(&mail.under))
+            };
+            let next = self.mail.iter().position(looks);
             let Some(mail) = next.and_then(|at| self.mail.remove(at)) else { return };
             self.deliver(&mail);
         }

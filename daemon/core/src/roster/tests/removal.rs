@@ -163,7 +163,7 @@ struct Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (1..7_u8, 0..4_u8, 1..9_u8, 0..12_usize, 1..20_u64);
+    let step = (1..7_u8, 0..5_u8, 1..9_u8, 0..12_usize, 1..20_u64);
     proptest::collection::vec(
         step.prop_map(|(by, what, whom, seen, stamp)| Step { by, what, whom, seen, stamp }),
         0..14,
@@ -178,6 +178,7 @@ fn played(steps: &[Step]) -> Vec<Verified<SignedRecord>> {
         let change = match step.what {
             0 => add(step.whom),
             1 => RosterChange::Rename { device: DeviceId([step.whom; 16]), name: format!("n{}", step.stamp) },
+            2 => mint(u32::from(step.whom), step.by),
             _ => remove(step.whom, vec![end(step.whom, step.stamp)]),
         };
         let made = record(step.by, &parents, step.stamp, change);
@@ -209,7 +210,60 @@ proptest! {
     fn somebody_always_stays(steps in steps()) {
         let (records, _) = family();
         let roster = roster_of(&played(&steps));
-        let alone = steps.iter().all(|step| step.what < 2 || step.by != step.whom);
+        let alone = steps.iter().all(|step| step.what < 3 || step.by != step.whom);
         prop_assert!(!alone || roster.members().next().is_some(), "{} records", records.len());
     }
+}
+
+fn epoch(number: u32, id: u8) -> Epoch {
+    Epoch { number, id: [id; 16] }
+}
+
+fn mint(number: u32, id: u8) -> RosterChange {
+    RosterChange::Epoch(NewEpoch { epoch: epoch(number, id), commitment: Hash([id; 32]) })
+}
+
+#[test]
+fn an_epoch_is_fit_when_its_minter_knew_of_every_removal_that_counts() {
+    let (records, last) = family();
+    let founding = epoch(1, 0);
+    assert!(with(records.clone(), &[]).is_fit(founding));
+    let removal = record(1, &[&last], 5, remove(3, vec![]));
+    let minted = record(1, &[&removal], 6, mint(2, 1));
+    let roster = with(records.clone(), &[&removal, &minted]);
+    assert!(!roster.is_fit(founding) && roster.is_fit(epoch(2, 1)));
+    assert_eq!(roster.last_epoch(), 2);
+
+    let beside = record(2, &[&last], 7, remove(4, vec![]));
+    let theirs = record(2, &[&beside], 8, mint(2, 2));
+    let roster = with(records.clone(), &[&removal, &minted, &beside, &theirs]);
+    assert!(!roster.is_fit(epoch(2, 1)) && !roster.is_fit(epoch(2, 2)));
+    let after_both = record(2, &[&minted, &theirs], 9, mint(3, 3));
+    let roster = with(records, &[&removal, &minted, &beside, &theirs, &after_both]);
+    assert!(roster.is_fit(epoch(3, 3)) && !roster.is_fit(epoch(2, 2)));
+}
+
+#[test]
+fn a_removed_device_can_mint_nothing_fit() {
+    let (records, last) = family();
+    let before = record(3, &[&last], 4, mint(9, 1));
+    let removal = record(1, &[&before], 5, remove(3, vec![]));
+    let beside = record(3, &[&before], 6, mint(10, 2));
+    let after = record(3, &[&removal], 7, mint(11, 3));
+    let roster = with(records, &[&before, &removal, &beside, &after]);
+    assert_eq!(roster.epoch(epoch(9, 1)), Some(Minted { commitment: Hash([1; 32]), fit: false }));
+    assert_eq!((roster.epoch(epoch(10, 2)), roster.epoch(epoch(11, 3))), (None, None));
+    assert!(!roster.is_fit(epoch(10, 2)));
+}
+
+#[test]
+fn a_device_is_known_to_have_joined_in_the_greatest_epoch_that_its_addition_had_seen() {
+    let (records, last) = family();
+    let removal = record(1, &[&last], 5, remove(3, vec![]));
+    let minted = record(1, &[&removal], 6, mint(2, 1));
+    let joined = record(1, &[&minted], 7, add(8));
+    let beside = record(2, &[&last], 8, add(9));
+    let roster = with(records, &[&removal, &minted, &joined, &beside]);
+    assert_eq!(roster.member(DeviceId([8; 16])).unwrap().epoch, Some(epoch(2, 1)));
+    assert_eq!(roster.member(DeviceId([9; 16])).unwrap().epoch, None);
 }
