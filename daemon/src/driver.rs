@@ -35,7 +35,7 @@ use kinfolk_core::op::Op;
 use kinfolk_core::roster::Roster;
 use kinfolk_core::step::{AppBundle, CallId, Input, Pushed, Refusal, Status};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 pub use self::handle::Handle;
 use self::passes::Passes;
@@ -207,11 +207,20 @@ impl Driver {
     async fn run(mut self, mut inbox: mpsc::Receiver<Request>, config: Config) {
         let mut ready = Vec::with_capacity(MAX_ROUND);
         let mut wake = self.round(&mut ready, config);
+        let mut rested = false;
         loop {
             let deadline = wake.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at.since(self.now().mono).0));
-            // Nobody is left who could ask for anything.
-            if let Ok(0) = tokio::time::timeout(deadline, inbox.recv_many(&mut ready, MAX_ROUND)).await {
-                break;
+            let patience = if rested { deadline } else { deadline.min(REST_AFTER) };
+            match tokio::time::timeout(patience, inbox.recv_many(&mut ready, MAX_ROUND)).await {
+                // Nobody is left who could ask for anything.
+                Ok(0) => break,
+                Ok(_) => rested = false,
+                Err(_) if patience < deadline => {
+                    rested = true;
+                    self.rest();
+                    continue;
+                }
+                Err(_) => {}
             }
             self.gather(&mut inbox, &mut ready);
             let stop = ready.iter().position(|request| matches!(request, Request::Stop { .. }));
@@ -252,6 +261,14 @@ impl Driver {
         self.crowd = ready.iter().filter(|request| matches!(request, Request::Push { .. })).count();
     }
 
+    /// Gives back what only speeds up the next round.
+    fn rest(&mut self) {
+        self.recent.clear();
+        if let Err(fault) = self.store.rest() {
+            debug!(%fault, "the store keeps its memory");
+        }
+    }
+
     fn now(&self) -> Now {
         let mono = Millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
         Now { mono, wall: wall_clock() }
@@ -274,6 +291,8 @@ const CROWD: usize = 8;
 const GATHER: Duration = Duration::from_micros(300);
 /// How long between two looks. A thread sleeps some 50 µs longer than it is told to.
 const GATHER_STEP: Duration = Duration::from_micros(20);
+/// After how long without a request the driver lets go of memory: 10 s.
+const REST_AFTER: Duration = Duration::from_secs(10);
 /// How long the driver sleeps when the engine has nothing to wait for: 1 h.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 

@@ -3,19 +3,23 @@
 //! Levels: *error* is a bug or a broken machine, *warn* is worth a look, *info* is what a day looks like, *debug* follows a decision,
 //! *trace* the code. Bodies, keys and URLs with secrets are never logged, at no level.
 
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 /// Starts logging: `filter`, else `KINFOLK_LOG`, else `info`. Under a journal, which has its own clock, without times.
 pub fn start(filter: Option<&str>) {
     let filter = filter.map(str::to_owned).or_else(|| std::env::var("KINFOLK_LOG").ok());
-    let filter = EnvFilter::try_new(filter.as_deref().unwrap_or("info")).unwrap_or_else(|_| EnvFilter::new("info"));
+    let usual = || Targets::new().with_default(Level::INFO);
+    let filter =
+        filter.filter(|filter| !filter.is_empty()).and_then(|filter| filter.parse().ok()).unwrap_or_else(usual);
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let colour = std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    let builder = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(std::io::stderr).with_ansi(colour);
     // A second start in one process (tests) keeps the first.
     if journal {
-        builder.without_time().try_init().ok();
+        builder.without_time().finish().with(filter).try_init().ok();
     } else {
-        builder.try_init().ok();
+        builder.finish().with(filter).try_init().ok();
     }
 }

@@ -216,6 +216,11 @@ impl Store {
         self.connection.close().map_err(|(_, error)| error.into())
     }
 
+    /// Gives back memory that only speeds up what comes next: nothing is about to come.
+    pub fn rest(&self) -> Result<(), StoreError> {
+        Ok(self.connection.execute_batch("PRAGMA shrink_memory")?)
+    }
+
     /// The state digest, with what the open transaction has applied.
     pub fn digest(&self) -> Hash {
         self.cache.collections.digest()

@@ -312,3 +312,14 @@ fn status_counts_what_there_is() {
     };
     assert_eq!(home.reader().counts().unwrap(), expected);
 }
+
+#[test]
+fn a_store_that_has_rested_reads_and_writes_as_before() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let reader = home.reader();
+    home.take(&[&a.write(vec![put("notes", "a", &[("n", 0)])])]);
+    home.store.rest().unwrap();
+    home.take(&[&a.write(vec![put("notes", "b", &[("n", 1)])])]);
+    assert_eq!(keys(&reader.records("notes", "", None, 9).unwrap()), ["a", "b"]);
+    assert_eq!(reader.digest().unwrap(), home.store.digest());
+}
