@@ -159,6 +159,14 @@ mod tests {
     }
 
     #[test]
+    fn a_source_of_which_nothing_is_held_is_not_listed() {
+        let empty = VersionVector::from_iter([(S, Head::default())]);
+        assert_eq!((empty.len(), empty.is_empty()), (0, true));
+        let two = VersionVector::from_iter([(S, head(3)), (SourceId([2; 16]), head(1))]);
+        assert_eq!((two.len(), two.is_empty()), (2, false));
+    }
+
+    #[test]
     fn another_bundle_at_the_position_that_is_held_changes_nothing() {
         let other = Head { seq: Seq(3), hash: Hash([9; 32]) };
         let mut vector = VersionVector::from_iter([(S, head(3))]);

@@ -64,10 +64,11 @@ impl World {
             })
     }
 
-    /// The devices that must become equal: neither lost nor removed, by all records there are.
+    /// The devices that must become equal: neither lost nor removed, by all records there are. What a lost device alone knew nobody hears of.
     fn living(&self) -> Vec<usize> {
         let mut roster = Roster::new(people::genesis().id());
-        let records = self.devices.iter().flat_map(|device| device.disk.model().records());
+        let left = self.devices.iter().filter(|device| !device.lost);
+        let records = left.flat_map(|device| device.disk.model().records());
         roster.extend(records.cloned().map(Verified::vouch));
         let stays = |device: &&Device| !device.lost && roster.member(people::device_id(device.index)).is_some();
         self.devices.iter().filter(stays).map(|device| device.index).collect()
