@@ -24,6 +24,7 @@ mod report;
 mod retire;
 mod sibling;
 mod telling;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -312,6 +312,27 @@ impl Roster {
         self.records.contains_key(&record)
     }
 
+    /// Whether a record of `author` is held that removes `device`, whether it counts or not.
+    pub fn removes(&self, author: DeviceId, device: DeviceId) -> bool {
+        self.all_removals().any(|(by, whom)| (by, whom) == (author, device))
+    }
+
+    /// How many removals are held, whether they count or not.
+    pub fn removals(&self) -> usize {
+        self.all_removals().count()
+    }
+
+    fn all_removals(&self) -> impl Iterator<Item = (DeviceId, DeviceId)> {
+        self.records.values().filter_map(|(_, record)| match &record.change {
+            RosterChange::Remove(removal) => Some((record.author, removal.device)),
+            RosterChange::Genesis(_)
+            | RosterChange::Add(_)
+            | RosterChange::Rename { .. }
+            | RosterChange::Epoch(_)
+            | RosterChange::Unknown => None,
+        })
+    }
+
     /// All records, parents before children where both are known.
     pub fn records(&self) -> Vec<SignedRecord> {
         evaluate::causal_order(&self.records).into_iter().map(|id| self.records[&id].0.clone()).collect()

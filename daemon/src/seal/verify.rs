@@ -7,13 +7,13 @@
 //! ```
 //!
 //! A parcel whose sender is no member, or did not sign it, is refused as a whole. A run or record that does not hold is left out
-//! and counted; it never takes the rest with it. Who is a member is the core's decision: the roster answers, signatures only
+//! and counted; it never takes the rest with it. Of a removed sender's parcel only new records are left. Who is a member is the core's decision: the roster answers, signatures only
 //! make its records eligible.
 
 use super::envelope::{OpenError, Opened};
 use super::identity::{self, SignatureError};
 use kinfolk_core::ids::DeviceId;
-use kinfolk_core::parcel::{Parcel, ParcelError, Run, VerifiedParcel};
+use kinfolk_core::parcel::{Letter, Parcel, ParcelError, Run, VerifiedParcel};
 use kinfolk_core::roster::{Record, RecordError, Roster, RosterChange, SignedRecord, Verified};
 use std::borrow::Cow;
 
@@ -37,7 +37,7 @@ pub enum VerifyError {
         /// Who claims to have written it.
         sender: DeviceId,
     },
-    /// The sender was removed.
+    /// The sender was removed, and brings no record that is not held.
     #[error("{sender} was removed")]
     Removed {
         /// Who wrote it.
@@ -70,7 +70,7 @@ pub enum RecordRefused {
 
 /// Checks everything that is signed in an opened parcel, against the roster as this device knows it. The letter's own list of
 /// records is left empty: what counts of them is in `records`. Its gifts are left as they are: only the recipient's keys say what they are.
-pub fn verify(opened: Opened, roster: &Roster) -> Result<VerifiedParcel, VerifyError> {
+pub fn verify(opened: Opened, known: &Roster) -> Result<VerifiedParcel, VerifyError> {
     let Parcel { mut letter, runs } = Parcel::decode(opened.parcel_unverified())?;
     let sender = opened.sender();
     if letter.sender != sender {
@@ -78,16 +78,22 @@ pub fn verify(opened: Opened, roster: &Roster) -> Result<VerifiedParcel, VerifyE
     }
     let (records, refused) = verify_records(std::mem::take(&mut letter.records));
     let roster = if records.is_empty() {
-        Cow::Borrowed(roster)
+        Cow::Borrowed(known)
     } else {
-        let mut extended = roster.clone();
+        let mut extended = known.clone();
         extended.extend(records.iter().cloned());
         Cow::Owned(extended)
     };
     let author = roster.known(sender).ok_or(VerifyError::Stranger { sender })?;
     opened.verify(&author.key)?;
     if roster.member(sender).is_none() {
-        return Err(VerifyError::Removed { sender });
+        // Which removals count depends on all of them: what it says of the roster is heard by the core, as far as that goes.
+        let news: Vec<_> = records.into_iter().filter(|record| !known.contains(record.get().id())).collect();
+        if news.is_empty() {
+            return Err(VerifyError::Removed { sender });
+        }
+        let letter = Letter::bare(sender, letter.written);
+        return Ok(VerifiedParcel { letter, records: news, epochs: Vec::new(), runs: Vec::new(), rejected: 0 });
     }
 
     let carried = runs.len();

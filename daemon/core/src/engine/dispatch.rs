@@ -46,7 +46,7 @@ impl Engine {
     /// Sends what there is to say.
     pub(super) fn dispatch(&mut self, now: Now) {
         if self.is_removed() {
-            return;
+            return self.tell_verdicts(now);
         }
         let (live, stale): (Vec<DeviceId>, Vec<DeviceId>) =
             self.siblings.keys().copied().partition(|id| self.is_live(*id, now));
@@ -65,7 +65,7 @@ impl Engine {
     }
 
     /// The relay over which a sibling can be sent something now.
-    fn free_way(&mut self, to: DeviceId, now: Now) -> Option<RelayId> {
+    pub(super) fn free_way(&mut self, to: DeviceId, now: Now) -> Option<RelayId> {
         let healthy = self.healthy_for(to);
         let lane = &mut self.siblings.get_mut(&to)?.lane;
         if lane.is_late(now.mono) && !healthy.is_empty() {
@@ -129,6 +129,14 @@ impl Engine {
         let letter = Letter { receipt_requested: true, records, epochs: self.gifts(to, true), ..self.letter(now) };
         let roster_pieces = unknown.then_some(pieces);
         let said = Saying { roster_pieces, in_vain: true, ask: false, receipt_was_due: false };
+        self.depart(to, relay, letter, Vec::new(), said, now);
+    }
+
+    /// A letter of which the roster is all that counts.
+    pub(super) fn tell_only_roster(&mut self, to: DeviceId, relay: RelayId, now: Now) {
+        let Telling { records, pieces } = self.tell_roster(to);
+        let letter = Letter { records, ..self.letter(now) };
+        let said = Saying { roster_pieces: Some(pieces), in_vain: true, ask: false, receipt_was_due: false };
         self.depart(to, relay, letter, Vec::new(), said, now);
     }
 

@@ -50,6 +50,8 @@ impl Engine {
             }
         } else if self.roster.removal(sender).is_some() {
             self.from_removed = self.from_removed.saturating_add(1);
+            self.hear_verdicts(parcel.records);
+            self.apply_waiting(now);
         } else if sender != self.me {
             let reason = format!("a parcel from {sender}, which is not on the roster");
             self.quarantine(Suspect::Parcel, Some(delivery.relay), reason, Bytes::new(), now);

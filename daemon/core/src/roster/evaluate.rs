@@ -279,10 +279,8 @@ impl Past {
         self.0[word] |= 1 << (place % 64);
     }
 
+    /// Takes in what lies before a place that was inserted, all of which are smaller.
     fn join(&mut self, other: &Self) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
-        }
         self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word |= other);
     }
 

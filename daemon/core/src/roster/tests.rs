@@ -147,3 +147,42 @@ fn heads_are_the_records_nobody_names_as_parent() {
     let second = record(1, &[&first], 2, add(2));
     assert_eq!(roster_of(&[first, second.clone()]).heads(), BTreeSet::from([second.get().id()]));
 }
+
+#[test]
+fn only_the_first_record_says_who_was_first_and_its_device_says_so_itself() {
+    let first = genesis();
+    let id = first.get().id();
+    let claim = |roster, author: u8, key: u8, parents, of: u8| {
+        sign(&Record {
+            roster,
+            author: DeviceId([author; 16]),
+            author_key: IdentityKey([key; 32]),
+            parents,
+            stamp: Stamp(9),
+            change: RosterChange::Genesis(device(of)),
+        })
+    };
+    for second in [claim(Some(id), 9, 9, BTreeSet::new(), 9), claim(Some(id), 9, 9, BTreeSet::from([id]), 9)] {
+        assert_eq!(ids(&roster_of(&[first.clone(), second])), [1]);
+    }
+    for foreign in [
+        claim(None, 2, 2, BTreeSet::new(), 1),
+        claim(None, 1, 2, BTreeSet::new(), 1),
+        claim(None, 2, 1, BTreeSet::new(), 1),
+    ] {
+        let mut roster = Roster::new(foreign.get().id());
+        assert_eq!(roster.extend([foreign]).len(), 1);
+        assert_eq!(ids(&roster), []);
+    }
+}
+
+#[test]
+fn what_lies_far_back_is_still_before() {
+    let mut records = vec![genesis(), record(1, &[&genesis()], 2, add(2))];
+    for n in 0..150 {
+        let rename = RosterChange::Rename { device: DeviceId([1; 16]), name: format!("name {n}") };
+        records.push(record(1, &[records.last().unwrap()], 3 + n, rename));
+    }
+    records.push(record(2, &[records.last().unwrap()], 500, add(3)));
+    assert_eq!(ids(&roster_of(&records)), [1, 2, 3]);
+}

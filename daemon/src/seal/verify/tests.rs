@@ -8,7 +8,7 @@ use kinfolk_core::bundle::{Body, Bundle};
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{Dot, Hash, Millis, Seq, SourceId};
 use kinfolk_core::parcel::{self, Letter, RunBodies};
-use kinfolk_core::roster::{self, Addition, Device};
+use kinfolk_core::roster::{self, Addition, Device, Removal};
 use std::collections::BTreeSet;
 
 const CARD: Hash = Hash([0xCA; 32]);
@@ -137,6 +137,30 @@ fn a_new_sibling_proves_itself_by_the_records_it_brings() {
     let parcel = verify(c.tell(&b, genesis.id(), &letter, &[c.run(1)]), &roster).unwrap();
     assert_eq!(parcel.records.iter().map(|record| record.get().id()).collect::<Vec<_>>(), [genesis.id(), add_c.id()]);
     assert_eq!(parcel.runs.len(), 1);
+}
+
+#[test]
+fn of_a_removed_device_only_records_that_are_new_are_left() {
+    let (a, b) = (Member::new(1), Member::new(2));
+    let genesis = a.genesis();
+    let add_b = a.add(&genesis, &b);
+    let removes = |by: &Member, whom: &Member| {
+        let removal = Removal { device: whom.device.id, key: whom.device.key, ends: Vec::new() };
+        by.sign(Some(genesis.id()), &[&add_b], RosterChange::Remove(removal))
+    };
+    let roster = roster_of(&genesis, &[&genesis, &add_b, &removes(&a, &b)]);
+    let removed =
+        |opened| matches!(verify(opened, &roster), Err(VerifyError::Removed { sender }) if sender == b.device.id);
+    let mut letter = b.letter();
+    letter.receipt.generation = 7;
+    assert!(removed(b.tell(&a, genesis.id(), &letter, &[b.run(3)])));
+    letter.records = vec![genesis.clone(), add_b.clone()];
+    assert!(removed(b.tell(&a, genesis.id(), &letter, &[b.run(3)])), "all of that is known");
+    letter.records.push(removes(&b, &a));
+    let parcel = verify(b.tell(&a, genesis.id(), &letter, &[b.run(3)]), &roster).unwrap();
+    assert_eq!(parcel.records.iter().map(|record| record.get().id()).collect::<Vec<_>>(), [removes(&b, &a).id()]);
+    assert!(parcel.runs.is_empty());
+    assert_eq!(parcel.letter, b.letter(), "what else it says is not heard");
 }
 
 #[test]

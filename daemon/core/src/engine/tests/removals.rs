@@ -202,3 +202,72 @@ fn what_counts_of_a_removed_device_reaches_those_who_lack_it() {
     let ends = |change: &Output| matches!(change, Output::Commit(Change::Head(head)) if head.source == source(3));
     assert!(world.node(1).outputs.iter().any(ends), "it can hand it on");
 }
+
+/// Three devices of which each has removed the next, before it heard of any of that.
+fn circle() -> World {
+    let mut world = World::of(3);
+    world.drive(20_000);
+    for (by, whom) in [(1, 3), (3, 2), (2, 1)] {
+        remove(&mut world, by, whom, 0);
+        world.mail.clear();
+    }
+    world
+}
+
+#[test]
+fn of_three_devices_that_removed_each_other_in_a_circle_those_who_stay_come_to_one_roster() {
+    let mut world = circle();
+    world.drive(600_000);
+    let roster = world.node(1).engine.roster().hash();
+    assert_eq!(world.node(2).engine.roster().hash(), roster);
+    assert_eq!(
+        world.status(1).siblings.iter().map(|sibling| sibling.device).collect::<Vec<_>>(),
+        [id(2)],
+        "the elder's counts"
+    );
+    world.write(1, 1);
+    world.write(2, 1);
+    world.drive(60_000);
+    assert_eq!((world.held(2, 1), world.held(1, 2)), (1, 1));
+    assert_eq!(world.held(3, 1), 0);
+}
+
+#[test]
+fn of_a_removed_device_nothing_is_heard_but_removals() {
+    let mut world = World::of(3);
+    world.drive(20_000);
+    remove(&mut world, 1, 3, 0);
+    world.mail.clear();
+    let heads = world.node(3).engine.roster().heads();
+    let head = *heads.first().unwrap();
+    let far = (0..20).fold(bulky(3, head, 60_000), |before, n| bulky(3, before.id(), 60_001 + n));
+    let held = world.node(1).engine.roster().len();
+    let mut said =
+        vec![addition(3, 4, head, 70_000), bulky(3, head, 60_000), removal(3, 2, [far.id()].into(), 80_000, None)];
+    let hear = |world: &mut World, records: &[SignedRecord]| {
+        let letter = Letter { records: records.to_vec(), ..Letter::bare(id(3), Millis(EPOCH)) };
+        world.deliver(&Mail { parcel: verified(&letter, &[]), ..mail_of(3, &[]) });
+        world.node(1).engine.roster().len() - held
+    };
+    assert_eq!(hear(&mut world, &said), 0, "an addition, the removal of nobody, and one whose past was not told");
+    said.push(removal(3, 2, heads.clone(), 81_000, None));
+    assert_eq!(hear(&mut world, &said), 1);
+    said.push(removal(3, 2, heads.clone(), 82_000, None));
+    assert_eq!(hear(&mut world, &said), 1, "it has said so before");
+    assert_eq!(world.status(1).from_removed, 3);
+    assert!(world.status(1).siblings.iter().any(|sibling| sibling.device == id(2)), "and it does not count");
+}
+
+#[test]
+fn a_device_that_hears_of_its_own_removal_takes_nothing_of_its_own_back() {
+    let mut world = World::of(2);
+    world.write(2, 3);
+    let record = {
+        let heads = world.node(1).engine.roster().heads();
+        removal(1, 2, heads, 50_000, None)
+    };
+    let outputs = world.input(2, Input::Record { call: CallId(1), record: Verified::vouch(record) });
+    assert!(world.status(2).removed);
+    assert_eq!(world.held(2, 2), 3);
+    assert!(outputs.iter().all(|output| !matches!(output, Output::Commit(Change::Cut { .. }))));
+}

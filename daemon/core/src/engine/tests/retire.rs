@@ -213,3 +213,25 @@ fn an_old_letter_of_a_device_that_started_afresh_does_not_bring_its_old_receipt_
     world.deliver(&old);
     assert_eq!(world.status(1).siblings[0].lag, 2);
 }
+
+#[test]
+fn of_a_source_given_up_nothing_goes_to_a_sibling_that_holds_all_of_it() {
+    let mut world = World::of(2);
+    world.write(1, 2);
+    world.drive(20_000);
+    let image = world.node(1).disk.clone();
+    world.write(1, 3);
+    world.drive(20_000);
+    world.put_back(1, image);
+    world.drive(60_000);
+    assert_ne!(world.status(1).source, source(1));
+    assert!(world.status(1).synced && world.held(1, 1) == 5);
+    world.restart(1);
+    world.write(1, 1);
+    world.drive(60_000);
+    let sent = world.node(1).outputs.iter().filter_map(|output| match output {
+        Output::Send(send) => Some(send.runs.clone()),
+        Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
+    });
+    assert!(sent.flatten().all(|run| run.source != source(1)));
+}
