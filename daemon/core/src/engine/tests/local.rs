@@ -92,7 +92,8 @@ fn an_empty_push_is_refused() {
 
 #[test]
 fn a_push_with_too_many_ops_is_refused() {
-    let ops = (0..=MAX_OPS).map(|n| note(&n.to_string())).collect();
+    let ops: Vec<Op> = (0..=MAX_OPS).map(|n| note(&n.to_string())).collect();
+    assert_eq!(World::of(1).push(1, ops[1..].to_vec()).unwrap().changed.len(), MAX_OPS);
     assert_eq!(refusal(&mut World::of(1), ops, Vec::new()), Refusal::TooManyOps(MAX_OPS + 1));
 }
 

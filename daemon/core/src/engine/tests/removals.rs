@@ -271,3 +271,20 @@ fn a_device_that_hears_of_its_own_removal_takes_nothing_of_its_own_back() {
     assert_eq!(world.held(2, 2), 3);
     assert!(outputs.iter().all(|output| !matches!(output, Output::Commit(Change::Cut { .. }))));
 }
+
+#[test]
+fn of_what_waits_only_that_beyond_the_end_of_a_removed_device_is_dropped() {
+    let mut world = World::of(3);
+    let bundles = chain(3, (0..5).map(body).collect());
+    world.deliver(&mail_of(3, &[run_of(3, &bundles[2..])]));
+    assert_eq!(world.status(1).early, 3);
+    let heads = world.node(1).engine.roster().heads();
+    let record = removal(1, 3, heads, 50_000, Some((source(3), bundles[3].head())));
+    let outputs = world.input(1, Input::Record { call: CallId(1), record: Verified::vouch(record) });
+    let dropped = outputs.iter().filter_map(|output| match output {
+        Output::Commit(Change::EarlyDone(dropped)) => Some(*dropped),
+        Output::Commit(_) | Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => None,
+    });
+    assert_eq!(dropped.collect::<Vec<_>>(), [dot(3, 5)]);
+    assert_eq!(world.status(1).early, 2);
+}
