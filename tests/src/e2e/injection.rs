@@ -1,6 +1,6 @@
 //! Failures between the daemon and its disk: at every write, sync, truncation, rename and removal of a run in turn.
 //!
-//! A first run under `strace` counts the calls that change the files of a device ([`points`]). Then the run is made again for each *point*, that is
+//! A first run under `strace` counts the calls that change the files of a device ([`mod@points`]). Then the run is made again for each *point*, that is
 //! a call and what happens in its place:
 //!
 //! | fault | as if |
