@@ -44,9 +44,11 @@ impl World {
     /// No removed device knows the epoch that the others live in, and they all live in one.
     pub(super) fn check_epochs(&self, living: &[usize]) -> Held {
         let mut roster = Roster::new(people::genesis().id());
-        let records = self.devices.iter().flat_map(|device| device.disk.model().records());
+        // What a lost device alone knew nobody hears of.
+        let left = || self.devices.iter().filter(|device| !device.lost);
+        let records = left().flat_map(|device| device.disk.model().records());
         roster.extend(records.cloned().map(Verified::vouch));
-        for device in self.devices.iter().filter(|device| roster.removal(people::device_id(device.index)).is_some()) {
+        for device in left().filter(|device| roster.removal(people::device_id(device.index)).is_some()) {
             let known = device.disk.model().epochs().find(|epoch| roster.is_fit(*epoch));
             Broken::unless(known.is_none(), "a removed device knows no epoch of the others", || {
                 format!("device {} knows {known:?}", device.index)
