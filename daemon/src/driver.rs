@@ -21,6 +21,7 @@ mod author;
 mod handle;
 mod passes;
 mod recent;
+mod relays;
 mod round;
 mod trail;
 

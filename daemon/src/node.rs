@@ -3,6 +3,7 @@
 //! [`links`] keeps the relays: reached, lost, added, removed. [`exchange`] follows the person's [`Plan`]: passes, modes.
 
 mod exchange;
+mod farewell;
 mod links;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::sync::{Plan, Timetable};
 
 pub use self::exchange::{ExchangeError, Exchanged, Part};
 use self::links::Link;
-pub use self::links::{MAX_RELAYS, RelayChangeError};
+pub use self::links::{Added, MAX_RELAYS, RelayChangeError};
 
 /// A running device.
 pub struct Node {

@@ -9,10 +9,11 @@
 //! (ignore, set aside, acknowledge), not a failure.
 //!
 //! The parts: [`push`](self) accepts local bundles, `receive` takes siblings' parcels in causal order, `membership` draws the consequences of
-//! the roster, `epochs` follows the group's secrets, `dispatch` decides what to tell whom, `repair` asks for what nobody delivers, `retire` takes a fresh source when the
-//! own one may have been written elsewhere.
+//! the roster, `epochs` follows the group's secrets, `dispatch` decides what to tell whom, `bridge` hands on between siblings that cannot reach each other, `repair` asks for what nobody delivers, `retire` takes a fresh source when the
+//! own one may have been written elsewhere, `withheld` notices relays that keep mail back.
 
 mod breach;
+mod bridge;
 mod dispatch;
 mod epochs;
 mod membership;
@@ -25,6 +26,7 @@ mod retire;
 mod sibling;
 mod telling;
 mod verdict;
+mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use crate::clock::{HybridClock, Stamp};
 use crate::early::Early;
 use crate::epoch::Epoch;
 use crate::ids::{BundleSeq, DeviceId, Millis, Now, RelayId, Seq, SourceId};
+use crate::lane::KEEPS;
 use crate::roster::{Prekey, Roster};
 use crate::step::{Change, Input, Output, Refusal, Reply, Saved, SavedSibling, Suspect};
 use crate::vector::VersionVector;
@@ -41,6 +44,7 @@ pub use self::pass::PassMark;
 pub use self::retire::next_generation;
 
 use self::breach::Breach;
+use self::dispatch::Lying;
 use self::repair::Repair;
 use self::sibling::Sibling;
 
@@ -132,6 +136,10 @@ struct RelayState {
     up: bool,
     /// Smoothed time of a put.
     latency: Millis,
+    /// How long mail lies there at the most.
+    keeps: Millis,
+    /// The person takes it out: letters do not name it any more.
+    leaving: bool,
 }
 
 impl Engine {
@@ -219,17 +227,32 @@ impl Engine {
                 self.take_records([record]);
                 self.take_epoch(epoch);
             }
-            Input::Sent { ticket, reached, took } => self.sent(ticket, reached, took, now),
+            Input::Sent { ticket, reached, bytes, took } => {
+                self.sent(ticket, reached.map(|reached| Lying { reached, bytes }), took, now);
+            }
             Input::RelayHealth { relay, up } => self.relay_health(relay, up, now),
             Input::RelayAdded(relay) => {
                 if self.relays.iter().all(|known| known.id != relay) {
-                    self.relays.push(RelayState { id: relay, up: true, latency: Millis(0) });
+                    self.relays.push(RelayState {
+                        id: relay,
+                        up: true,
+                        latency: Millis(0),
+                        keeps: KEEPS,
+                        leaving: false,
+                    });
                     // Siblings must learn where we look for mail, and it may be the best way to them.
                     for sibling in self.siblings.values_mut() {
                         sibling.due(now.mono);
                         sibling.lane.choose_anew();
                     }
                 }
+            }
+            Input::RelayKeeps { relay, keeps } => {
+                self.relays.iter_mut().filter(|known| known.id == relay).for_each(|known| known.keeps = keeps);
+            }
+            Input::RelayLeaving(relay) => {
+                self.relays.iter_mut().filter(|known| known.id == relay).for_each(|known| known.leaving = true);
+                self.siblings.values_mut().for_each(|sibling| sibling.due(now.mono));
             }
             Input::RelayRemoved(relay) => {
                 self.relays.retain(|known| known.id != relay);
@@ -249,7 +272,7 @@ impl Engine {
                 self.begin_pass(now);
                 for sibling in self.siblings.values_mut() {
                     sibling.ask_receipt = true;
-                    sibling.lane.hurry(now.mono);
+                    sibling.lane.insist(now.mono);
                 }
                 self.repair.hurry(now.mono);
             }
@@ -319,8 +342,9 @@ impl Engine {
     fn save_siblings(&mut self, now: Now) -> Option<Millis> {
         let waited = self.unsaved_since.is_some_and(|since| now.mono >= since.plus(SAVE_AFTER));
         if self.committing || waited {
+            let own = self.source;
             let dirty: Vec<_> =
-                self.siblings.iter_mut().filter_map(|(id, sibling)| sibling.take_unsaved(*id)).collect();
+                self.siblings.iter_mut().filter_map(|(id, sibling)| sibling.take_unsaved(*id, own)).collect();
             dirty.into_iter().for_each(|saved| self.commit(Change::Sibling(saved)));
             self.unsaved_since = None;
         }

@@ -11,12 +11,22 @@
 //! **One rewind at a time.** A rewind is due [`Lane::patience`] after something was sent and not receipted; each one
 //! without progress doubles the patience up to [`RESEND_MAX`]. Reordering across relays can therefore not start a storm.
 //!
+//! **A sibling that does not answer is asked, not flooded.** The first [`WHOLE_REWINDS`] rewinds send everything again; a sibling that stays
+//! silent is away, and from then on, or while its mailbox is full, a rewind sends one bundle with the question for a receipt. What is
+//! written meanwhile still goes out, up to the budget of the [`Mailbox`]; when the sibling speaks, it gets all that it lacks.
+//!
 //! **Patience includes the sibling's promise.** A sibling answers a single live bundle only after [`RECEIPT_DELAY`], so
 //! that receipts cost nothing in a conversation; the wait for it starts after that.
 
 use std::collections::BTreeMap;
 
 use crate::ids::{Millis, RelayId, Seq};
+
+mod mailbox;
+mod suspicion;
+
+pub use self::mailbox::{KEEPS, MAX_BYTES, MAX_PARCELS, Mailbox};
+use self::suspicion::Suspicion;
 
 /// How long a receipt may wait for something to travel with: 5 s.
 pub const RECEIPT_DELAY: Millis = Millis(5_000);
@@ -26,6 +36,8 @@ pub const RESEND_MIN: Millis = Millis(2_000);
 pub const RESEND_MAX: Millis = Millis(3_600_000);
 /// How soon unreceipted mail is posted again when a relay comes back: 5 s.
 pub const RESEND_AFTER_RETURN: Millis = Millis(5_000);
+/// How often everything is sent again to a sibling that does not answer: three times, some 7, 21 and 49 s after the first.
+pub const WHOLE_REWINDS: u32 = 3;
 /// How long a lane keeps off the relay that it left for another one: 10 min.
 pub const STRAY: Millis = Millis(600_000);
 
@@ -33,7 +45,7 @@ pub const STRAY: Millis = Millis(600_000);
 #[derive(Clone, Debug, Default)]
 pub struct Lane {
     acked: Seq,
-    sent: BTreeMap<RelayId, Seq>,
+    mailboxes: BTreeMap<RelayId, Mailbox>,
     relay: Option<RelayId>,
     /// Since when it is on another relay than it chose, for want of receipts or room there.
     strayed: Option<Millis>,
@@ -41,12 +53,17 @@ pub struct Lane {
     in_flight: BTreeMap<RelayId, Option<Seq>>,
     /// Rewinds without progress.
     attempts: u32,
+    /// Rewinds since the sibling spoke.
+    unanswered: u32,
+    /// The next parcel asks with one bundle.
+    probing: bool,
     resend_at: Option<Millis>,
     /// Relays that refused a parcel.
     held: BTreeMap<RelayId, Hold>,
     round_trip: Option<Millis>,
     probe: Option<(Seq, Millis)>,
     wanted_at: Option<Millis>,
+    suspicion: Suspicion,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +73,19 @@ struct Hold {
 }
 
 impl Lane {
-    /// A lane to a sibling that has receipted everything up to `acked`.
-    pub fn resume(acked: Seq) -> Self {
-        Self { acked, ..Self::default() }
+    /// A lane to a sibling that has receipted everything up to `acked`, and for which this was left before. It is asked what it holds
+    /// now, and gets what it lacks when it answers.
+    pub fn resume(acked: Seq, mailboxes: impl IntoIterator<Item = (RelayId, Mailbox)>) -> Self {
+        let mailboxes: BTreeMap<RelayId, Mailbox> = mailboxes.into_iter().collect();
+        let open = mailboxes.values().any(|mailbox| mailbox.sent > acked);
+        let (unanswered, resend_at) = if open { (WHOLE_REWINDS, Some(Millis(0))) } else { (0, None) };
+        Self { acked, mailboxes, unanswered, resend_at, ..Self::default() }
+    }
+
+    /// What is to be remembered of what lies on relays.
+    pub fn posted(&self) -> impl Iterator<Item = (RelayId, Mailbox)> + '_ {
+        let counts = |mailbox: &Mailbox| mailbox.parcels > 0 || mailbox.sent > self.acked;
+        self.mailboxes.iter().map(|(relay, mailbox)| (*relay, *mailbox)).filter(move |(_, mailbox)| counts(mailbox))
     }
 
     /// What the sibling has receipted.
@@ -86,13 +113,42 @@ impl Lane {
 
     /// What comes after this position was not yet given to `relay`.
     pub fn sent(&self, relay: RelayId) -> Seq {
-        self.sent.get(&relay).copied().unwrap_or_default().max(self.acked)
+        self.mailboxes.get(&relay).map(|mailbox| mailbox.sent).unwrap_or_default().max(self.acked)
+    }
+
+    /// The own bundles to be given to `relay` now, of those up to `last`: after the first and up to the second position. None while the
+    /// mailbox there is full.
+    pub fn stretch(&self, relay: RelayId, last: Seq) -> Option<(Seq, Seq)> {
+        let stretch = if self.probing { (self.acked, self.acked.next()) } else { (self.sent(relay), last) };
+        (stretch.0 < last && (self.probing || !self.is_full(relay))).then_some(stretch)
+    }
+
+    /// Whether bundles for the sibling should wait before they go to `relay`.
+    pub fn is_full(&self, relay: RelayId) -> bool {
+        self.mailboxes.get(&relay).is_some_and(Mailbox::is_full)
+    }
+
+    /// Whether so much lies on `relay` that the sibling should say what it has collected.
+    pub fn is_filling(&self, relay: RelayId) -> bool {
+        self.mailboxes.get(&relay).is_some_and(Mailbox::is_filling)
+    }
+
+    /// A parcel of `bytes` lies on `relay`.
+    pub fn posted_to(&mut self, relay: RelayId, bytes: u64, wall: Millis) {
+        self.mailboxes.entry(relay).or_default().take(bytes, wall);
+    }
+
+    /// Begins anew on a relay that keeps mail for `keeps`, if what lies there is about to expire. Says whether it is.
+    pub fn renew(&mut self, relay: RelayId, keeps: Millis, wall: Millis) -> bool {
+        let expires = self.mailboxes.get(&relay).is_some_and(|mailbox| mailbox.expires(keeps, wall));
+        expires && self.mailboxes.remove(&relay).is_some()
     }
 
     /// A parcel for the sibling goes to `relay`, with the own bundles after the first and up to the second position of
     /// `own` if it has any.
     pub fn departed(&mut self, relay: RelayId, own: Option<(Seq, Seq)>, now: Millis) {
         self.in_flight.insert(relay, own.map(|(after, _)| after));
+        self.probing &= own.is_none();
         if let (Some((_, upto)), None, 0) = (own, self.probe, self.attempts) {
             self.probe = Some((upto, now));
         }
@@ -104,8 +160,8 @@ impl Lane {
         let after = self.in_flight.remove(&relay).flatten();
         self.held.remove(&relay);
         let Some(reached) = reached.filter(|_| after.is_some_and(|after| after <= self.sent(relay))) else { return };
-        let sent = self.sent.entry(relay).or_default();
-        *sent = reached.max(*sent);
+        let mailbox = self.mailboxes.entry(relay).or_default();
+        mailbox.sent = reached.max(mailbox.sent);
         if reached > self.acked && self.resend_at.is_none() {
             self.resend_at = Some(now.plus(self.patience(jitter)));
         }
@@ -113,7 +169,8 @@ impl Lane {
 
     /// The parcel did not arrive on `relay`.
     pub fn failed(&mut self, relay: RelayId, now: Millis, jitter: u64) {
-        self.in_flight.remove(&relay);
+        let after = self.in_flight.remove(&relay).flatten();
+        self.probing |= after.is_some_and(|after| after < self.sent(relay));
         self.probe = None;
         let failures = self.held.get(&relay).map_or(0, |hold| hold.failures);
         let until = now.plus(backed_off(RESEND_MIN, failures, jitter));
@@ -126,24 +183,38 @@ impl Lane {
             return false;
         }
         self.acked = acked;
-        self.attempts = 0;
+        self.suspicion.receipted(self.relay, std::mem::take(&mut self.attempts), now);
         if let Some((_, since)) = self.probe.take_if(|(upto, _)| *upto <= acked) {
             let sample = now.since(since).since(RECEIPT_DELAY);
             let smooth = self.round_trip.map_or(sample, |old| Millis((old.0 * 7 + sample.0) / 8));
             self.round_trip = Some(smooth);
         }
-        let open = self.sent.values().any(|sent| *sent > acked);
-        self.resend_at = open.then(|| now.plus(self.patience(jitter)));
-        if !open && self.strayed.is_some_and(|since| now.since(since) >= STRAY) {
+        self.probing = false;
+        self.resend_at = self.is_open().then(|| now.plus(self.patience(jitter)));
+        if !self.is_open() && self.strayed.is_some_and(|since| now.since(since) >= STRAY) {
             self.choose_anew();
         }
         true
     }
 
+    /// The sibling spoke: it runs and collects its mail. One that was taken to be away gets what it lacks at `at`, when what it has just
+    /// found is receipted.
+    pub fn heard(&mut self, at: Millis) {
+        self.mailboxes.values_mut().for_each(Mailbox::collected);
+        let was_away = std::mem::take(&mut self.unanswered) >= WHOLE_REWINDS || self.probing;
+        self.probing = false;
+        if was_away && self.is_open() {
+            self.resend_at = Some(self.resend_at.map_or(at, |due| due.min(at)));
+        }
+    }
+
     /// The sibling started afresh and holds only what is up to `acked`.
     pub fn reset(&mut self, acked: Seq) {
-        *self =
-            Self { round_trip: self.round_trip, in_flight: std::mem::take(&mut self.in_flight), ..Self::resume(acked) };
+        let mut mailboxes = std::mem::take(&mut self.mailboxes);
+        mailboxes.values_mut().for_each(|mailbox| mailbox.sent = Seq::ZERO);
+        let in_flight = std::mem::take(&mut self.in_flight);
+        let suspicion = std::mem::take(&mut self.suspicion);
+        *self = Self { acked, mailboxes, round_trip: self.round_trip, in_flight, suspicion, ..Self::default() };
     }
 
     /// Whether a rewind is due.
@@ -151,12 +222,23 @@ impl Lane {
         self.resend_at.is_some_and(|at| at <= now)
     }
 
-    /// Goes back to what was receipted and takes the next of the `healthy` relays. One rewind at a time: the next one is due only after
-    /// something was sent again.
+    /// Goes back to what was receipted, as a whole or to ask, and takes the next of the `healthy` relays. One rewind at a time: the next
+    /// one is due only after something was sent again.
     pub fn rewind(&mut self, healthy: &[RelayId], now: Millis) {
+        self.suspicion.late(self.relay);
         self.attempts = self.attempts.saturating_add(1);
+        self.unanswered = self.unanswered.saturating_add(1);
         self.probe = None;
         self.resend_at = None;
+        self.detour(healthy, now);
+        self.probing = self.is_unanswered() || self.relay.is_some_and(|relay| self.is_full(relay));
+        if !self.probing {
+            self.mailboxes.values_mut().for_each(|mailbox| mailbox.sent = Seq::ZERO);
+        }
+    }
+
+    /// Takes the next of the `healthy` relays: what went over this one was not answered.
+    pub fn detour(&mut self, healthy: &[RelayId], now: Millis) {
         let next = self.relay.and_then(|relay| healthy.iter().position(|other| *other == relay));
         let next = next.map_or(0, |at| (at + 1) % healthy.len().max(1));
         let next = healthy.get(next).copied().or(self.relay);
@@ -164,7 +246,11 @@ impl Lane {
             self.strayed.get_or_insert(now);
         }
         self.relay = next;
-        self.sent.clear();
+    }
+
+    /// Whether so many rewinds brought no answer that the sibling is away, or looks elsewhere.
+    pub fn is_unanswered(&self) -> bool {
+        self.unanswered > WHOLE_REWINDS
     }
 
     /// The sibling asks for what comes after `after`. Answered only when it was sent before, no rewind is outstanding, and
@@ -173,8 +259,12 @@ impl Lane {
         // What was sent waits for a receipt until a rewind takes it back.
         let outstanding = self.resend_at.is_none();
         let repeated = self.wanted_at.is_some_and(|at| now.since(at) < WANT_GAP);
-        if !outstanding && !repeated && after >= self.acked && self.sent.values().any(|sent| *sent > after) {
-            self.sent.values_mut().for_each(|sent| *sent = after.min(*sent));
+        if !outstanding
+            && !repeated
+            && after >= self.acked
+            && self.mailboxes.values().any(|mailbox| mailbox.sent > after)
+        {
+            self.mailboxes.values_mut().for_each(|mailbox| mailbox.sent = after.min(mailbox.sent));
             self.wanted_at = Some(now);
         }
     }
@@ -214,9 +304,15 @@ impl Lane {
         self.attempts > 0
     }
 
+    /// Relays that seem to keep the sibling's mail back, for at least `bound`.
+    pub fn suspected(&self, bound: Millis, now: Millis) -> impl Iterator<Item = RelayId> + '_ {
+        self.suspicion.of(bound, now)
+    }
+
     /// Drops what is known of a relay that was taken out.
     pub fn forget(&mut self, relay: RelayId) {
-        self.sent.remove(&relay);
+        self.suspicion.forget(relay);
+        self.mailboxes.remove(&relay);
         self.in_flight.remove(&relay);
         self.held.remove(&relay);
         self.relay = self.relay.filter(|other| *other != relay);
@@ -225,6 +321,17 @@ impl Lane {
     /// When this lane wants to be looked at again.
     pub fn wake_at(&self, now: Millis) -> Option<Millis> {
         self.held.values().map(|hold| hold.until).chain(self.resend_at).filter(|at| *at > now).min()
+    }
+
+    /// A person asks: everything unreceipted leaves again.
+    pub fn insist(&mut self, now: Millis) {
+        self.unanswered = 0;
+        self.hurry(now);
+    }
+
+    /// Whether something lies on relays and is not receipted.
+    fn is_open(&self) -> bool {
+        self.mailboxes.values().any(|mailbox| mailbox.sent > self.acked)
     }
 
     fn patience(&self, jitter: u64) -> Millis {

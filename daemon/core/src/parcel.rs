@@ -35,8 +35,8 @@ pub const MAX_BODIES: usize = 32 * 1024;
 pub const MAX_ENDED: usize = 256;
 /// Most collections whose sums are told: 512 × (name ≤ 128 + sum 40 + 6) are at most 87 KiB.
 pub const MAX_SUMS: usize = 512;
-/// Most fields of a parcel: its 23 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, and given epochs.
-const MAX_PARTS: usize = 23 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN;
+/// Most fields of a parcel: its 24 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, and given epochs.
+const MAX_PARTS: usize = 24 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN;
 
 /// All that is said besides bundles.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +69,9 @@ pub struct Letter {
     pub relays: Vec<RelayId>,
     /// Sources that the sender knows to be of removed devices and that no removal names: they end before their first bundle.
     pub ended: Vec<Ended>,
+    /// The greatest generation that the sender has seen of the addressee; 0 when none. One that has less, because it was put back with its
+    /// clock behind, learns so that its letters count as old.
+    pub addressee_generation: u64,
     /// Whether the sender wants to know the digest sums of the sibling's collections, to find where the two differ.
     pub sums_requested: bool,
     /// The sums of the sender's collections at its receipt's vector, in order of name, the first [`MAX_SUMS`]; only in answer to a
@@ -289,6 +292,8 @@ struct ParcelWire {
     epoch_id: Vec<u8>,
     #[prost(message, repeated, tag = "51")]
     epochs: Vec<given::GivenWire>,
+    #[prost(uint64, tag = "60")]
+    addressee_generation: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -369,6 +374,7 @@ impl From<&Letter> for ParcelWire {
             epochs: letter.epochs.iter().map(given::GivenWire::from).collect(),
             digest: letter.digest.map(|digest| digest.0.to_vec()).unwrap_or_default(),
             op_level: letter.op_level,
+            addressee_generation: letter.addressee_generation,
             receipt_requested: letter.receipt_requested,
             relays: letter.relays.iter().map(|relay| relay.0.to_vec()).collect(),
             term: letter.receipt.term,
@@ -441,6 +447,7 @@ impl ParcelWire {
             epochs: epochs.ok_or(Malformed("bad gift of an epoch"))?,
             digest,
             op_level: self.op_level,
+            addressee_generation: self.addressee_generation,
             receipt_requested: self.receipt_requested,
             relays: relays.ok_or(Malformed("bad relay id"))?,
             ended: ended.ok_or(Malformed("bad source of a removed device"))?,
@@ -500,6 +507,7 @@ impl Letter {
             epochs: Vec::new(),
             digest: None,
             op_level: OP_LEVEL,
+            addressee_generation: 0,
             receipt_requested: false,
             relays: Vec::new(),
             ended: Vec::new(),

@@ -16,6 +16,7 @@ use crate::clock::Stamp;
 use crate::digest::Sum;
 use crate::epoch::{Epoch, HeldEpoch, KeptEpoch};
 use crate::ids::{BundleSeq, DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
+use crate::lane::Mailbox;
 use crate::op::Op;
 use crate::parcel::{Ended, Letter, Receipt, SignedHead, VerifiedParcel};
 use crate::roster::{Prekey, SignedRecord, Verified};
@@ -77,6 +78,8 @@ pub enum Input {
         ticket: u64,
         /// How far each of its runs reached; shorter than asked when the parcel was full. `None` when it did not arrive.
         reached: Option<Vec<(SourceId, Seq)>>,
+        /// How many sealed bytes lie there.
+        bytes: u64,
         /// How long it took.
         took: Millis,
     },
@@ -89,6 +92,15 @@ pub enum Input {
     },
     /// A relay was configured. Relays come in the order of preference.
     RelayAdded(RelayId),
+    /// How long a relay keeps mail; one that does not say so keeps it for [`KEEPS`](crate::lane::KEEPS).
+    RelayKeeps {
+        /// Which.
+        relay: RelayId,
+        /// For how long.
+        keeps: Millis,
+    },
+    /// A relay is about to be taken out: siblings are told, those that share no other one by way of it, for the last time.
+    RelayLeaving(RelayId),
     /// A relay was taken out of the configuration.
     RelayRemoved(RelayId),
     /// The relays in the person's order of preference; those that are not named come last.
@@ -482,6 +494,21 @@ pub struct SavedSibling {
     pub epoch: Epoch,
     /// The last epoch it showed whose secret was held here: mail for it is sealed under this one.
     pub under: Epoch,
+    /// Where it looks for mail.
+    pub relays: Vec<RelayId>,
+    /// What was left for it on relays since it spoke.
+    pub posted: Vec<Posted>,
+}
+
+/// What was left for a sibling on one relay.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Posted {
+    /// Where.
+    pub relay: RelayId,
+    /// The own source at the time.
+    pub source: SourceId,
+    /// What lies there.
+    pub mailbox: Mailbox,
 }
 
 /// What an engine knows of itself and its siblings, for `status`.
@@ -560,4 +587,6 @@ pub struct SiblingStatus {
     pub roster_known: bool,
     /// By how much its clock was ahead of ours when it spoke last, in milliseconds (mail under way makes it look behind).
     pub clock_ahead: i64,
+    /// Relays that seem to keep back mail between it and this device: other ways show that it was put there.
+    pub withheld: Vec<RelayId>,
 }

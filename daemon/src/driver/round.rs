@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kinfolk_core::engine::{Config, Engine};
-use kinfolk_core::ids::{Millis, Now, RelayId};
+use kinfolk_core::ids::{Millis, Now};
 use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Pushed, Reply, Send};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
@@ -159,6 +159,8 @@ impl Driver {
                     | Input::Record { .. }
                     | Input::Sent { reached: None, .. }
                     | Input::RelayAdded(_)
+                    | Input::RelayKeeps { .. }
+                    | Input::RelayLeaving(_)
                     | Input::RelayRemoved(_)
                     | Input::RelayOrder(_)
                     | Input::Gate { .. }
@@ -172,7 +174,7 @@ impl Driver {
             }
             Request::Attach { relay, worker } => {
                 self.attach(relay, worker);
-                self.engine.handle(Input::RelayAdded(relay), now);
+                self.introduce(relay, now);
                 self.engine.handle(Input::RelayOrder(self.preference.clone()), now);
             }
             Request::Detach { relay } => {
@@ -250,7 +252,7 @@ impl Driver {
         let worker = self.relays.get(&send.relay);
         let taken = worker.is_some_and(|worker| worker.send(worker::Outgoing { send, fresh }));
         if !taken {
-            self.engine.handle(Input::Sent { ticket, reached: None, took: Millis(0) }, now);
+            self.engine.handle(Input::Sent { ticket, reached: None, bytes: 0, took: Millis(0) }, now);
         }
         taken
     }
@@ -317,7 +319,7 @@ impl Driver {
         self.engine = Engine::restore(self.store.restore()?, Config { seed: rand::random(), ..config });
         let now = self.now();
         for relay in self.attached.clone() {
-            self.engine.handle(Input::RelayAdded(relay), now);
+            self.introduce(relay, now);
         }
         self.engine.handle(Input::RelayOrder(self.preference.clone()), now);
         self.engine.handle(Input::Gate { open: self.passes.gate_open() }, now);
@@ -326,27 +328,6 @@ impl Driver {
         }
         self.stale = false;
         Ok(())
-    }
-
-    fn attach(&mut self, relay: RelayId, worker: worker::Mailroom) {
-        self.detach(relay);
-        self.relays.insert(relay, worker);
-        self.attached.push(relay);
-    }
-
-    fn detach(&mut self, relay: RelayId) {
-        self.relays.remove(&relay);
-        self.attached.retain(|other| *other != relay);
-        self.down.remove(&relay);
-    }
-
-    /// Remembers what a worker says once, for an engine that is restored later.
-    fn note_health(&mut self, relay: RelayId, up: bool) {
-        if up {
-            self.down.remove(&relay);
-        } else if self.relays.contains_key(&relay) {
-            self.down.insert(relay);
-        }
     }
 
     /// Shows the new state to whoever watches; of an engine that is ahead of the disk nothing but the fault.

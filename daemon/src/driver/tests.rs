@@ -194,8 +194,8 @@ async fn a_pass_answers_when_its_parcels_are_put_or_refused() {
                     assert!(!pass.is_finished(), "a parcel was still under way");
                     let runs = outgoing.send.runs.iter().map(|run| (run.source, run.upto));
                     let reached = reached.then(|| runs.collect());
-                    let took = Millis(1);
-                    bench.driver.tell(Input::Sent { ticket: outgoing.send.ticket, reached, took }).await.unwrap();
+                    let (ticket, took) = (outgoing.send.ticket, Millis(1));
+                    bench.driver.tell(Input::Sent { ticket, reached, bytes: 1_000, took }).await.unwrap();
                 }
                 ended = &mut pass => {
                     ended.unwrap().unwrap();

@@ -108,6 +108,8 @@ impl Trail {
             | Input::Record { .. }
             | Input::RelayHealth { .. }
             | Input::RelayAdded(_)
+            | Input::RelayKeeps { .. }
+            | Input::RelayLeaving(_)
             | Input::RelayRemoved(_)
             | Input::RelayOrder(_)
             | Input::Gate { .. }

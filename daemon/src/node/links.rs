@@ -55,6 +55,17 @@ pub(super) enum Reach {
     All,
 }
 
+/// What adding a relay came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Added {
+    /// It is used from now on.
+    Now,
+    /// It was in use under this URL. One that rested works again.
+    Before,
+    /// It was in use under another URL, and is reached by this one from now on.
+    Moved,
+}
+
 /// Why a relay was not added or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayChangeError {
@@ -101,11 +112,11 @@ impl Node {
         self.reached().await
     }
 
-    /// Adds a relay after it answered, making its place ready first. Says whether it was there already; one that rested works again.
+    /// Adds a relay after it answered, making its place ready first. One that rested works again.
     ///
     /// # Errors
     /// [`RelayChangeError`]; nothing changed then.
-    pub async fn add_relay(&self, url: &str) -> Result<(Report, bool), RelayChangeError> {
+    pub async fn add_relay(&self, url: &str) -> Result<(Report, Added), RelayChangeError> {
         let url = RelayUrl::parse(url).map_err(RelayError::from)?;
         self.must_be_connected()?;
         let relay = relay::prepare(&url).await?;
@@ -124,7 +135,11 @@ impl Node {
     }
 
     /// Uses a relay that was reached. One that is in use already under another URL moves there.
-    pub(crate) async fn adopt(&self, relay: Arc<dyn Relay>, url: RelayUrl) -> Result<(Report, bool), RelayChangeError> {
+    pub(crate) async fn adopt(
+        &self,
+        relay: Arc<dyn Relay>,
+        url: RelayUrl,
+    ) -> Result<(Report, Added), RelayChangeError> {
         relay.probe().await?;
         let id = relay.id();
         let mut links = self.links.lock().await;
@@ -137,12 +152,17 @@ impl Node {
                 looked.await.ok();
             }
             let report = self.relays().await.into_iter().find(|report| report.id == Some(id));
-            return Ok((report.unwrap_or_else(|| unreached(&url)), true));
+            return Ok((report.unwrap_or_else(|| unreached(&url)), Added::Before));
         }
         if known.is_none() && links.len() >= MAX_RELAYS {
             return Err(RelayChangeError::TooMany);
         }
         let moves = served.is_some();
+        let added = match known.and_then(|at| links.get(at)) {
+            None => Added::Now,
+            Some(link) if *link.url() == url => Added::Before,
+            Some(_) => Added::Moved,
+        };
         let saved = saved_relay(&self.kek, id, &url, &mut rand::rng())?;
         self.driver.keep(move |store| store.add_relay(&saved)).await?;
         if moves {
@@ -157,7 +177,7 @@ impl Node {
         }
         drop(links);
         self.tell_order().await;
-        Ok((report, known.is_some()))
+        Ok((report, added))
     }
 
     /// Stops using a relay, named by its URL as shown or its id.
@@ -165,9 +185,14 @@ impl Node {
     /// # Errors
     /// [`RelayChangeError`]; nothing changed then.
     pub async fn remove_relay(&self, name: &str) -> Result<Report, RelayChangeError> {
+        let not_found = || RelayChangeError::NotFound(name.to_owned());
+        let id = {
+            let links = self.links.lock().await;
+            named(&links, name).and_then(|at| links.get(at)).map(Link::id).ok_or_else(not_found)?
+        };
+        self.take_leave(id).await;
         let mut links = self.links.lock().await;
-        let at = named(&links, name).ok_or_else(|| RelayChangeError::NotFound(name.to_owned()))?;
-        let id = links.get(at).map(Link::id).unwrap_or_default();
+        let at = links.iter().position(|link| link.id() == id).ok_or_else(not_found)?;
         self.driver.keep(move |store| store.remove_relay(id).map(drop)).await?;
         self.driver.detach(id).await?;
         Ok(links.remove(at).report())
@@ -313,7 +338,7 @@ impl Link {
         }
     }
 
-    fn served(&self) -> Option<&Worker> {
+    pub(super) fn served(&self) -> Option<&Worker> {
         match self {
             Self::Served(worker) => Some(worker),
             Self::Unreached(_) => None,

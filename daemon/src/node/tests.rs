@@ -184,8 +184,8 @@ async fn a_relay_that_moved_is_used_where_it_is_now() {
     std::fs::rename(&relay, &moved).unwrap();
     a.driver.push(vec![put("on", "the way")], None).await.unwrap();
     for node in [&a, &b] {
-        let (report, known) = node.add_relay(moved.to_str().unwrap()).await.unwrap();
-        assert!(known && report.ok && report.url.ends_with("moved"), "{report:?}");
+        let (report, added) = node.add_relay(moved.to_str().unwrap()).await.unwrap();
+        assert!(added == Added::Moved && report.ok && report.url.ends_with("moved"), "{report:?}");
         assert_eq!(node.relays().await.len(), 1);
     }
     until(&b, "delivered in the new place", |status| status.bundle_seq.0 == 1).await;
@@ -204,6 +204,22 @@ async fn a_relay_that_is_taken_out_while_mail_is_under_way_and_put_back_delivers
         a.add_relay(relay.to_str().unwrap()).await.unwrap();
         until(&b, "delivered", |status| status.bundle_seq.0 == n).await;
     }
+}
+
+#[tokio::test]
+async fn a_relay_that_is_taken_out_is_emptied_for_the_last_time() {
+    let home = tempfile::tempdir().unwrap();
+    let relay = home.path().join("relay");
+    let a = first(&home.path().join("a"), &relay).await;
+    let b = paired(&a, &home.path().join("b"), "second").await;
+    until(&b, "b knows a", |status| status.siblings.len() == 1).await;
+    a.set_plan(Plan { mode: Mode::Manual, ..Plan::default() }).await.unwrap();
+    b.driver.push(vec![put("on", "the way")], None).await.unwrap();
+    b.exchange(Part::Push).await.unwrap();
+    b.stop().await;
+    a.remove_relay(relay.to_str().unwrap()).await.unwrap();
+    assert!(a.relays().await.is_empty());
+    assert_eq!(a.driver.picture().borrow().status.bundle_seq.0, 1, "nobody is left who could send it again");
 }
 
 #[tokio::test]

@@ -63,6 +63,15 @@ pub enum Retention {
     },
 }
 
+impl Retention {
+    /// The age at which mail that nobody touches is gone.
+    pub fn keeps(self) -> Duration {
+        match self {
+            Self::Stored { ttl } | Self::SoftState { ttl, .. } => ttl,
+        }
+    }
+}
+
 /// What a stored envelope survives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Durability {

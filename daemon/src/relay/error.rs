@@ -249,7 +249,7 @@ pub enum ConfigError {
         place: String,
     },
     /// The server is there and nobody made it a relay.
-    #[error("{place} is not a relay yet; `kin relay add` makes it one")]
+    #[error("{place} answers, but nobody has made it a relay yet: `kin relay add` with this URL does")]
     NotPrepared {
         /// The redacted URL.
         place: String,

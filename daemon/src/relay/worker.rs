@@ -18,7 +18,7 @@ mod report;
 
 use std::sync::Arc;
 
-use kinfolk_core::ids::RelayId;
+use kinfolk_core::ids::{Millis, RelayId};
 use kinfolk_core::roster::Roster;
 use kinfolk_core::step::Send;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -37,6 +37,8 @@ use crate::store::{Reader, Stretch};
 pub(crate) struct Mailroom {
     sends: mpsc::Sender<Outgoing>,
     settled: mpsc::Sender<Settled>,
+    /// How long the relay keeps mail.
+    keeps: Millis,
 }
 
 /// A parcel to be sent, with its own bundles if the driver has them still in memory.
@@ -60,12 +62,17 @@ impl Mailroom {
     #[cfg(test)]
     pub(crate) fn unserved() -> (Self, mpsc::Receiver<Outgoing>) {
         let (sends, outbox) = mpsc::channel(MAX_SENDS);
-        (Self { sends, settled: mpsc::channel(1).0 }, outbox)
+        (Self { sends, settled: mpsc::channel(1).0, keeps: kinfolk_core::lane::KEEPS }, outbox)
     }
 
     /// Takes a parcel to be sent; `false` when there is no room or no worker.
     pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
         self.sends.try_send(outgoing).is_ok()
+    }
+
+    /// How long the relay keeps mail.
+    pub(crate) fn keeps(&self) -> Millis {
+        self.keeps
     }
 
     /// Says what became of a delivery. One that finds no room is collected again: a repetition, not a loss.
@@ -121,8 +128,10 @@ impl Worker {
             put_failed: Arc::new(Notify::new()),
         };
         let queue = sends.downgrade();
+        let keeps = shared.relay.capabilities().retention.keeps();
+        let keeps = Millis(u64::try_from(keeps.as_millis()).unwrap_or(u64::MAX));
         // A driver that is gone has no use for a worker; its tasks end by themselves.
-        driver.attach(id, Mailroom { sends, settled }).await.ok();
+        driver.attach(id, Mailroom { sends, settled, keeps }).await.ok();
         let outgoing = tokio::spawn(outgoing::run(shared.clone(), reader, outbox));
         let incoming = tokio::spawn(incoming::run(shared, roster, live, settlements, asked));
         Self { id, url, relay, reporter, passes, sends: queue, tasks: [outgoing, incoming] }

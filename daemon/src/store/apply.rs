@@ -12,7 +12,7 @@ use kinfolk_core::roster::SignedRecord;
 use kinfolk_core::step::{AppBundle, Append, Change, Committed, SavedSibling};
 use kinfolk_core::vector::VersionVector;
 
-use super::convert::{int, vector_to_bytes};
+use super::convert::{int, posted_to_bytes, vector_to_bytes};
 use super::messages::Messages;
 use super::registers::Registers;
 use super::{Store, StoreError};
@@ -133,7 +133,8 @@ impl Store {
 
     fn sibling(&self, sibling: &SavedSibling) -> Result<(), StoreError> {
         let sql = "INSERT OR REPLACE INTO sibling (device, generation, vector, heard, prekey_slot, prekey, epoch, term,
-                   epoch_id, under, under_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+                   epoch_id, under, under_id, relays, posted)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
         self.connection.prepare_cached(sql)?.execute((
             sibling.device.0,
             int(sibling.receipt.generation),
@@ -146,6 +147,8 @@ impl Store {
             sibling.epoch.id,
             sibling.under.number,
             sibling.under.id,
+            sibling.relays.iter().flat_map(|relay| relay.0).collect::<Vec<u8>>(),
+            posted_to_bytes(&sibling.posted),
         ))?;
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! How numbers and vectors stand in columns.
 
-use kinfolk_core::ids::{Hash, Seq, SourceId};
+use kinfolk_core::ids::{Hash, Millis, RelayId, Seq, SourceId};
+use kinfolk_core::lane::Mailbox;
+use kinfolk_core::step::Posted;
 use kinfolk_core::vector::{Head, VersionVector};
 
 use super::StoreError;
@@ -45,9 +47,63 @@ pub(super) fn vector_from_bytes(bytes: &[u8]) -> Result<VersionVector, StoreErro
     bytes.chunks(ENTRY).map(entry).collect::<Option<_>>().ok_or(StoreError::Damaged("a vector is cut short"))
 }
 
+/// Reads ids of relays, one after the other.
+pub(super) fn relays_from_bytes(bytes: &[u8]) -> Result<Vec<RelayId>, StoreError> {
+    let ids = bytes.chunks(RelayId::LEN).map(RelayId::from_slice);
+    ids.collect::<Option<_>>().ok_or(StoreError::Damaged("the relays of a sibling are cut short"))
+}
+
+/// Relay 16 · source 16 · position 8 · parcels 4 · bytes 8 · since 8.
+const POSTED: usize = RelayId::LEN + SourceId::LEN + 8 + 4 + 8 + 8;
+
+/// What was left for a sibling on relays, as a blob.
+pub(super) fn posted_to_bytes(posted: &[Posted]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(posted.len() * POSTED);
+    for Posted { relay, source, mailbox } in posted {
+        bytes.extend_from_slice(&relay.0);
+        bytes.extend_from_slice(&source.0);
+        bytes.extend_from_slice(&mailbox.sent.0.to_be_bytes());
+        bytes.extend_from_slice(&mailbox.parcels.to_be_bytes());
+        bytes.extend_from_slice(&mailbox.bytes.to_be_bytes());
+        bytes.extend_from_slice(&mailbox.since.0.to_be_bytes());
+    }
+    bytes
+}
+
+/// Reads what [`posted_to_bytes`] wrote.
+pub(super) fn posted_from_bytes(bytes: &[u8]) -> Result<Vec<Posted>, StoreError> {
+    let entry = |chunk: &[u8]| {
+        let (relay, rest) = chunk.split_first_chunk::<{ RelayId::LEN }>()?;
+        let (source, rest) = rest.split_first_chunk::<{ SourceId::LEN }>()?;
+        let (sent, rest) = rest.split_first_chunk::<8>()?;
+        let (parcels, rest) = rest.split_first_chunk::<4>()?;
+        let (bytes, since) = rest.split_first_chunk::<8>()?;
+        let mailbox = Mailbox {
+            sent: Seq(u64::from_be_bytes(*sent)),
+            parcels: u32::from_be_bytes(*parcels),
+            bytes: u64::from_be_bytes(*bytes),
+            since: Millis(u64::from_be_bytes(since.try_into().ok()?)),
+        };
+        Some(Posted { relay: RelayId(*relay), source: SourceId(*source), mailbox })
+    };
+    let cut = StoreError::Damaged("what was left on relays is cut short");
+    bytes.chunks(POSTED).map(entry).collect::<Option<_>>().ok_or(cut)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_left_on_relays_survives_its_bytes_and_a_cut_one_is_refused() {
+        let mailbox = Mailbox { sent: Seq(u64::MAX), parcels: 3, bytes: 1 << 40, since: Millis(1_700_000_000_000) };
+        let posted = |n| Posted { relay: RelayId([n; 16]), source: SourceId([9; 16]), mailbox };
+        let both = [posted(1), posted(2)];
+        let bytes = posted_to_bytes(&both);
+        assert_eq!(bytes.len(), 2 * POSTED);
+        assert_eq!(posted_from_bytes(&bytes).unwrap(), both);
+        assert!(posted_from_bytes(&bytes[1..]).is_err());
+    }
 
     #[test]
     fn a_vector_survives_its_bytes_and_a_cut_one_is_refused() {

@@ -9,7 +9,7 @@ use kinfolk_core::parcel::Receipt;
 use kinfolk_core::roster::{Prekey, SignedRecord, Verified};
 use kinfolk_core::step::{Saved, SavedSibling};
 
-use super::convert::{uint, vector_from_bytes};
+use super::convert::{posted_from_bytes, relays_from_bytes, uint, vector_from_bytes};
 use super::{Store, StoreError};
 
 impl Store {
@@ -59,7 +59,8 @@ impl Store {
 
     fn saved_siblings(&self) -> Result<Vec<SavedSibling>, StoreError> {
         let sql =
-            "SELECT device, generation, vector, heard, prekey_slot, prekey, epoch, term, epoch_id, under, under_id
+            "SELECT device, generation, vector, heard, prekey_slot, prekey, epoch, term, epoch_id, under, under_id,
+                     relays, posted
                    FROM sibling ORDER BY device";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query(())?;
@@ -77,6 +78,8 @@ impl Store {
                 prekey,
                 epoch: Epoch { number: row.get(6)?, id: row.get(8)? },
                 under: Epoch { number: row.get(9)?, id: row.get(10)? },
+                relays: relays_from_bytes(row.get_ref(11)?.as_blob().unwrap_or_default())?,
+                posted: posted_from_bytes(row.get_ref(12)?.as_blob().unwrap_or_default())?,
             });
         }
         Ok(siblings)

@@ -10,13 +10,14 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("schema/01.sql"),
     include_str!("schema/02.sql"),
     include_str!("schema/03.sql"),
     include_str!("schema/04.sql"),
     include_str!("schema/05.sql"),
     include_str!("schema/06.sql"),
+    include_str!("schema/07.sql"),
 ];
 
 /// Brings the database up to the newest schema.

@@ -1959,6 +1959,9 @@ pub struct AddRelayResponse {
     /// Whether it was in use before.
     #[prost(bool, tag = "2")]
     pub already_there: bool,
+    /// Whether it was in use under another URL, such as one with another password, and moved to this one.
+    #[prost(bool, tag = "3")]
+    pub url_changed: bool,
 }
 /// Asks for the relays.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

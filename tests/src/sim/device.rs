@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kinfolk_core::engine::{Config, Engine};
 use kinfolk_core::epoch::Epoch;
-use kinfolk_core::ids::{DeviceId, Millis, Now, Seq};
+use kinfolk_core::ids::{DeviceId, Millis, Now, RelayId, Seq};
 use kinfolk_core::op::Op;
 use kinfolk_core::roster::RosterChange;
 use kinfolk_core::step::{AppBundle, CallId, Input};
@@ -44,6 +44,8 @@ pub(super) struct Device {
     pub(super) ever: VersionVector,
     /// An older image of its disk.
     pub(super) image: Option<Image>,
+    /// Relays on which it does not look.
+    pub(super) left: BTreeSet<RelayId>,
     /// How far own bundles were sent to whom, to see lanes go back.
     pub(super) sent: BTreeMap<DeviceId, Seq>,
 }
@@ -95,6 +97,7 @@ impl Device {
             held: VersionVector::default(),
             ever: VersionVector::default(),
             image: None,
+            left: BTreeSet::new(),
             sent: BTreeMap::new(),
         }
     }

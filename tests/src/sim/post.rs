@@ -28,6 +28,14 @@ pub(super) struct Post {
 pub(super) struct Relay {
     pub(super) id: RelayId,
     pub(super) up: bool,
+    /// How long it keeps mail, if not for good.
+    pub(super) keeps: Option<Millis>,
+    /// How many envelopes a mailbox holds, if there is a limit.
+    pub(super) room: Option<usize>,
+    /// Whose mail it keeps to itself, and until when.
+    pub(super) withholds: Option<(usize, Millis)>,
+    /// What lay there when somebody copied its state.
+    image: BTreeMap<u64, Mail>,
 }
 
 /// One envelope on a relay.
@@ -39,6 +47,8 @@ pub(super) struct Mail {
     /// The epoch in whose mailbox it lies.
     pub(super) under: Epoch,
     pub(super) parcel: Rc<VerifiedParcel>,
+    /// When it was put.
+    pub(super) put: Millis,
     /// The order in which envelopes were put.
     order: u64,
 }
@@ -56,7 +66,14 @@ pub(super) struct Put {
 
 impl Post {
     pub(super) fn of(relays: usize) -> Self {
-        let relay = |n: usize| Relay { id: RelayId([0xA0 + u8::try_from(n).unwrap_or_default(); 16]), up: true };
+        let relay = |n: usize| Relay {
+            id: RelayId([0xA0 + u8::try_from(n).unwrap_or_default(); 16]),
+            up: true,
+            keeps: None,
+            room: None,
+            withholds: None,
+            image: BTreeMap::new(),
+        };
         Self { relays: (0..relays).map(relay).collect(), hostile: true, ..Self::default() }
     }
 
@@ -70,6 +87,7 @@ impl Post {
         (from, to): (usize, usize),
         (relay, under): (RelayId, Epoch),
         parcel: Rc<VerifiedParcel>,
+        now: Millis,
         dice: &mut Dice,
         tally: &mut Tally,
     ) -> Put {
@@ -77,6 +95,16 @@ impl Post {
         let answered_after = Millis(if self.hostile { dice.between(1, 1_500) } else { dice.between(1, 20) });
         if !self.is_up(relay) || (self.hostile && dice.chance(4)) {
             tally.failed_puts += 1;
+            return Put { answered_after, taken: false, arriving: Vec::new() };
+        }
+        let (room, keeps) =
+            self.relays.iter().find(|other| other.id == relay).map_or((None, None), |r| (r.room, r.keeps));
+        if let Some(keeps) = keeps {
+            self.mail.retain(|_, mail| mail.relay != relay || now.since(mail.put) < keeps);
+        }
+        let mailbox = |mail: &&Mail| mail.relay == relay && mail.to == to && mail.under == under;
+        if room.is_some_and(|room| self.mail.values().filter(mailbox).count() >= room) {
+            tally.full += 1;
             return Put { answered_after, taken: false, arriving: Vec::new() };
         }
         // Some that are said to have failed lie there all the same.
@@ -89,7 +117,8 @@ impl Post {
         let arriving = (0..copies).map(|_| {
             let mail = self.next;
             self.next += 1;
-            self.mail.insert(mail, Mail { from, to, relay, under, parcel: Rc::clone(&parcel), order });
+            let mail_there = Mail { from, to, relay, under, parcel: Rc::clone(&parcel), put: now, order };
+            self.mail.insert(mail, mail_there);
             (mail, self.delay(dice))
         });
         Put { answered_after, taken, arriving: arriving.collect() }
@@ -118,6 +147,41 @@ impl Post {
     /// A device looks into other mailboxes than before: what may lie there.
     pub(super) fn seen_anew(&mut self, to: usize) -> Vec<u64> {
         self.unseen.remove(&to).unwrap_or_default()
+    }
+
+    /// What lies on a relay for a device.
+    pub(super) fn lying(&self, relay: RelayId, to: usize) -> Vec<u64> {
+        self.mail.iter().filter(|(_, mail)| mail.relay == relay && mail.to == to).map(|(number, _)| *number).collect()
+    }
+
+    /// An envelope was there for too long.
+    pub(super) fn expire(&mut self, mail: u64) {
+        self.mail.remove(&mail);
+    }
+
+    /// Copies what lies on a relay.
+    pub(super) fn copy(&mut self, relay: usize) {
+        let Some(relay) = self.relays.get_mut(relay) else { return };
+        let id = relay.id;
+        relay.image =
+            self.mail.iter().filter(|(_, mail)| mail.relay == id).map(|(n, mail)| (*n, mail.clone())).collect();
+    }
+
+    /// Puts that copy back; gives what is there again.
+    pub(super) fn put_back(&mut self, relay: usize) -> Vec<u64> {
+        self.evict(relay);
+        let image = self.relays.get(relay).map(|relay| relay.image.clone()).unwrap_or_default();
+        let back = image.keys().copied().collect();
+        self.mail.extend(image);
+        back
+    }
+
+    /// Loses all that lies on a relay; says how much that was.
+    pub(super) fn evict(&mut self, relay: usize) -> u64 {
+        let Some(id) = self.relays.get(relay).map(|relay| relay.id) else { return 0 };
+        let before = self.mail.len();
+        self.mail.retain(|_, mail| mail.relay != id);
+        u64::try_from(before - self.mail.len()).unwrap_or_default()
     }
 
     /// Counts a delivery.

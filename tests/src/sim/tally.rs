@@ -52,6 +52,20 @@ tally! {
     failed_puts: "puts that failed",
     /// Relays that went away for a while.
     outages: "outages of relays",
+    /// Relays that were put back to an older state.
+    rollbacks: "relays put back to an older state",
+    /// Envelopes that a relay lost all at once.
+    evicted: "envelopes evicted",
+    /// How often a relay did not show what it has.
+    withheld: "envelopes withheld for a while",
+    /// Envelopes that a relay kept for as long as it keeps any.
+    expired: "envelopes expired",
+    /// Puts for which there was no room.
+    full: "puts into full mailboxes",
+    /// Relays that a device left.
+    left: "relays left by a device",
+    /// Families in which not all share a relay, at the end.
+    apart: "families that do not all share a relay",
     /// Envelopes nobody could open, and parcels of strangers.
     garbage: "envelopes of garbage and strangers",
     /// Devices that stopped between two outputs.

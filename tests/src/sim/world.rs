@@ -10,6 +10,7 @@ mod held;
 mod images;
 mod round;
 mod storm;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -47,6 +48,8 @@ pub struct World {
     dice: Dice,
     /// For the names of epochs, so that they disturb nothing else.
     names: Dice,
+    /// Decides what only some relays and devices do ([`ways`]).
+    ways: Dice,
     now: Millis,
     queue: BTreeMap<(Millis, u64), Event>,
     events: u64,
@@ -76,6 +79,7 @@ enum Event {
         device: usize,
         ticket: u64,
         reached: Option<Vec<(SourceId, Seq)>>,
+        bytes: u64,
         took: Millis,
     },
     Push(usize),
@@ -92,6 +96,8 @@ enum Event {
     Jump(usize),
     Image(usize),
     PutBack(usize),
+    /// Something that only some relays and devices do.
+    Way(ways::Way),
 }
 
 impl World {
@@ -132,7 +138,9 @@ impl World {
             tally: Tally::default(),
             dice,
             names: Dice::new(!seed),
+            ways: Self::ways_dice(seed),
         };
+        world.make_ways();
         for index in 0..founders {
             world.settle_in(index, records.clone(), None)?;
         }
@@ -176,12 +184,10 @@ impl World {
     /// Tells a device that has just started of its relays.
     fn greet(&mut self, index: usize) {
         self.look(index);
-        let relays: Vec<(RelayId, bool)> = self.post.relays.iter().map(|relay| (relay.id, relay.up)).collect();
-        for (relay, up) in relays {
-            self.ask(index, Request::Tell(Input::RelayAdded(relay)));
-            if !up {
-                self.ask(index, Request::Tell(Input::RelayHealth { relay, up }));
-            }
+        let Some(device) = self.devices.get(index) else { return };
+        let looks = self.post.relays.iter().map(|relay| relay.id).filter(|id| !device.left.contains(id));
+        for relay in looks.collect::<Vec<RelayId>>() {
+            self.introduce(index, relay);
         }
     }
 
@@ -225,9 +231,9 @@ impl World {
                 }
             }
             Event::Arrive(mail) => self.arrive(mail),
-            Event::Answer { device, ticket, reached, took } => {
+            Event::Answer { device, ticket, reached, bytes, took } => {
                 // A worker outlives an engine that was restored, but not its process; an answer to either may still come in.
-                self.ask(device, Request::Tell(Input::Sent { ticket, reached, took }));
+                self.ask(device, Request::Tell(Input::Sent { ticket, reached, bytes, took }));
             }
             Event::Push(index) => self.push(index),
             Event::Crash(index) => self.crash(index)?,
@@ -242,6 +248,7 @@ impl World {
             Event::Jump(index) => self.jump(index),
             Event::Image(index) => self.image(index)?,
             Event::PutBack(index) => self.put_back(index)?,
+            Event::Way(way) => self.go(way),
         }
         Ok(())
     }
@@ -249,6 +256,11 @@ impl World {
     /// An envelope is seen at its device. Until it is acknowledged it comes again.
     fn arrive(&mut self, number: u64) {
         let Some(mail) = self.post.mail(number).cloned() else { return };
+        match self.shows(number, &mail) {
+            Some(true) => {}
+            Some(false) => return self.queue_at(RETRY, Event::Arrive(number)),
+            None => return,
+        }
         let swallowed = self.rules.sabotage == Some(Sabotage::BlackHole) && mail.to == 1;
         let Some(device) = self.devices.get(mail.to).filter(|device| !device.lost && !swallowed) else {
             // Not born yet, or never seen again.

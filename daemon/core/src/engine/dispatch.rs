@@ -42,6 +42,15 @@ pub(super) struct UnderWay {
     pub(super) asked: bool,
 }
 
+/// A parcel that lies on its relay.
+#[derive(Clone, Debug)]
+pub(super) struct Lying {
+    /// How far each of its runs reached.
+    pub(super) reached: Vec<(SourceId, Seq)>,
+    /// Its sealed bytes.
+    pub(super) bytes: u64,
+}
+
 impl Engine {
     /// Sends what there is to say.
     pub(super) fn dispatch(&mut self, now: Now) {
@@ -68,6 +77,12 @@ impl Engine {
     pub(super) fn free_way(&mut self, to: DeviceId, now: Now) -> Option<RelayId> {
         let healthy = self.healthy_for(to);
         let lane = &mut self.siblings.get_mut(&to)?.lane;
+        for relay in &self.relays {
+            if lane.renew(relay.id, relay.keeps, now.wall) {
+                // Or a device that starts often and writes seldom would do it at each start.
+                self.unsaved_since.get_or_insert(now.mono);
+            }
+        }
         if lane.is_late(now.mono) && !healthy.is_empty() {
             lane.rewind(&healthy, now.mono);
         }
@@ -78,13 +93,14 @@ impl Engine {
     fn send_to(&mut self, to: DeviceId, relay: RelayId, wants: Vec<Want>, now: Now) {
         let (own, last, me) = (self.source, self.last(), self.me);
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
+        sibling.ask_about_burst(last, now.mono);
         let mut runs = Vec::new();
-        let after = sibling.lane.sent(relay);
-        if after < last {
-            runs.push(RunRequest { device: me, source: own, after, upto: last });
+        if let Some((after, upto)) = sibling.lane.stretch(relay, last) {
+            runs.push(RunRequest { device: me, source: own, after, upto });
         }
         let sources = &self.sources;
-        runs.extend(sibling.owed.iter().take(MAX_FOREIGN).filter_map(|(source, owed)| {
+        let room = if sibling.lane.is_full(relay) { 0 } else { MAX_FOREIGN };
+        runs.extend(sibling.owed.iter().take(room).filter_map(|(source, owed)| {
             let device = sources.get(source)?.device;
             Some(RunRequest { device, source: *source, after: owed.after, upto: owed.upto })
         }));
@@ -102,7 +118,8 @@ impl Engine {
             runs.clear();
         }
         let (in_vain, roster_attempts) = (sibling.lane.is_waiting_long(), sibling.roster_attempts);
-        let receipt_requested = ask || in_vain;
+        let burst = sibling.ends_burst(runs.first().filter(|run| run.source == own), now.mono);
+        let receipt_requested = ask || burst || in_vain || sibling.lane.is_filling(relay);
         let receipt_was_due = sibling.receipt_due.take().is_some();
         let sums = tell_sums.then(Vec::new);
         let tell_roster = in_vain || (tell && !sibling.roster_known);
@@ -148,7 +165,7 @@ impl Engine {
             epoch: self.epoch(),
             digest: None,
             op_level: OP_LEVEL,
-            relays: self.relays.iter().map(|relay| relay.id).collect(),
+            relays: self.relays.iter().filter(|relay| !relay.leaving).map(|relay| relay.id).collect(),
             ended: self.ended(),
             ..Letter::bare(self.me, now.wall)
         }
@@ -158,15 +175,24 @@ impl Engine {
         let jitter = self.jitter();
         let (ticket, own) = (self.tickets, self.source);
         let (Some(prekey), Some(epoch)) = (self.prekey_of(to), self.epoch_for(to)) else { return };
+        let healthy = self.healthy_for(to);
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
         sibling.in_vain = sibling.in_vain.saturating_add(u32::from(said.in_vain));
+        if letter.receipt_requested || !letter.wants.is_empty() || said.roster_pieces.is_some() {
+            sibling.calls = sibling.calls.saturating_add(1);
+        }
         if let Some(pieces) = said.roster_pieces {
             let rounds = sibling.roster_attempts / pieces.max(1);
             sibling.roster_at = now.mono.plus(backed_off(ROSTER_AGAIN, rounds, jitter));
             sibling.roster_attempts = sibling.roster_attempts.saturating_add(1);
         }
+        let letter = Letter { addressee_generation: sibling.receipt.generation, ..letter };
         let own_run = runs.iter().find(|run| run.source == own).map(|run| (run.after, run.upto));
         sibling.lane.departed(relay, own_run, now.mono);
+        if own_run.is_none() && sibling.calls >= CALLS_BEFORE_DETOUR {
+            // A rewind takes the next relay by itself.
+            sibling.lane.detour(&healthy, now.mono);
+        }
         let foreign = runs.iter().map(|run| run.source).filter(|source| *source != own).collect();
         let (receipt_was_due, asked) = (said.receipt_was_due, said.ask);
         let own_after = own_run.map(|(after, _)| after);
@@ -175,13 +201,14 @@ impl Engine {
     }
 
     /// What a parcel came to.
-    pub(super) fn sent(&mut self, ticket: u64, reached: Option<Vec<(SourceId, Seq)>>, took: Millis, now: Now) {
+    pub(super) fn sent(&mut self, ticket: u64, lying: Option<Lying>, took: Millis, now: Now) {
         let jitter = self.jitter();
         let own = self.source;
         let Some(under_way) = self.under_way.remove(&ticket) else { return };
         let Some(sibling) = self.siblings.get_mut(&under_way.to) else { return };
+        let reached = lying.as_ref().map(|lying| lying.reached.as_slice());
         let reached_seq = |source: SourceId| {
-            reached.as_deref().unwrap_or_default().iter().find(|(other, _)| *other == source).map(|(_, seq)| *seq)
+            reached.unwrap_or_default().iter().find(|(other, _)| *other == source).map(|(_, seq)| *seq)
         };
         // A parcel that was to carry own bundles and carries none is no success: it would leave again at once.
         if reached.is_none() || (under_way.own.is_some() && reached_seq(own).is_none()) {
@@ -197,6 +224,7 @@ impl Engine {
             relay.latency = Millis((relay.latency.0 * 7 + took.0) / 8);
         }
         sibling.lane.arrived(under_way.relay, reached_seq(own).filter(|_| under_way.own.is_some()), now.mono, jitter);
+        sibling.posted(under_way.relay, lying.as_ref().map_or(0, |lying| lying.bytes), now.wall);
         for source in under_way.foreign {
             let Some(owed) = sibling.owed.get_mut(&source) else { continue };
             let came_to = reached_seq(source).unwrap_or_default();
@@ -226,6 +254,7 @@ impl Engine {
     /// what it holds (most often it has them already, from their own device); if it has, it gets them unasked.
     fn help_laggard(&mut self, id: DeviceId, now: Now) {
         let lacked = self.lacked_by(id);
+        self.bridge(id, &lacked, now);
         let jitter = self.jitter();
         let Some(sibling) = self.siblings.get_mut(&id) else { return };
         if lacked.is_empty() {
@@ -274,16 +303,18 @@ impl Engine {
             .min()
     }
 
-    /// Healthy relays that the sibling polls, fastest first; those of about equal speed in the person's order. When none of ours is both, all
-    /// healthy ones: it moved or we did, or the word of where else it looks was lost with the relay that both had.
+    /// Healthy relays that the sibling polls, fastest first; those of about equal speed in the person's order. All healthy ones when none of
+    /// ours is both, and after those when it has not answered for long: it moved or we did, or the word of where else it looks was lost
+    /// with the relay that both had.
     fn healthy_for(&self, sibling: DeviceId) -> Vec<RelayId> {
-        let polled: BTreeSet<RelayId> =
-            self.siblings.get(&sibling).map(|s| s.relays.iter().copied().collect()).unwrap_or_default();
+        let Some(sibling) = self.siblings.get(&sibling) else { return Vec::new() };
+        let polled: BTreeSet<RelayId> = sibling.relays.iter().copied().collect();
+        let mute = sibling.calls >= CALLS_BEFORE_DOUBT || sibling.lane.is_unanswered();
         let mut healthy: Vec<&RelayState> = self.relays.iter().filter(|relay| relay.up).collect();
-        if healthy.iter().any(|relay| polled.contains(&relay.id)) {
+        if !mute && healthy.iter().any(|relay| polled.contains(&relay.id)) {
             healthy.retain(|relay| polled.contains(&relay.id));
         }
-        healthy.sort_by_key(|relay| slowness(relay.latency));
+        healthy.sort_by_key(|relay| (!polled.contains(&relay.id), slowness(relay.latency)));
         healthy.into_iter().map(|relay| relay.id).collect()
     }
 
@@ -338,5 +369,9 @@ const BEACON_FIRST: Millis = Millis(60_000);
 const BEACON_DOUBLINGS: u32 = 11;
 /// How often it is shown that at the least: once a day.
 const BEACON: Millis = Millis(24 * 3_600_000);
+/// How many letters in a row that call for an answer go over one relay: two. The next one takes another.
+const CALLS_BEFORE_DETOUR: u32 = 2;
+/// How many of them in vain make doubtful what the sibling said of where it looks for mail.
+const CALLS_BEFORE_DOUBT: u32 = 6;
 /// Most foreign sources in one parcel.
 const MAX_FOREIGN: usize = 8;

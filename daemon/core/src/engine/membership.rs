@@ -42,11 +42,11 @@ impl Engine {
 
     /// Draws the consequences of a roster in which other devices are removed than `before`.
     pub(super) fn follow_roster(&mut self, before: &BTreeMap<DeviceId, Removed>) {
-        let (roster, parted) = (&self.roster, &mut self.parted);
+        let (roster, parted, own) = (&self.roster, &mut self.parted, self.source);
         self.siblings.retain(|id, sibling| {
             let stays = roster.member(*id).is_some();
             if !stays {
-                parted.insert(*id, sibling.saved(*id));
+                parted.insert(*id, sibling.saved(*id, own));
             }
             stays
         });
@@ -79,8 +79,7 @@ impl Engine {
         for id in members.filter(|id| !self.siblings.contains_key(id)).collect::<Vec<_>>() {
             let mut sibling = Sibling::default();
             if let Some(saved) = self.parted.remove(&id) {
-                let acked = saved.receipt.vector.seq(self.source).min(self.last());
-                sibling.recall(saved, acked);
+                sibling.recall(saved, self.source, self.last());
             }
             self.siblings.insert(id, sibling);
         }

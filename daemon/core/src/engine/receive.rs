@@ -44,6 +44,7 @@ impl Engine {
             self.outbid(now);
             self.heard(sender, parcel.letter, now);
             self.owe_receipt(sender, brought, lacked, applied, now);
+            self.compare_words(now);
             if let Some(sibling) = self.siblings.get_mut(&sender).filter(|_| told) {
                 // It tells its roster and epoch until our letter shows the same.
                 sibling.due(now.mono.plus(REPEATED_DELAY));
@@ -297,6 +298,10 @@ impl Engine {
         } else if !sibling.lane.receipted(acked, now.mono, jitter) && silent_before && acked < last {
             sibling.lane.hurry(now.mono.plus(SEEN_AGAIN));
         }
+        if !overtaken {
+            sibling.lane.heard(now.mono.plus(SEEN_AGAIN));
+            sibling.calls = 0;
+        }
         sibling.owes_sums |= letter.sums_requested;
         if letter.receipt_requested {
             sibling.due(now.mono);
@@ -307,6 +312,7 @@ impl Engine {
         if self.knows_more(told) {
             self.retire(now);
         }
+        self.outlive(letter.addressee_generation, now);
         for want in letter.wants {
             self.wanted(sender, want, older, now);
         }

@@ -35,6 +35,7 @@ impl Engine {
                 epoch_known: sibling.epoch_known,
                 roster_known: sibling.roster_known,
                 clock_ahead: sibling.clock_ahead,
+                withheld: self.withheld(*id, now),
             });
         }
         let pending_down = self.vector.lacking(&known);

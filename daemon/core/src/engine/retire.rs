@@ -7,7 +7,8 @@
 //! - a sibling that holds more of the own source than this device does, or something else at its end (`knows_more`);
 //! - a source of this device's that it has not written, of no lesser generation: another copy was here first, and
 //!   receipts of both under one generation would be taken for one another's. Answered once for each start, or two copies that
-//!   run for good would outbid each other.
+//!   run for good would outbid each other;
+//! - a sibling that has seen a greater generation of this device: it was put back, and its clock was behind when that made a fresh source.
 //!
 //! The source that was given up is then a source like any other: what siblings hold of it and this device lost is asked for and
 //! comes back; what this device holds of it and siblings may lack goes out to them, signed anew.
@@ -36,6 +37,9 @@ pub fn next_generation<'a>(
 fn after(greatest: u64, wall: Millis) -> u64 {
     greatest.saturating_add(1).max(wall.0 / 1000)
 }
+
+/// Greater generations are no device's: seconds since 1970 reach this in nine million years.
+const MAX_GENERATION: u64 = 1 << 48;
 
 impl Engine {
     /// Whether `head` of the own source, as somebody else holds it, is not in this device's log.
@@ -67,6 +71,16 @@ impl Engine {
             known.device == self.me && *source != self.source && known.generation >= self.generation
         });
         if copied && !std::mem::replace(&mut self.outbid, true) {
+            self.retire(now);
+        }
+    }
+
+    /// A sibling has seen the generation `seen` of this device: what a lesser one says counts as old there. It goes above that.
+    pub(super) fn outlive(&mut self, seen: u64, now: Now) {
+        if (self.generation.saturating_add(1)..=MAX_GENERATION).contains(&seen)
+            && !std::mem::replace(&mut self.outbid, true)
+        {
+            self.generation = seen;
             self.retire(now);
         }
     }

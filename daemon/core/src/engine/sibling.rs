@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use super::bridge::Bridged;
+use super::withheld::Unheard;
 use crate::digest::Sum;
 use crate::epoch::Epoch;
 use crate::ids::{DeviceId, Hash, Millis, RelayId, Seq, SourceId};
-use crate::lane::Lane;
+use crate::lane::{Lane, Mailbox};
 use crate::parcel::Receipt;
 use crate::roster::Prekey;
-use crate::step::SavedSibling;
+use crate::step::{Posted, RunRequest, SavedSibling};
 use crate::vector::VersionVector;
 
 /// One other device of the person.
@@ -64,6 +66,15 @@ pub(super) struct Sibling {
     pub(super) beacon_at: Millis,
     /// How often that was done since the start.
     pub(super) beacons: u32,
+    /// How far others' sources were handed on to it, as it cannot be reached by them.
+    pub(super) bridged: Bridged,
+    /// Letters since it spoke that called for an answer.
+    pub(super) calls: u32,
+    /// When it was asked for a receipt at the end of a burst, and when to ask it once more.
+    burst_asked: Option<Millis>,
+    pub(super) ask_at: Option<Millis>,
+    /// Bundles of its own that others show and it does not.
+    pub(super) unheard: Option<Unheard>,
     unsaved: bool,
 }
 
@@ -83,12 +94,20 @@ pub(super) struct Lag {
 }
 
 impl Sibling {
-    pub(super) fn recall(&mut self, saved: SavedSibling, acked: Seq) {
-        self.lane = Lane::resume(acked);
+    /// Goes on with what is known of it; `source` is the own one, which reaches to `last`.
+    pub(super) fn recall(&mut self, saved: SavedSibling, source: SourceId, last: Seq) {
+        let acked = saved.receipt.vector.seq(source).min(last);
+        let posted = saved.posted.into_iter().map(|posted| {
+            let Mailbox { sent, .. } = posted.mailbox;
+            let sent = if posted.source == source { sent.min(last) } else { Seq::ZERO };
+            (posted.relay, Mailbox { sent, ..posted.mailbox })
+        });
+        self.lane = Lane::resume(acked, posted);
         self.receipt = saved.receipt;
         self.heard = Some(saved.heard);
         self.prekey = saved.prekey;
         (self.epoch, self.under) = (saved.epoch, saved.under);
+        self.relays = saved.relays;
     }
 
     /// Takes a receipt. The vector never goes backwards within a generation and a term; a newer one is a fresh start, an older one
@@ -146,6 +165,28 @@ impl Sibling {
         }
     }
 
+    /// Whether the parcel with this own run should ask for a receipt, because it may be the last one of many: whoever waits for an import
+    /// to be everywhere should not wait for [`RECEIPT_DELAY`](crate::lane::RECEIPT_DELAY) beside. Once in [`BURST_PAUSE`]; the last parcel of all is asked about when
+    /// that is over.
+    pub(super) fn ends_burst(&mut self, own: Option<&RunRequest>, now: Millis) -> bool {
+        if own.is_none_or(|run| run.upto.since(self.lane.acked()) < BURST) {
+            return false;
+        }
+        let next = self.burst_asked.map(|asked| asked.plus(BURST_PAUSE)).filter(|next| *next > now);
+        self.ask_at = next;
+        if next.is_none() {
+            self.burst_asked = Some(now);
+        }
+        next.is_none()
+    }
+
+    /// Asks about the end of a burst when the time has come and it is not receipted yet.
+    pub(super) fn ask_about_burst(&mut self, last: Seq, now: Millis) {
+        if self.ask_at.take_if(|at| *at <= now).is_some() && self.lane.acked() < last {
+            (self.ask_receipt, self.burst_asked) = (true, Some(now));
+        }
+    }
+
     pub(super) fn due(&mut self, at: Millis) {
         self.receipt_due = Some(self.receipt_due.map_or(at, |due| due.min(at)));
     }
@@ -155,26 +196,40 @@ impl Sibling {
         *entry = Owed { after: entry.after.min(owed.after), upto: entry.upto.max(owed.upto) };
     }
 
-    pub(super) fn take_unsaved(&mut self, device: DeviceId) -> Option<SavedSibling> {
+    /// A parcel of so many sealed bytes lies in its mailbox. Saved with whatever is saved next: who forgets it posts more than it must.
+    pub(super) fn posted(&mut self, relay: RelayId, bytes: u64, wall: Millis) {
+        self.lane.posted_to(relay, bytes, wall);
+        self.unsaved = true;
+    }
+
+    pub(super) fn take_unsaved(&mut self, device: DeviceId, own: SourceId) -> Option<SavedSibling> {
         if !std::mem::take(&mut self.unsaved) {
             return None;
         }
-        Some(self.saved(device))
+        Some(self.saved(device, own))
     }
 
     /// What is kept of it when it is not spoken to.
-    pub(super) fn saved(&self, device: DeviceId) -> SavedSibling {
+    pub(super) fn saved(&self, device: DeviceId, source: SourceId) -> SavedSibling {
         let receipt = self.receipt.clone();
         let (heard, prekey) = (self.heard.unwrap_or_default(), self.prekey.clone());
-        SavedSibling { device, receipt, heard, prekey, epoch: self.epoch, under: self.under }
+        let (epoch, under, relays) = (self.epoch, self.under, self.relays.clone());
+        let posted = self.lane.posted().map(|(relay, mailbox)| Posted { relay, source, mailbox }).collect();
+        SavedSibling { device, receipt, heard, prekey, epoch, under, relays, posted }
     }
 
     /// When this sibling wants to be looked at again, apart from its lane.
     pub(super) fn wake_at(&self, now: Millis) -> Option<Millis> {
         let roster = (!self.is_told()).then_some(self.roster_at);
-        self.receipt_due.into_iter().chain(roster).chain(self.lag.map(|lag| lag.next_at)).filter(|at| *at > now).min()
+        let lag = self.lag.map(|lag| lag.next_at);
+        let alarm = self.unheard.as_ref().map(Unheard::alarm_at);
+        [self.receipt_due, roster, lag, alarm, self.ask_at].into_iter().flatten().filter(|at| *at > now).min()
     }
 }
 
+/// From how many unreceipted bundles on there is a burst: more than a conversation brings in the time that a receipt takes.
+const BURST: u64 = 16;
+/// How often a receipt is asked for in a burst: once a second.
+const BURST_PAUSE: Millis = Millis(1_000);
 /// The shortest time between two questions for the sums of a sibling's collections: 2 s.
 const COMPARE_AGAIN: Millis = Millis(2_000);

@@ -1,5 +1,6 @@
 //! The rules of the protocol, one test each, on a handful of engines in virtual time.
 
+mod bridges;
 mod causal;
 mod clocks;
 mod comparing;
@@ -7,6 +8,7 @@ mod disk;
 mod epochs;
 mod lanes;
 mod local;
+mod mailboxes;
 mod pairing;
 mod passes;
 mod receipts;
@@ -17,4 +19,5 @@ mod repairs;
 mod restarts;
 mod retire;
 mod script;
+mod withheld;
 mod world;

@@ -159,7 +159,7 @@ fn a_want_moves_the_lane_back_once() {
     lane.wanted(Seq(2), Millis(0));
     assert_eq!(lane.sent(NEAR), Seq(2));
     lane.rewind(&[NEAR], Millis(9_000));
-    lane.sent.insert(NEAR, Seq(5));
+    lane.mailboxes.entry(NEAR).or_default().sent = Seq(5);
     lane.wanted(Seq(2), Millis(0));
     assert_eq!(lane.sent(NEAR), Seq(5));
 }

@@ -51,7 +51,7 @@ pub(crate) enum Failure {
     /// `kin relay test` and `kin sync`: how it went is shown already.
     #[error("{}", match .0 {
         RelayFault::Denied => "the relay does not let this device in",
-        RelayFault::Config => "the relay is not what its URL promises",
+        RelayFault::Config => "the relay cannot be used as it is",
         RelayFault::Unspecified | RelayFault::Unreachable => "the relay cannot be reached",
     })]
     RelayFailed(RelayFault),

@@ -35,7 +35,7 @@ pub(crate) enum RelayCommand {
     /// Try a relay: put, fetch and delete something, each timed
     ///
     /// It need not be in use. One in use that did not let this device in, and now does, is used again. Ends with exit code
-    /// 5 when the relay refuses, 6 when it is out of reach, 78 when it is not what its URL promises.
+    /// 5 when the relay refuses, 6 when it is out of reach, 78 when it cannot be used as it is: nobody made it a relay, or it is another one.
     #[command(after_help = "Examples:
   kin relay test file:///media/nas/kinfolk
   kin relay test --all")]
@@ -62,9 +62,17 @@ impl RelayCommand {
             Self::Add { url } => {
                 let answer = admin.add_relay(AddRelayRequest { url: named(&url)? }).await?.into_inner();
                 let relay = answer.relay.unwrap_or_default();
-                let object = json!({ "relay": view::relay(&relay), "already_there": answer.already_there });
+                let object = json!({
+                    "relay": view::relay(&relay),
+                    "already_there": answer.already_there,
+                    "url_changed": answer.url_changed,
+                });
                 context.output.show("relay.add", object, |style| {
-                    let what = if answer.already_there { "was in use already" } else { "is added" };
+                    let what = match (answer.already_there, answer.url_changed) {
+                        (false, _) => "is added",
+                        (true, false) => "was in use already",
+                        (true, true) => "was in use already; from now on with this address and password",
+                    };
                     format!("{} {}", style.strong(&relay.url), style.good(what))
                 })
             }
@@ -109,12 +117,14 @@ impl RelayCommand {
 
 /// The line of one relay.
 pub(crate) fn row(relay: &Relay, style: Style) -> Vec<String> {
+    // The URL stands beside it.
+    let reason = relay.reason.strip_prefix(&format!("relay {} ", relay.url)).unwrap_or(&relay.reason);
     let health = match (relay.ok, relay.fault()) {
         (true, _) if relay.push => style.good("ok, pushes"),
         (true, _) => style.good("ok, looked at"),
         (false, RelayFault::Unspecified) => style.dim("not reached yet"),
-        (false, RelayFault::Unreachable) => style.bad(&relay.reason),
-        (false, RelayFault::Denied | RelayFault::Config) => style.bad(&format!("rests: {}", relay.reason)),
+        (false, RelayFault::Unreachable) => style.bad(reason),
+        (false, RelayFault::Denied | RelayFault::Config) => style.bad(&format!("rests: {reason}")),
     };
     vec![relay.kind.clone(), relay.url.clone(), health]
 }
@@ -135,7 +145,8 @@ fn tested(answer: &TestRelayResponse) -> Value {
 /// A test, for people.
 fn test_words(answer: &TestRelayResponse, style: Style) -> String {
     let relay = answer.relay.clone().unwrap_or_default();
-    let state = if relay.ok { style.good("works") } else { style.bad(&relay.reason) };
+    let reason = relay.reason.strip_prefix(&format!("relay {} ", relay.url)).unwrap_or(&relay.reason);
+    let state = if relay.ok { style.good("works") } else { style.bad(reason) };
     let mut out = format!("{}  {state}\n", style.strong(&relay.url));
     let rows = answer.stages.iter().map(|stage| vec![format!("  {}", stage.name), millis(stage.took_us)]);
     let whole = vec!["  in all".into(), millis(answer.took_us)];

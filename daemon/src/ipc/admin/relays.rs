@@ -5,12 +5,16 @@ use tonic::Status;
 
 use crate::ipc::convert::relay;
 use crate::ipc::error;
-use crate::node::Node;
+use crate::node::{Added, Node};
 
 /// Adds a relay.
 pub(super) async fn add(node: &Node, url: &str) -> Result<AddRelayResponse, Status> {
-    let (report, already_there) = node.add_relay(url).await.map_err(|refused| error::relay_change(&refused))?;
-    Ok(AddRelayResponse { relay: Some(relay::show(report)), already_there })
+    let (report, added) = node.add_relay(url).await.map_err(|refused| error::relay_change(&refused))?;
+    Ok(AddRelayResponse {
+        relay: Some(relay::show(report)),
+        already_there: added != Added::Now,
+        url_changed: added == Added::Moved,
+    })
 }
 
 /// The relays in use.

@@ -119,18 +119,33 @@ fn attention(picture: &Picture, relays: &[Relay], counts: &Counts) -> Vec<String
             sentences
                 .push(format!("the clock of {} is {minutes} minutes ahead of this one: set it right", sibling.name));
         }
+        for withheld in &sibling.withheld {
+            let id = withheld.to_string();
+            let relay = relays.iter().find(|relay| relay.id == id).map_or(id.as_str(), |relay| relay.url.as_str());
+            sentences.push(format!(
+                "mail between this device and {} does not come by way of {relay}, though other ways show that it was sent: \
+                 does {0} reach that relay? else use another",
+                sibling.name
+            ));
+        }
     }
     sentences
 }
 
-/// What is wrong with a relay, if anything is, and what happens about it.
+/// What is wrong with a relay, if anything is, and what happens about it: its URL once, and what to run once.
 fn trouble(relay: &Relay) -> Option<String> {
+    let path = relay.url.strip_prefix("file://").unwrap_or(&relay.url);
+    let what = match relay.reason.contains(path) {
+        true => relay.reason.clone(),
+        false => format!("relay {} does not work: {}", relay.url, relay.reason),
+    };
     let next = match relay.fault() {
         RelayFault::Unspecified => return None,
         RelayFault::Unreachable => "",
+        RelayFault::Denied | RelayFault::Config if what.contains("`kin relay ") => "; it rests until then",
         RelayFault::Denied | RelayFault::Config => "; it rests until you have put that right and run `kin relay test`",
     };
-    Some(format!("relay {} does not work: {}{next}", relay.url, relay.reason))
+    Some(what + next)
 }
 
 fn counted(count: u64, one: &str, several: &str) -> String {
@@ -139,7 +154,7 @@ fn counted(count: u64, one: &str, several: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use kinfolk_core::ids::{DeviceId, Seq};
+    use kinfolk_core::ids::{DeviceId, RelayId, Seq};
     use kinfolk_core::step::RefusedSource;
 
     use super::*;
@@ -180,7 +195,20 @@ mod tests {
     fn a_relay_that_rests_says_how_it_is_woken_and_one_not_tried_yet_is_no_trouble() {
         let resting = Relay { fault: RelayFault::Denied.into(), ..relay(false) };
         assert!(trouble(&resting).unwrap().contains("kin relay test"));
+        let reason = "relay file:///x refuses us: wrong user or password; add the relay again with the right one, then run `kin relay test`";
+        let named = Relay { reason: reason.into(), ..resting };
+        assert_eq!(trouble(&named).unwrap(), format!("{reason}; it rests until then"), "URL and command once");
         assert_eq!(trouble(&Relay { fault: RelayFault::Unspecified.into(), ..relay(false) }), None);
+    }
+
+    #[test]
+    fn a_relay_that_keeps_mail_back_is_named_with_the_device() {
+        let mut family = family(true, 0);
+        let relay = Relay { id: RelayId([7; 16]).to_string(), ..relay(true) };
+        family.status.siblings[0].withheld = vec![RelayId([7; 16])];
+        let sentences = attention(&family, &[relay], &Counts::default());
+        assert_eq!(sentences.len(), 1);
+        assert!(sentences[0].contains("tablet") && sentences[0].contains("file:///x"), "{sentences:?}");
     }
 
     fn relay(ok: bool) -> Relay {
@@ -205,6 +233,7 @@ mod tests {
             epoch_known: true,
             roster_known: true,
             clock_ahead,
+            withheld: Vec::new(),
         };
         let mut picture = Picture::default();
         picture.status.siblings.push(sibling);

@@ -218,6 +218,7 @@ mod tests {
             epoch_known: true,
             roster_known: true,
             clock_ahead: 0,
+            withheld: Vec::new(),
         }
     }
 }

@@ -154,8 +154,8 @@ async fn adding_a_relay_again_wakes_it() {
     assert_eq!(a.relays().await[0].fault, Some(Fault::Config));
     std::fs::remove_dir_all(&relay).unwrap();
     std::fs::rename(&aside, &relay).unwrap();
-    let (report, known) = a.add_relay(relay.to_str().unwrap()).await.unwrap();
-    assert!(known && report.ok, "{report:?}");
+    let (report, added) = a.add_relay(relay.to_str().unwrap()).await.unwrap();
+    assert!(added == Added::Before && report.ok, "{report:?}");
     assert_eq!(a.relays().await.len(), 1);
 }
 
@@ -169,7 +169,8 @@ async fn a_device_has_at_most_eight_relays() {
     let ninth = a.add_relay(home.path().join("ninth").to_str().unwrap()).await;
     assert!(matches!(ninth, Err(RelayChangeError::TooMany)));
     assert_eq!(a.relays().await.len(), MAX_RELAYS);
-    assert!(a.add_relay(home.path().join("3").to_str().unwrap()).await.unwrap().1, "one of the eight may come again");
+    let again = a.add_relay(home.path().join("3").to_str().unwrap()).await.unwrap().1;
+    assert_eq!(again, Added::Before, "one of the eight may come again");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ pub(super) async fn run(shared: Shared, reader: Reader, mut outbox: mpsc::Receiv
                 Ok(parcel) => composed.push(parcel),
                 Err(error) => {
                     warn!(%error, "a parcel could not be made");
-                    tell(&shared, ticket, None, began).await;
+                    tell(&shared, ticket, None, 0, began).await;
                 }
             }
         }
@@ -67,7 +67,7 @@ async fn put(shared: &Shared, composed: Vec<Composed>, began: Instant) {
             }
             for (parcel, outcome) in composed.into_iter().zip(outcomes) {
                 let reached = is_there(&outcome).then_some(parcel.reached);
-                tell(shared, parcel.ticket, reached, began).await;
+                tell(shared, parcel.ticket, reached, parcel.envelope.sealed.len(), began).await;
             }
         }
         Err(error) => {
@@ -77,7 +77,7 @@ async fn put(shared: &Shared, composed: Vec<Composed>, began: Instant) {
             }
             shared.put_failed.notify_one();
             for parcel in composed {
-                tell(shared, parcel.ticket, None, began).await;
+                tell(shared, parcel.ticket, None, 0, began).await;
             }
         }
     }
@@ -108,10 +108,12 @@ async fn tell(
     shared: &Shared,
     ticket: u64,
     reached: Option<Vec<(kinfolk_core::ids::SourceId, kinfolk_core::ids::Seq)>>,
+    bytes: usize,
     began: Instant,
 ) {
     let took = Millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
-    shared.driver.tell(Input::Sent { ticket, reached, took }).await.ok();
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    shared.driver.tell(Input::Sent { ticket, reached, bytes, took }).await.ok();
 }
 
 fn is_there(outcome: &PutOutcome) -> bool {

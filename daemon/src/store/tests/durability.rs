@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::*;
 use kinfolk_core::bundle::Bundle;
 use kinfolk_core::ids::{Dot, RelayId, Seq};
+use kinfolk_core::lane::Mailbox;
 use kinfolk_core::op::{MessageBody, Op};
 use kinfolk_core::parcel::{Receipt, SignedHead};
-use kinfolk_core::step::{AppBundle, AppFact, Committed, SavedSibling};
+use kinfolk_core::step::{AppBundle, AppFact, Committed, Posted, SavedSibling};
 use kinfolk_core::value::Value;
 
 fn put(key: &str, text: &str) -> Vec<Op> {
@@ -107,7 +108,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(store);
     let before = fingerprint(dir.path());
     let refused = Store::open(dir.path(), &key());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 6 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 7 })), "{refused:?}");
     assert_eq!(fingerprint(dir.path()), before);
 }
 
@@ -218,6 +219,12 @@ fn all_that_an_engine_needs_comes_back() {
         prekey: Some(Prekey { slot: 8, public: Bytes::from_static(&[3; 1216]) }),
         epoch: Epoch { number: 4, id: [4; 16] },
         under: kept_epoch(3).epoch,
+        relays: vec![RelayId([6; 16]), RelayId([7; 16])],
+        posted: vec![Posted {
+            relay: RelayId([6; 16]),
+            source: one.bundle.dot.source,
+            mailbox: Mailbox { sent: Seq(1), parcels: 2, bytes: 3, since: Millis(4) },
+        }],
     };
     let record = SignedRecord { bytes: Bytes::from_static(b"add"), signature: Bytes::from_static(&[2; 64]) };
     let quiet = HeldEpoch { epoch: kept_epoch(3).epoch, quiet: Some(Millis(9)) };

@@ -176,6 +176,6 @@ impl Group {
         let runs = parcel.runs.into_iter().map(Verified::vouch).collect();
         let parcel = VerifiedParcel { letter: parcel.letter, records, epochs: Vec::new(), runs, rejected: 0 };
         self.mail.push(Mail { to: people::index_of(send.to).unwrap(), parcel });
-        self.input(index, Input::Sent { ticket: send.ticket, reached: Some(reached), took: Millis(1) });
+        self.input(index, Input::Sent { ticket: send.ticket, reached: Some(reached), bytes: 1_000, took: Millis(1) });
     }
 }

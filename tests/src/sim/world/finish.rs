@@ -18,6 +18,7 @@ impl World {
         for relay in 0..self.post.relays.len() {
             self.queue_at(Millis(0), Event::Back(relay));
         }
+        self.settle_ways();
         let before = self.tally.envelopes;
         let healed = self.now;
         while !self.is_converged() {
@@ -41,7 +42,8 @@ impl World {
         let sent = self.tally.envelopes - rested;
         // A device that is lost is still written to, by all others, ever less often; one that was removed writes on.
         let lost = u64::try_from(self.devices.len() - self.living().len()).unwrap_or_default();
-        let most = lost * some * ENVELOPES_TO_A_LOST_DEVICE;
+        let out_of_reach = self.apart(&self.living());
+        let most = (lost * some + out_of_reach) * ENVELOPES_TO_A_LOST_DEVICE;
         Broken::unless(sent <= most, "who has nothing to say is silent", || format!("{sent} of at most {most}"))?;
         self.check_end()?;
         // Nothing was written since the world was found equal: once is enough for what takes long.
@@ -49,8 +51,9 @@ impl World {
     }
 
     fn is_converged(&self) -> bool {
-        let anybody_lost = self.devices.iter().any(|device| device.lost);
         let living = self.living();
+        // Nobody hears what those have confirmed.
+        let anybody_lost = self.devices.iter().any(|device| device.lost) || self.apart(&living) > 0;
         let Some(first) = living.first().and_then(|index| self.devices.get(*index)) else { return true };
         let roster = |device: &Device| device.engine.as_ref().map(|engine| engine.roster().hash());
         self.joining.is_none()
@@ -65,7 +68,7 @@ impl World {
     }
 
     /// The devices that must become equal: neither lost nor removed, by all records there are. What a lost device alone knew nobody hears of.
-    fn living(&self) -> Vec<usize> {
+    pub(super) fn living(&self) -> Vec<usize> {
         let mut roster = Roster::new(people::genesis().id());
         let left = self.devices.iter().filter(|device| !device.lost);
         let records = left.flat_map(|device| device.disk.model().records());
@@ -87,6 +90,10 @@ impl World {
         let roster = first.engine.as_ref().map(|engine| engine.roster().hash());
         (self.tally.conflicts, self.tally.differing) = (shown.conflicts, shown.differing);
         let mut compared = 0;
+        let holds = |dot: Dot| {
+            living.iter().filter_map(|index| self.devices.get(*index)).any(|d| d.disk.model().bundle(dot).is_some())
+        };
+        let out_of_reach = self.accepted.iter().any(|dot| !holds(*dot));
         for index in living {
             let Some(device) = self.devices.get_mut(index) else { continue };
             Broken::unless(device.disk.digest() == digest, "all devices are equal", || format!("device {index}"))?;
@@ -94,8 +101,8 @@ impl World {
             Broken::unless(same, "all devices show the same", || format!("device {index}"))?;
             let theirs = device.engine.as_ref().map(|engine| engine.roster().hash());
             Broken::unless(theirs == roster, "all devices have one roster", || format!("device {index}"))?;
-            // What needs something that is gone with a disk waits for good.
-            let waiting = if !self.gone { device.disk.restore()?.early.len() } else { 0 };
+            // What needs something that is gone with a disk, or that only removed devices hold, waits for good.
+            let waiting = if !self.gone && !out_of_reach { device.disk.restore()?.early.len() } else { 0 };
             Broken::unless(waiting == 0, "nothing waits at the end", || format!("device {index}: {waiting}"))?;
             let dots = device.disk.model().dots();
             // Of a removed device what the removing one held is kept, unless that one is gone too.

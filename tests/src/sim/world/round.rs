@@ -145,6 +145,8 @@ impl World {
             | Input::Sent { .. }
             | Input::RelayHealth { .. }
             | Input::RelayAdded(_)
+            | Input::RelayKeeps { .. }
+            | Input::RelayLeaving(_)
             | Input::RelayRemoved(_)
             | Input::RelayOrder(_)
             | Input::Gate { .. }
@@ -285,16 +287,17 @@ impl World {
             self.tally.rewinds += u64::from(run.after < *sent);
             *sent = run.upto;
         }
-        let (parcel, reached) = compose(device, &send, self.rules.sabotage)?;
+        let (parcel, reached, bytes) = compose(device, &send, self.rules.sabotage)?;
         self.say(|| {
             let runs: Vec<String> = reached.iter().map(|(source, seq)| format!("{source} to {seq}")).collect();
             let about = if send.letter.wants.is_empty() { "" } else { ", asks" };
             format!("device {index} sends to {to}: [{}]{about}", runs.join(", "))
         });
-        let put =
-            self.post.put((index, to), (send.relay, send.epoch), Rc::new(parcel), &mut self.dice, &mut self.tally);
+        let way = (send.relay, send.epoch);
+        let put = self.post.put((index, to), way, Rc::new(parcel), self.now, &mut self.dice, &mut self.tally);
         let reached = put.taken.then_some(reached);
-        let answer = Event::Answer { device: index, ticket: send.ticket, reached, took: put.answered_after };
+        let (ticket, took) = (send.ticket, put.answered_after);
+        let answer = Event::Answer { device: index, ticket, reached, bytes, took };
         self.queue_at(put.answered_after, answer);
         for (mail, after) in put.arriving {
             self.queue_at(after, Event::Arrive(mail));
@@ -320,12 +323,15 @@ impl World {
     }
 }
 
+/// How far each run of a parcel reached.
+type Reached = Vec<(SourceId, Seq)>;
+
 /// Writes a parcel as a relay worker would, and reads it as the other end would.
 fn compose(
     device: &mut Device,
     send: &Send,
     sabotage: Option<Sabotage>,
-) -> Result<(VerifiedParcel, Vec<(SourceId, Seq)>), Broken> {
+) -> Result<(VerifiedParcel, Reached, u64), Broken> {
     let mut letter = send.letter.clone();
     letter.digest = Some(device.disk.digest());
     for given in &mut letter.epochs {
@@ -362,7 +368,8 @@ fn compose(
         bodies.for_each(|body| body.context.clear());
     }
     let runs = read.into_iter().map(Verified::vouch).collect();
-    Ok((VerifiedParcel { letter: parcel.letter, records, epochs, runs, rejected: 0 }, reached))
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    Ok((VerifiedParcel { letter: parcel.letter, records, epochs, runs, rejected: 0 }, reached, size))
 }
 
 fn brief(change: &Change) -> String {

@@ -70,6 +70,7 @@ impl World {
                 self.some_time(Event::Lose(index));
             }
         }
+        self.plan_ways(count);
         while self.step(STORM)? {}
         Ok(())
     }

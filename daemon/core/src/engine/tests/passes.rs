@@ -17,7 +17,7 @@ fn is_over(world: &mut World, mark: PassMark) -> bool {
 }
 
 fn refuse(world: &mut World, send: &Send) {
-    world.input(1, Input::Sent { ticket: send.ticket, reached: None, took: Millis(5) });
+    world.input(1, Input::Sent { ticket: send.ticket, reached: None, bytes: 1_000, took: Millis(5) });
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::script::*;
 use super::world::*;
 use crate::ids::{Hash, Millis, Seq};
 use crate::parcel::{Letter, Receipt};
+use crate::step::Output;
 use crate::vector::{Head, VersionVector};
 
 /// A letter from device 2 with a receipt over device 1's source.
@@ -191,4 +192,44 @@ fn a_receipt_that_a_relay_refused_is_given_again() {
     world.pass(5_000);
     let receipts = world.intercept(1, 2);
     assert_eq!(receipts[0].parcel.letter.receipt.vector.seq(source(2)), Seq(1));
+}
+
+#[test]
+fn the_end_of_an_import_is_receipted_soon_even_if_its_last_bundle_comes_alone() {
+    let mut world = World::of(2);
+    for _ in 0..5 {
+        world.write(1, 20);
+        world.drive(300);
+    }
+    world.write(1, 1);
+    world.drive(1_500);
+    assert_eq!((acked(&world), world.status(1).synced), (101, true));
+}
+
+#[test]
+fn a_conversation_asks_for_no_receipts() {
+    let mut world = World::of(2);
+    for _ in 0..60 {
+        world.write(1, 1);
+        world.deliver_all();
+        world.pass(1_000);
+    }
+    let asks = |output: &&Output| matches!(output, Output::Send(send) if send.letter.receipt_requested);
+    assert_eq!(world.node(1).outputs.iter().filter(asks).count(), 0);
+}
+
+#[test]
+fn two_imports_at_once_end_in_silence() {
+    let mut world = World::of(2);
+    for _ in 0..50 {
+        world.write(1, 30);
+        world.write(2, 30);
+        world.drive(200);
+    }
+    let during = world.sends(1) + world.sends(2);
+    assert!(during < 2 * 50 * 30 + 60, "{during}");
+    world.drive(60_000);
+    let before = world.sends(1) + world.sends(2);
+    world.drive(600_000);
+    assert_eq!(world.sends(1) + world.sends(2), before);
 }

@@ -42,7 +42,7 @@ fn a_refused_put_goes_to_the_other_relay() {
     world.write(1, 1);
     let refused = world.node(1).open.remove(0);
     world.node(1).puts = Puts::Answered;
-    world.input(1, Input::Sent { ticket: refused.ticket, reached: None, took: Millis(5) });
+    world.input(1, Input::Sent { ticket: refused.ticket, reached: None, bytes: 1_000, took: Millis(5) });
     let mail = world.intercept(1, 2).remove(0);
     assert_ne!(mail.relay, refused.relay);
     assert_eq!(mail.seqs(1), [1]);
@@ -153,7 +153,7 @@ fn a_new_lane_takes_the_relay_that_was_fastest() {
     world.write(1, 1);
     let slow = world.node(1).open.remove(0);
     let reached = Some(vec![(source(1), Seq(1))]);
-    world.input(1, Input::Sent { ticket: slow.ticket, reached, took: Millis(8_000) });
+    world.input(1, Input::Sent { ticket: slow.ticket, reached, bytes: 1_000, took: Millis(8_000) });
     world.node(1).puts = Puts::Answered;
     let newcomer = addition(1, 3, world.node(1).engine.roster().heads().into_iter().next().unwrap(), 9);
     world.input(1, Input::Record { call: CallId(1), record: Verified::vouch(newcomer) });
@@ -171,8 +171,8 @@ fn a_relay_taken_out_is_forgotten_with_all_that_was_under_way() {
     let again = world.node(1).open.remove(0);
     assert_eq!(again.runs[0].after, Seq(0));
     let reached = Some(vec![(source(1), Seq(1))]);
-    world.input(1, Input::Sent { ticket: old.ticket, reached, took: Millis(5) });
-    world.input(1, Input::Sent { ticket: again.ticket, reached: None, took: Millis(5) });
+    world.input(1, Input::Sent { ticket: old.ticket, reached, bytes: 1_000, took: Millis(5) });
+    world.input(1, Input::Sent { ticket: again.ticket, reached: None, bytes: 1_000, took: Millis(5) });
     world.pass(3_000);
     assert_eq!(world.node(1).open.remove(0).runs[0].after, Seq(0));
 }
@@ -223,7 +223,7 @@ fn among_fast_relays_the_persons_order_decides() {
     assert_eq!(first.relay, OTHER);
     // 300 ms are not slow enough to count.
     let reached = Some(vec![(source(1), Seq(1))]);
-    world.input(1, Input::Sent { ticket: first.ticket, reached, took: Millis(2_400) });
+    world.input(1, Input::Sent { ticket: first.ticket, reached, bytes: 1_000, took: Millis(2_400) });
     world.write(1, 1);
     assert_eq!(world.node(1).open.remove(0).relay, OTHER);
 }
@@ -241,4 +241,49 @@ fn devices_that_cannot_say_where_else_they_look_find_each_other() {
     world.write(1, 1);
     world.drive(60_000);
     assert_eq!(world.held(2, 1), 1);
+}
+
+#[test]
+fn a_relay_that_is_left_carries_the_word_that_it_is() {
+    let mut world = World::of(2);
+    world.input(1, Input::RelayAdded(OTHER));
+    world.drive(10_000);
+    world.input(1, Input::RelayLeaving(RELAY));
+    let word = world.intercept(1, 2).pop().unwrap();
+    assert_eq!(
+        (word.relay, word.parcel.letter.relays.as_slice()),
+        (RELAY, &[OTHER][..]),
+        "device 2 looks nowhere else"
+    );
+    world.input(1, Input::RelayRemoved(RELAY));
+    assert!(world.intercept(1, 2).iter().all(|mail| mail.relay == OTHER));
+}
+
+#[test]
+fn a_question_that_nobody_answers_takes_another_relay() {
+    let mut world = with_two_relays();
+    world.write(1, 1);
+    world.drive(10_000);
+    // Device 2 leaves RELAY, and the word of that is lost.
+    world.input(2, Input::RelayLeaving(RELAY));
+    world.input(2, Input::RelayRemoved(RELAY));
+    world.intercept(2, 1);
+    for _ in 0..4 {
+        world.input(1, Input::SyncNow);
+        world.mail.retain(|mail| mail.to != 2 || mail.relay != RELAY);
+        world.drive(1_000);
+    }
+    world.write(1, 1);
+    assert_eq!(world.intercept(1, 2)[0].relay, OTHER, "an answer came, and said where device 2 looks");
+}
+
+#[test]
+fn a_sibling_that_is_mute_where_it_said_it_looks_is_sought_elsewhere() {
+    let mut world = World::of(2);
+    world.input(1, Input::RelayAdded(OTHER));
+    world.drive(10_000);
+    world.write(1, 1);
+    world.mail.clear();
+    world.pass(3_600_000);
+    assert!(world.intercept(1, 2).iter().any(|mail| mail.relay == OTHER && mail.seqs(1) == [1]));
 }

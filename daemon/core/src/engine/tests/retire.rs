@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::disk::FIRST_EPOCH;
 use super::script::*;
 use super::world::*;
 use crate::engine::next_generation;
 use crate::ids::{Dot, Hash, Millis, Seq, SourceId};
-use crate::parcel::Receipt;
+use crate::parcel::{Letter, Receipt};
 use crate::step::{Change, Output};
 use crate::vector::{Head, VersionVector};
 
@@ -234,4 +235,44 @@ fn of_a_source_given_up_nothing_goes_to_a_sibling_that_holds_all_of_it() {
         Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
     });
     assert!(sent.flatten().all(|run| run.source != source(1)));
+}
+
+#[test]
+fn a_device_that_is_older_than_its_siblings_remember_goes_above_what_they_saw_once() {
+    let mut world = World::of(2);
+    world.write(1, 2);
+    world.drive(10_000);
+    let seen = 5_000_000_000;
+    let told = |seen: u64| Letter { addressee_generation: seen, ..Letter::bare(id(2), Millis(EPOCH)) };
+    let letter = |seen| Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&told(seen), &[]) };
+    let fresh = |outputs: &[Output]| -> Vec<u64> {
+        fresh_sources(outputs).into_iter().map(|(_, generation)| generation).collect()
+    };
+    let first = letter(seen);
+    assert_eq!(fresh(&world.deliver(&first)), [seen + 1]);
+    let again = letter(seen + 7);
+    assert!(fresh(&world.deliver(&again)).is_empty(), "two copies that run for good would outbid each other");
+    world.restart(1);
+    let absurd = letter(u64::MAX);
+    assert!(fresh(&world.deliver(&absurd)).is_empty());
+}
+
+#[test]
+fn a_device_put_back_with_its_clock_behind_is_understood_again() {
+    let mut world = World::of(2);
+    let image = world.node(1).disk.clone();
+    world.write(1, 1);
+    world.drive(10_000);
+    // The first time it was put back its clock was right, and the second time it is two hours behind.
+    let mut ahead = image.clone();
+    ahead.write(&Change::Fresh { source: source(8), generation: EPOCH / 1000 });
+    world.put_back(1, ahead);
+    world.drive(10_000);
+    let mut behind = image;
+    behind.write(&Change::Fresh { source: source(9), generation: EPOCH / 1000 - 7_200 });
+    world.put_back(1, behind);
+    world.drive(10_000);
+    world.write(2, 1);
+    world.drive(100_000);
+    assert!(world.status(2).synced, "{:?}", world.status(2));
 }

@@ -180,7 +180,7 @@ impl World {
             Puts::Open => self.node(n).open.push(send.clone()),
             Puts::Answered => self.answer(n, send),
             Puts::Refused => {
-                self.input(n, Input::Sent { ticket: send.ticket, reached: None, took: Millis(5) });
+                self.input(n, Input::Sent { ticket: send.ticket, reached: None, bytes: 1_000, took: Millis(5) });
             }
         }
     }
@@ -192,7 +192,7 @@ impl World {
         let reached = runs.iter().map(|run| (run.source, Seq(run.first.0 + run.bodies.len() as u64 - 1))).collect();
         let parcel = verified(&send.letter, &runs);
         self.mail.push_back(Mail { from: n, to: send.to.0[0], relay: send.relay, under: send.epoch, parcel });
-        self.input(n, Input::Sent { ticket: send.ticket, reached: Some(reached), took: Millis(5) });
+        self.input(n, Input::Sent { ticket: send.ticket, reached: Some(reached), bytes: 1_000, took: Millis(5) });
     }
 
     /// Takes the mail from one device to another off the relays: lost, unless the test delivers it.
