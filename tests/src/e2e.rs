@@ -17,6 +17,7 @@ mod modes;
 mod pairing;
 mod papers;
 mod programs;
+mod relays;
 mod removal;
 mod restored;
 mod signals;
@@ -90,6 +91,16 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "three devices share a Redis and one is off for a while", run: ways::three_devices },
     Scenario { name: "the same history by way of Redis, folder or both is the same", run: ways::three_ways },
+    Scenario { name: "devices that share a relay with some only agree through the others", run: relays::partly_shared },
+    Scenario { name: "a relay is taken out and another put in while mail is under way", run: relays::moved },
+    Scenario {
+        name: "a Redis put back to an older state brings nothing twice and loses nothing",
+        run: relays::redis_put_back,
+    },
+    Scenario {
+        name: "a folder put back to an older state brings nothing twice and loses nothing",
+        run: relays::folder_put_back,
+    },
     Scenario {
         name: "a Redis with another password is named, and used again with the new one",
         run: broken_server::wrong_password,
