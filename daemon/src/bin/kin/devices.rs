@@ -1,6 +1,8 @@
 //! `kin devices`.
 
-use ipc_proto::v1::{Device, ListDevicesRequest, RenameDeviceRequest, RevokeDeviceRequest, RevokeDeviceResponse};
+use ipc_proto::v1::{
+    Device, ListDevicesRequest, ListDevicesResponse, RenameDeviceRequest, RevokeDeviceRequest, RevokeDeviceResponse,
+};
 use serde_json::json;
 
 use crate::context::Context;
@@ -46,8 +48,7 @@ impl Devices {
                 let listed = admin.list_devices(ListDevicesRequest {}).await?.into_inner();
                 let view = |devices: &[Device]| devices.iter().map(view::device).collect::<Vec<_>>();
                 let object = json!({ "devices": view(&listed.devices), "removed": view(&listed.removed) });
-                let devices = listed.devices;
-                context.output.show("devices.list", object, |style| words(&devices, instant::now_millis(), style))
+                context.output.show("devices.list", object, |style| words(&listed, instant::now_millis(), style))
             }
             Self::Rename { device, name } => {
                 let renamed = admin.rename_device(RenameDeviceRequest { device, name }).await?.into_inner().device;
@@ -77,7 +78,8 @@ fn farewell(revoked: &RevokeDeviceResponse, style: Style) -> String {
     let name = revoked.device.as_ref().map(|device| device.name.as_str()).unwrap_or_default();
     let mut lines = vec![
         format!("{} is not one of your devices any more", style.strong(name)),
-        "it keeps what it holds, and can read nothing that your devices write from now on".into(),
+        "it keeps what it holds, and what relays keep that was sent to it before; of what your devices write from now on it can read nothing"
+            .into(),
         "if it knows passwords or keys of a relay, change them there and on your devices: with them it can delete or flood mail"
             .into(),
     ];
@@ -88,7 +90,7 @@ fn farewell(revoked: &RevokeDeviceResponse, style: Style) -> String {
     lines.join("\n")
 }
 
-fn words(devices: &[Device], now: u64, style: Style) -> String {
+fn words(listed: &ListDevicesResponse, now: u64, style: Style) -> String {
     let row = |device: &Device| {
         let seen = match (device.this_device, device.live) {
             (true, _) => style.good("this device"),
@@ -100,7 +102,9 @@ fn words(devices: &[Device], now: u64, style: Style) -> String {
         };
         vec![style.strong(&device.name), device.id.clone(), seen]
     };
-    table(&devices.iter().map(row).collect::<Vec<_>>())
+    let gone = |device: &Device| vec![device.name.clone(), device.id.clone(), style.bad("removed")];
+    let rows = listed.devices.iter().map(row).chain(listed.removed.iter().map(gone));
+    table(&rows.collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -114,7 +118,7 @@ mod tests {
             RevokeDeviceResponse { device: Some(named("phone")), unaware: vec![named("desk"), named("attic")] };
         insta::assert_snapshot!(farewell(&revoked, Style::PLAIN), @r"
         phone is not one of your devices any more
-        it keeps what it holds, and can read nothing that your devices write from now on
+        it keeps what it holds, and what relays keep that was sent to it before; of what your devices write from now on it can read nothing
         if it knows passwords or keys of a relay, change them there and on your devices: with them it can delete or flood mail
         not yet told: desk, attic; `kin devices list` shows when they are
         ");
@@ -137,11 +141,14 @@ mod tests {
             device("tablet", false, true, Some(2_000)),
             device("old", false, false, None),
         ];
-        insta::assert_snapshot!(words(&devices, 61_000, Style::PLAIN), @r"
+        let removed = vec![device("stolen", false, false, Some(1_000))];
+        let listed = ListDevicesResponse { devices: devices.into(), removed };
+        insta::assert_snapshot!(words(&listed, 61_000, Style::PLAIN), @r"
         laptop  0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a  this device
         phone   0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a  60 s ago
         tablet  0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a  59 s ago, has not heard of the last change of devices
         old     0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a  never, counts as gone
+        stolen  0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a  removed
         ");
     }
 }

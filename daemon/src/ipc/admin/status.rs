@@ -113,6 +113,11 @@ fn attention(picture: &Picture, relays: &[Relay], counts: &Counts) -> Vec<String
     for sibling in siblings {
         if !sibling.live {
             sentences.push(format!("{} has not been heard of for long and is not waited for", sibling.name));
+        } else if !sibling.epoch_known {
+            let name = &sibling.name;
+            sentences.push(format!(
+                "{name} has not heard yet that a device was removed: until it has, it still hears that device"
+            ));
         }
         if sibling.clock_ahead > CLOCK_AHEAD_MS {
             let minutes = sibling.clock_ahead / 60_000;
@@ -189,6 +194,17 @@ mod tests {
             ]
         );
         assert_eq!(attention(&family(true, 0), &[], &Counts::default()).len(), 1, "no relay");
+    }
+
+    #[test]
+    fn a_device_that_has_not_heard_of_a_removal_is_named() {
+        let mut picture = family(true, 0);
+        picture.status.siblings[0].epoch_known = false;
+        let sentences = attention(&picture, &[relay(true)], &Counts::default());
+        assert_eq!(
+            sentences,
+            ["tablet has not heard yet that a device was removed: until it has, it still hears that device"]
+        );
     }
 
     #[test]
