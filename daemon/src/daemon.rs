@@ -4,8 +4,8 @@
 //! lock the state directory ─▶ open the device ─▶ listen ─▶ serve until a signal or a call ends it ─▶ stop the driver
 //! ```
 //!
-//! A home without a device is served too: it answers `Info`, `Init` and `Join`, and becomes a device in place. A device whose keys cannot be
-//! read is *locked*: served, said so, and tried again.
+//! A home without a device is served too: it answers `Info`, `Init` and `Join`, and becomes a device in place. A device whose keys or store
+//! cannot be read is *locked*: served, said so, and tried again.
 
 mod process;
 
@@ -45,10 +45,25 @@ pub struct Args {
 pub enum Setup {
     /// No identity yet.
     NotSetUp,
-    /// There is one, and it cannot be opened now; why, in words.
-    Locked(String),
+    /// There is one, and it cannot be opened now.
+    Locked(Locked),
     /// Running.
     Ready(Arc<Node>),
+}
+
+/// Why a device cannot be opened now.
+#[derive(Clone, Debug)]
+pub struct Locked {
+    /// In words.
+    pub reason: String,
+    /// What to do.
+    pub hint: &'static str,
+}
+
+impl From<&SetupError> for Locked {
+    fn from(error: &SetupError) -> Self {
+        Self { reason: error.to_string(), hint: error.hint() }
+    }
 }
 
 /// This run of the daemon.
@@ -164,7 +179,7 @@ impl Daemon {
             Ok(setup) => setup,
             Err(error) if error.is_locked() => {
                 warn!(%error, "the device is locked");
-                Setup::Locked(error.to_string())
+                Setup::Locked((&error).into())
             }
             Err(error) => return Err(error.into()),
         };
@@ -203,13 +218,28 @@ impl Daemon {
             relay.probe().await?;
             reached.push((relay, url));
         }
-        let opened = {
+        let made = {
             let mut rng = rand::rng();
             let mut fresh = Fresh::generate(name, &mut rng)?;
             fresh.relays = reached.iter().take(MAX_RELAYS).map(|(relay, url)| (relay.id(), url.clone())).collect();
-            self.places.found(fresh, &mut rng)?
+            self.places.found(fresh, &mut rng)
         };
-        let node = Node::start(opened).await?;
+        let started = match made {
+            Ok(opened) => Node::start(opened).await,
+            Err(error) => Err(error),
+        };
+        let node = match started {
+            Ok(node) => node,
+            Err(error) => {
+                // A device that was made and did not start is a device: it is opened as after a restart.
+                let Ok(Setup::Ready(node)) = open_device(&self.places).await else { return Err(error.into()) };
+                if matches!(error, SetupError::AlreadySetUp) {
+                    self.setup.send_replace(Setup::Ready(node));
+                    return Err(error.into());
+                }
+                node
+            }
+        };
         info!(device = %node.me, "set up as the first device");
         // It exists from here on, whatever becomes of its relays.
         self.setup.send_replace(Setup::Ready(Arc::clone(&node)));
@@ -329,7 +359,7 @@ impl Daemon {
                     daemon.setup.send_replace(setup);
                     return;
                 }
-                Err(error) => daemon.setup.send_replace(Setup::Locked(error.to_string())),
+                Err(error) => daemon.setup.send_replace(Setup::Locked((&error).into())),
             };
         }
     }

@@ -136,7 +136,7 @@ impl Api {
     fn node(&self) -> Result<Arc<Node>, Status> {
         match self.daemon.setup() {
             Setup::NotSetUp => Err(error::not_set_up().into()),
-            Setup::Locked(reason) => Err(error::locked(&reason).into()),
+            Setup::Locked(why) => Err(error::locked(&why).into()),
             Setup::Ready(node) => Ok(node),
         }
     }

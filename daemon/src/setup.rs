@@ -15,6 +15,7 @@
 //! **Locked is not new.** A store whose key cannot be read, or a key whose store is gone, is *locked*: nothing is ever made
 //! anew over something that may come back (an unmounted disk, a restored home).
 
+mod error;
 mod secrets;
 mod token;
 
@@ -30,14 +31,14 @@ use rand::CryptoRng;
 use tracing::{info, warn};
 
 use self::secrets::{IDENTITY, PREKEY, exactly, keep, reveal};
-use crate::credentials::{self, Credentials, CredentialsError};
+use crate::credentials::{self, Credentials};
 use crate::driver::wall_clock;
 use crate::relay::RelayUrl;
 use crate::seal::keystore::{FileProvider, KeyError, KeyProvider, LockReason, StoreKey};
-use crate::seal::wrap::WrapError;
 use crate::seal::{GroupSecret, Identity, Kek, Keyring, Prekey};
-use crate::store::{DbKey, NewDevice, Store, StoreError};
+use crate::store::{DbKey, NewDevice, Store};
 
+pub use self::error::SetupError;
 pub(crate) use self::secrets::{decode_group, encode_group, reveal_url, saved_relay};
 
 /// Where a device's parts lie.
@@ -71,77 +72,6 @@ pub struct Opened {
     pub credentials: Arc<Credentials>,
     /// For wrapping what is stored later.
     pub kek: Kek,
-}
-
-/// Why a device cannot be made or opened.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// There is one already.
-    #[error("this device is set up already")]
-    AlreadySetUp,
-    /// An init or a join is under way here.
-    #[error("this device is being set up already by another `kin init` or `kin join`: finish that first, or end it")]
-    Busy,
-    /// The name does not fit.
-    #[error("a device name has 1 to 64 bytes and no control characters")]
-    Name,
-    /// Keys lie there whose store does not.
-    #[error(
-        "the keys of an earlier set-up lie at {key}, but its store {store} is not there: bring the store back, or move the key away to begin anew"
-    )]
-    StoreGone {
-        /// The key file.
-        key: PathBuf,
-        /// Where the store was.
-        store: PathBuf,
-    },
-    /// The keys cannot be read or written.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The store cannot be opened or made.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A secret in the store cannot be opened.
-    #[error("a secret in the store cannot be opened: {0}")]
-    Secret(#[from] WrapError),
-    /// The secrets of the group cannot be read or kept.
-    #[error(transparent)]
-    Group(#[from] CredentialsError),
-    /// A secret is missing or has the wrong shape.
-    #[error("the store lacks the secret `{0}`")]
-    NoSecret(&'static str),
-    /// The random keys could not be made.
-    #[error("keys cannot be made: {0}")]
-    Keys(String),
-    /// A directory cannot be made, renamed or removed.
-    #[error("{path}: {source}")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl SetupError {
-    /// Whether waiting or mending may open the device: it is locked, not broken.
-    pub fn is_locked(&self) -> bool {
-        match self {
-            Self::Key(_) | Self::StoreGone { .. } | Self::Store(StoreError::Missing(_) | StoreError::WrongKey(_)) => {
-                true
-            }
-            Self::AlreadySetUp
-            | Self::Busy
-            | Self::Name
-            | Self::Store(_)
-            | Self::Secret(_)
-            | Self::Group(_)
-            | Self::NoSecret(_)
-            | Self::Keys(_)
-            | Self::Io { .. } => false,
-        }
-    }
 }
 
 /// The keys of a device that is being made. Nothing is on disk yet.

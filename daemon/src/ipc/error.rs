@@ -6,7 +6,7 @@ use kinfolk_core::bundle::MAX_BODY;
 use kinfolk_core::step::{AppBundle, MAX_OPS, Refusal};
 
 use super::admission::limit;
-use crate::daemon::InitError;
+use crate::daemon::{InitError, Locked};
 use crate::driver::{DriverError, PushError};
 use crate::node::{ExchangeError, MAX_RELAYS, RelayChangeError};
 use crate::pairing::{InviteError, JoinError};
@@ -21,9 +21,9 @@ pub(super) fn not_set_up() -> ErrorDetail {
         .hint("make it the first device with `kin init`, or a sibling of another one with `kin join -`")
 }
 
-/// A device whose keys cannot be opened.
-pub(super) fn locked(reason: &str) -> ErrorDetail {
-    ErrorDetail::new(ErrorCode::Locked, reason).hint("nothing is lost; the daemon tries again by itself")
+/// A device that cannot be opened now.
+pub(super) fn locked(why: &Locked) -> ErrorDetail {
+    ErrorDetail::new(ErrorCode::Locked, &why.reason).hint(why.hint)
 }
 
 /// A push that did not happen. `app` is what it was called.
@@ -83,8 +83,11 @@ pub(super) fn driver(error: &DriverError) -> ErrorDetail {
 
 /// The store could not be read.
 pub(super) fn store(error: &StoreError) -> ErrorDetail {
-    let code = if matches!(error, StoreError::Full) { ErrorCode::StoreFull } else { ErrorCode::StoreBroken };
-    ErrorDetail::new(code, error.to_string())
+    if matches!(error, StoreError::Full) {
+        return ErrorDetail::new(ErrorCode::StoreFull, error.to_string()).hint("free some space and try again");
+    }
+    let hint = "look into the log; `kin store verify` checks the store";
+    ErrorDetail::new(ErrorCode::StoreBroken, error.to_string()).hint(hint)
 }
 
 /// A relay failed.

@@ -67,10 +67,12 @@ fn reply(status: ServingStatus) -> HealthCheckResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::Locked;
 
     #[test]
     fn a_service_that_needs_a_device_does_not_serve_without_one() {
-        for setup in [Setup::NotSetUp, Setup::Locked("x".into())] {
+        let locked = Locked { reason: "x".into(), hint: "y" };
+        for setup in [Setup::NotSetUp, Setup::Locked(locked)] {
             assert_eq!(health("", &setup), ServingStatus::Serving);
             assert_eq!(health("kinfolk.v1.Info", &setup), ServingStatus::Serving);
             assert_eq!(health("kinfolk.v1.Admin", &setup), ServingStatus::Serving);

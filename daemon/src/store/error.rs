@@ -10,8 +10,10 @@ pub enum StoreError {
     /// No room on the disk, or the database has reached its greatest size.
     #[error("the disk is full: free some space and try again; nothing was lost and nothing is half-written")]
     Full,
-    /// The key is not the one the database was made with.
-    #[error("the store key does not open {0}: put the key back that belongs to it; nothing was changed")]
+    /// The key is not the one the database was made with, or the beginning of the file is not what was written: they look the same.
+    #[error(
+        "the store key does not open {0}: the file belongs to another key, or its beginning is damaged; nothing was changed"
+    )]
     WrongKey(PathBuf),
     /// A newer version has written this database.
     #[error("the database has schema {found}, this kinfolk knows up to {known}: upgrade kinfolk; nothing was changed")]
@@ -32,13 +34,13 @@ pub enum StoreError {
         known: u32,
     },
     /// There is none.
-    #[error("there is no database at {0}: run `kin init` or `kin join`")]
+    #[error("there is no database at {0}; none is made in its place")]
     Missing(PathBuf),
     /// There is one already.
     #[error("there is a database at {0} already: it was left as it is")]
     Exists(PathBuf),
     /// The file holds what this version would never write.
-    #[error("the database is damaged: {0}; run `kin store verify`")]
+    #[error("the database is damaged: {0}")]
     Damaged(&'static str),
     /// The bundle does not follow what its source has here, or its place was given out before. A defect, caught in time.
     #[error("bundle {} of source {} does not follow what is stored", .0.seq, .0.source)]
@@ -52,6 +54,13 @@ pub enum StoreError {
     /// Anything else SQLite reports.
     #[error("the database failed: {0}")]
     Sqlite(#[source] rusqlite::Error),
+}
+
+impl StoreError {
+    /// Whether the files are not what was written, so that waiting does not help.
+    pub fn is_spoilt(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::WrongKey(_) | Self::Missing(_))
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -115,7 +115,7 @@ pub enum ErrorCode {
     NotSetUp = 4,
     /// This device has an identity already, and the call would make another. gRPC `FAILED_PRECONDITION`.
     AlreadySetUp = 5,
-    /// The keys cannot be unlocked now. Nothing is lost and nothing is created anew. gRPC `FAILED_PRECONDITION`.
+    /// The keys or the store cannot be opened now; the message says why. Nothing is lost and nothing is created anew. gRPC `FAILED_PRECONDITION`.
     Locked = 6,
     /// The caller may not do this. gRPC `PERMISSION_DENIED`.
     PermissionDenied = 7,
