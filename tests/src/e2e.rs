@@ -5,6 +5,7 @@
 
 mod broken_server;
 mod corpus;
+mod damaged;
 mod device;
 mod errors;
 mod faults;
@@ -16,10 +17,12 @@ mod kill;
 mod modes;
 mod pairing;
 mod papers;
+mod points;
 mod programs;
 mod relays;
 mod removal;
 mod restored;
+mod seeds;
 mod signals;
 mod soak;
 mod transcript;
@@ -84,6 +87,28 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "a failure at any write to disk while at work loses and doubles nothing",
         run: injection::at_work,
+    },
+    Scenario { name: "a damaged database or key is named and never replaced", run: damaged::files },
+    Scenario { name: "a single damaged page is found by verify", run: damaged::one_page },
+    Scenario {
+        name: "a write-ahead log that is cut, damaged or gone costs nothing that a sibling holds",
+        run: damaged::write_ahead_log,
+    },
+    Scenario {
+        name: "a disk that is full or read-only refuses writes, and keeps what was accepted",
+        run: damaged::full,
+    },
+    Scenario { name: "two devices see each other's edits as they are made", run: seeds::live_edits },
+    Scenario {
+        name: "a push that a kill cut off is pushed again with the same number and counts once",
+        run: seeds::pushed_again,
+    },
+    Scenario { name: "an edit made offline arrives when the device is online again", run: seeds::offline_edit },
+    Scenario { name: "a push out of its order is told the number to go on with", run: seeds::out_of_order },
+    Scenario { name: "the same text from two devices at the same time is two messages", run: seeds::same_text },
+    Scenario {
+        name: "a message deleted while the other device is off is gone there when it returns",
+        run: seeds::deleted_meanwhile,
     },
     Scenario {
         name: "a soak: five devices write while everything goes wrong, and hold the same in the end",

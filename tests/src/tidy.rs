@@ -74,6 +74,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "cargo aliases are the task programs", check: papers::aliases },
     Rule { name: "commands in README and docs exist", check: papers::commands },
     Rule { name: "links in README and docs lead somewhere", check: papers::links },
+    Rule { name: "every acceptance case names a test that exists", check: papers::acceptance },
     Rule { name: "every golden file is read by a test", check: papers::golden },
     Rule { name: "the changelog has an Unreleased section", check: papers::changelog },
     Rule { name: "CI runs the README's test command", check: papers::ci_runs_the_readme },

@@ -1,6 +1,6 @@
 //! Failures between the daemon and its disk: at every write, sync, truncation, rename and removal of a run in turn.
 //!
-//! A first run under `strace` counts the calls that change the files of a device ([`mod@points`]). Then the run is made again for each *point*, that is
+//! A first run under `strace` counts the calls that change the files of a device ([`mod@super::points`]). Then the run is made again for each *point*, that is
 //! a call and what happens in its place:
 //!
 //! | fault | as if |
@@ -15,7 +15,6 @@
 //! `POINTS` and `SEED` say how many points are taken, and which. What a kill cannot show is a sync that is missing, since the system
 //! keeps what a dead process has written; syncs are counted where commits are tested, in the store.
 
-mod points;
 mod work;
 
 use std::path::PathBuf;
@@ -24,11 +23,11 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use self::points::{Fault, Point, Watched, points};
 use self::work::Work;
 use super::device::{Answer, Device, Invitation, parse};
 use super::image::Image;
 use super::pairing::{converged, names};
+use super::points::{Fault, Point, Watched, points};
 use super::world::World;
 use super::{Failed, Programs, expect, number, same};
 

@@ -10,7 +10,7 @@
 //! `KILLS`, `EVENTS` and `SEED` make it longer, larger and different; a run that fails prints its seed.
 
 mod person;
-mod window;
+pub(super) mod window;
 
 use std::collections::BTreeMap;
 use std::thread::sleep;

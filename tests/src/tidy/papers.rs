@@ -87,6 +87,35 @@ pub(super) fn links(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
+/// Each case and the tests that show it.
+const ACCEPTANCE: &str = "docs/acceptance.md";
+
+pub(super) fn acceptance(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut cases = 0;
+    for (index, line) in tree.text(ACCEPTANCE).lines().enumerate() {
+        let Some((case, shown)) = line.strip_prefix("| ").and_then(|row| row.split_once(" | ")) else { continue };
+        if case == "case" {
+            continue;
+        }
+        cases += 1;
+        // A name in code is a test function, one in quotes a scenario.
+        let functions = shown.split('`').skip(1).step_by(2).map(|name| format!("fn {name}("));
+        let scenarios = shown.split('"').skip(1).step_by(2).map(|name| format!("name: \"{name}\""));
+        let names: Vec<String> = functions.chain(scenarios).collect();
+        if names.is_empty() {
+            findings.push(Finding::new(ACCEPTANCE, index + 1, "name the test that shows this case"));
+        }
+        for name in names.iter().filter(|name| !tree.rust().any(|(_, text)| text.contains(name.as_str()))) {
+            findings.push(Finding::new(ACCEPTANCE, index + 1, format!("there is no `{name}`")));
+        }
+    }
+    if cases == 0 {
+        findings.push(Finding::new(ACCEPTANCE, 0, "the acceptance cases are missing"));
+    }
+    findings
+}
+
 pub(super) fn golden(tree: &Tree) -> Vec<Finding> {
     let files: Vec<&String> = tree.files.keys().filter(|path| path.starts_with("tests/golden/")).collect();
     let named = |path: &str| {

@@ -33,20 +33,7 @@ impl Window {
     /// Connects to the daemons of these devices; the connections live on through their restarts.
     pub(super) fn of<'a>(devices: impl Iterator<Item = &'a Device>) -> Result<Self, Failed> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Failed::io("starting a runtime"))?;
-        let mut clients = Vec::new();
-        for device in devices {
-            let home = &device.home;
-            let paths = Paths {
-                config: home.join("config"),
-                state: home.join("state"),
-                log: home.join("state/log"),
-                socket: home.join("run/kinfolk.sock"),
-                socket_is_explicit: true,
-            };
-            let connect = Connect { paths, client: "e2e".into(), wait: STARTS };
-            let refused = |error| Failed::Expected(format!("the daemon of {} to answer: {error}", device.name));
-            clients.push(runtime.block_on(Client::connect(&connect)).map_err(refused)?);
-        }
+        let clients = devices.map(|device| runtime.block_on(connect(device))).collect::<Result<_, _>>()?;
         Ok(Self { runtime, clients })
     }
 
@@ -72,4 +59,19 @@ impl Window {
         }
         Err(Failed::Expected(format!("events on their way {last}")))
     }
+}
+
+/// A client of the daemon of a device, in this process.
+pub(in crate::e2e) async fn connect(device: &Device) -> Result<Client, Failed> {
+    let home = &device.home;
+    let paths = Paths {
+        config: home.join("config"),
+        state: home.join("state"),
+        log: home.join("state/log"),
+        socket: home.join("run/kinfolk.sock"),
+        socket_is_explicit: true,
+    };
+    let connect = Connect { paths, client: "e2e".into(), wait: STARTS };
+    let refused = |error| Failed::Expected(format!("the daemon of {} to answer: {error}", device.name));
+    Client::connect(&connect).await.map_err(refused)
 }

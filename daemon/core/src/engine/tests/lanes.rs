@@ -128,6 +128,24 @@ fn two_devices_that_were_both_away_for_long_find_each_other() {
 }
 
 #[test]
+fn a_device_that_was_off_for_weeks_catches_up_on_what_its_relay_has_dropped_long_ago() {
+    let mut world = World::of(2);
+    world.drive(100_000);
+    // Two events a day for forty days, longer than a relay keeps mail; nothing of it reaches the other one.
+    for _ in 0..80 {
+        world.write(1, 1);
+        world.pass(12 * 3_600_000);
+        world.mail.clear();
+    }
+    assert_eq!(world.held(2, 1), 0);
+    world.restart(2);
+    world.write(2, 1);
+    world.drive(120_000);
+    assert_eq!((world.held(2, 1), world.held(1, 2)), (80, 1));
+    assert!(world.status(1).synced && world.status(2).synced);
+}
+
+#[test]
 fn a_device_that_comes_back_after_an_hour_gets_its_mail_within_seconds() {
     let mut world = World::of(2);
     world.drive(100_000);

@@ -16,8 +16,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rustix::process::Signal;
 
-use crate::e2e::device::Device;
-use crate::e2e::{Failed, expect};
+use super::device::Device;
+use super::{Failed, expect};
 
 /// By which calls a file or a directory changes, on any architecture.
 const CALLS: &str =
@@ -52,8 +52,11 @@ pub(super) enum Fault {
     Broken,
     /// The disk is full, from here on.
     Full,
+    /// The disk can only be read, from here on.
+    ReadOnly,
 }
 
+/// Those of a point; a disk that can only be read differs from a full one by its name alone.
 const FAULTS: &[Fault] = &[Fault::Cut, Fault::Broken, Fault::Full];
 
 /// A place where a run may fail.
@@ -63,6 +66,13 @@ pub(super) struct Point {
     call: String,
     /// Counted from 1, in each thread.
     nth: usize,
+}
+
+impl Point {
+    /// From the so many-th write to the database on.
+    pub(super) fn of_writes(fault: Fault, nth: usize) -> Self {
+        Self { fault, call: "pwrite64".into(), nth }
+    }
 }
 
 impl fmt::Display for Point {
@@ -120,6 +130,7 @@ impl Watched {
                 Fault::Cut => format!("signal=KILL:when={nth}"),
                 Fault::Broken => format!("error=EIO:when={nth}"),
                 Fault::Full => format!("error=ENOSPC:when={nth}+"),
+                Fault::ReadOnly => format!("error=EROFS:when={nth}+"),
             };
             command.args(["-e", &format!("inject={call}:{what}")]);
         }
@@ -147,7 +158,7 @@ impl Watched {
     pub(super) fn struck(&self, fault: Fault) -> Result<bool, Failed> {
         match fault {
             Fault::Cut => Ok(self.end.is_some_and(|end| end.signal() == Some(Signal::KILL.as_raw()))),
-            Fault::Broken | Fault::Full => Ok(self.whole_trace()?.contains("(INJECTED)")),
+            Fault::Broken | Fault::Full | Fault::ReadOnly => Ok(self.whole_trace()?.contains("(INJECTED)")),
         }
     }
 
