@@ -57,6 +57,8 @@ pub struct Lane {
     unanswered: u32,
     /// The next parcel asks with one bundle.
     probing: bool,
+    /// It took another relay for questions alone.
+    detoured: bool,
     resend_at: Option<Millis>,
     /// Relays that refused a parcel.
     held: BTreeMap<RelayId, Hold>,
@@ -201,6 +203,9 @@ impl Lane {
     /// found is receipted.
     pub fn heard(&mut self, at: Millis) {
         self.mailboxes.values_mut().for_each(Mailbox::collected);
+        if std::mem::take(&mut self.detoured) && !self.is_open() {
+            self.choose_anew();
+        }
         let was_away = std::mem::take(&mut self.unanswered) >= WHOLE_REWINDS || self.probing;
         self.probing = false;
         if was_away && self.is_open() {
@@ -230,15 +235,20 @@ impl Lane {
         self.unanswered = self.unanswered.saturating_add(1);
         self.probe = None;
         self.resend_at = None;
-        self.detour(healthy, now);
+        self.take_next(healthy, now);
         self.probing = self.is_unanswered() || self.relay.is_some_and(|relay| self.is_full(relay));
         if !self.probing {
             self.mailboxes.values_mut().for_each(|mailbox| mailbox.sent = Seq::ZERO);
         }
     }
 
-    /// Takes the next of the `healthy` relays: what went over this one was not answered.
+    /// Takes the next of the `healthy` relays until the sibling is heard: questions over this one were not answered.
     pub fn detour(&mut self, healthy: &[RelayId], now: Millis) {
+        self.detoured = true;
+        self.take_next(healthy, now);
+    }
+
+    fn take_next(&mut self, healthy: &[RelayId], now: Millis) {
         let next = self.relay.and_then(|relay| healthy.iter().position(|other| *other == relay));
         let next = next.map_or(0, |at| (at + 1) % healthy.len().max(1));
         let next = healthy.get(next).copied().or(self.relay);

@@ -369,9 +369,9 @@ const BEACON_FIRST: Millis = Millis(60_000);
 const BEACON_DOUBLINGS: u32 = 11;
 /// How often it is shown that at the least: once a day.
 const BEACON: Millis = Millis(24 * 3_600_000);
-/// How many letters in a row that call for an answer go over one relay: two. The next one takes another.
-const CALLS_BEFORE_DETOUR: u32 = 2;
+/// How many letters in a row that call for an answer go over one relay: four, more than a start brings forth. The next one takes another.
+const CALLS_BEFORE_DETOUR: u32 = 4;
 /// How many of them in vain make doubtful what the sibling said of where it looks for mail.
-const CALLS_BEFORE_DOUBT: u32 = 6;
+const CALLS_BEFORE_DOUBT: u32 = 8;
 /// Most foreign sources in one parcel.
 const MAX_FOREIGN: usize = 8;

@@ -268,7 +268,7 @@ fn a_question_that_nobody_answers_takes_another_relay() {
     world.input(2, Input::RelayLeaving(RELAY));
     world.input(2, Input::RelayRemoved(RELAY));
     world.intercept(2, 1);
-    for _ in 0..4 {
+    for _ in 0..6 {
         world.input(1, Input::SyncNow);
         world.mail.retain(|mail| mail.to != 2 || mail.relay != RELAY);
         world.drive(1_000);
