@@ -5,12 +5,14 @@
 
 use kinfolk_core::ids::{Millis, RelayId};
 use kinfolk_core::lane::KEEPS;
+use kinfolk_core::roster::{Roster, Verified};
 use kinfolk_core::step::Input;
 
 use super::storm::STORM;
 use super::{Event, World};
 use crate::sim::device::Request;
 use crate::sim::dice::Dice;
+use crate::sim::people;
 use crate::sim::post::Mail;
 
 /// A thing that happens to a relay.
@@ -219,10 +221,22 @@ impl World {
         while let Some(from) = reached.get(at).copied() {
             at += 1;
             let next: Vec<usize> =
-                living.iter().filter(|to| !reached.contains(to) && self.share(from, **to)).copied().collect();
+                living.iter().filter(|to| !reached.contains(to) && self.are_linked(from, **to)).copied().collect();
             reached.extend(next);
         }
         reached.len() == living.len()
+    }
+
+    /// Whether two devices can hear each other: one that takes another for removed, or has not heard of it, is no bridge to it.
+    fn are_linked(&self, one: usize, other: usize) -> bool {
+        self.share(one, other) && self.knows(one, other) && self.knows(other, one)
+    }
+
+    fn knows(&self, one: usize, other: usize) -> bool {
+        let Some(device) = self.devices.get(one) else { return false };
+        let mut roster = Roster::new(people::genesis().id());
+        roster.extend(device.disk.model().records().iter().cloned().map(Verified::vouch));
+        roster.member(people::device_id(other)).is_some()
     }
 
     fn relay_id(&self, relay: usize) -> Option<RelayId> {
