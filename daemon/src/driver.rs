@@ -18,6 +18,7 @@
 //! siblings sent is collected again later. There is no repair code.
 
 mod author;
+mod call;
 mod handle;
 mod passes;
 mod recent;
@@ -34,18 +35,18 @@ use kinfolk_core::epoch::Epoch;
 use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, Millis, Now, RelayId};
 use kinfolk_core::op::Op;
 use kinfolk_core::roster::Roster;
-use kinfolk_core::step::{AppBundle, CallId, Input, Pushed, Refusal, Status};
+use kinfolk_core::step::{AppBundle, CallId, Compaction, Input, Pushed, Refusal, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
+use self::call::Call;
 pub use self::handle::Handle;
 use self::passes::Passes;
 use self::recent::Recent;
-use self::round::Call;
 pub use self::trail::{Trail, What};
 use crate::credentials::Credentials;
 use crate::relay::worker;
-use crate::store::{Store, StoreError};
+use crate::store::{Compacted, Store, StoreError};
 
 /// Why a push did not happen.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -107,6 +108,7 @@ pub(crate) enum Request {
     Prefer { order: Vec<RelayId> },
     Hold { held: bool },
     Pass { again: bool, reply: oneshot::Sender<Result<(), DriverError>> },
+    Compact { dry_run: bool, reply: oneshot::Sender<Result<(Compaction, Compacted), DriverError>> },
     Keep { work: Work, reply: oneshot::Sender<Result<(), DriverError>> },
     Stop { done: oneshot::Sender<()> },
 }
@@ -138,6 +140,8 @@ struct Driver {
     /// How many pushes the last round held.
     crowd: usize,
     began: Instant,
+    /// When to compact the log, by the monotonic clock.
+    compact_at: Millis,
     picture: Picture,
     pictures: watch::Sender<Arc<Picture>>,
     bell: watch::Sender<BundleSeq>,
@@ -176,6 +180,7 @@ pub fn start(credentials: Arc<Credentials>, store: Store, config: Config) -> Res
         next_call: 0,
         crowd: 0,
         began: Instant::now(),
+        compact_at: FIRST_COMPACTION,
         picture: Picture::default(),
         pictures,
         bell: bell_sender,
@@ -294,6 +299,9 @@ const GATHER: Duration = Duration::from_micros(300);
 const GATHER_STEP: Duration = Duration::from_micros(20);
 /// After how long without a request the driver lets go of memory: 10 s.
 const REST_AFTER: Duration = Duration::from_secs(10);
+/// The log is compacted an hour after the start, when siblings have had time to say what they hold, and then once a day.
+const FIRST_COMPACTION: Millis = Millis(3_600_000);
+const COMPACT_EVERY: Millis = Millis(24 * 3_600_000);
 /// How long the driver sleeps when the engine has nothing to wait for: 1 h.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 

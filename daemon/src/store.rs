@@ -1,6 +1,7 @@
 //! The store: what a device remembers, in one encrypted SQLite database.
 //!
-//! **Log and state.** The log holds every bundle exactly as its author wrote it, in the order in which it was applied here.
+//! **Log and state.** The log holds every bundle exactly as its author wrote it, in the order in which it was applied here; below the
+//! watermark of a compaction, only what still counts of it.
 //! The state — records, messages, tombstones, conversations, the full-text index, the digest sums — follows from the log:
 //! [`Store::apply`] adds a bundle to one and its effect to the other in the same transaction, and `verify` does it all
 //! again and compares. Who wins is decided by [`kinfolk_core::merge`] alone; this module fetches rows and asks.
@@ -17,12 +18,15 @@
 
 mod apply;
 mod collections;
+mod compact;
 mod conversations;
 mod convert;
 mod cut;
 mod epochs;
 mod error;
 mod facts;
+mod floors;
+mod join;
 mod keep;
 mod key;
 mod level;
@@ -51,6 +55,7 @@ use kinfolk_core::parcel::MAX_SUMS;
 use kinfolk_core::roster::{Prekey, SignedRecord};
 use kinfolk_core::step::Change;
 
+pub use self::compact::Compacted;
 pub use self::error::StoreError;
 pub use self::keep::SavedRelay;
 pub use self::key::DbKey;
@@ -81,6 +86,7 @@ pub struct Store {
     connection: Connection,
     cache: Cache,
     transaction: Transaction,
+    compacted: Compacted,
 }
 
 /// What a new database begins with.
@@ -159,7 +165,7 @@ impl Store {
     /// As a version that understands ops up to `level` opens it.
     fn over_at(connection: Connection, level: u32) -> Result<Self, StoreError> {
         let cache = Cache::load(&connection)?;
-        let mut store = Self { connection, cache, transaction: Transaction::None };
+        let mut store = Self { connection, cache, transaction: Transaction::None, compacted: Compacted::default() };
         store.come_to(level)?;
         Ok(store)
     }
@@ -240,7 +246,9 @@ impl Store {
 impl Cache {
     fn load(connection: &Connection) -> Result<Self, StoreError> {
         // Every row has a write, for existence at least.
-        let sql = "SELECT (SELECT coalesce(max(row), 0) FROM write), (SELECT coalesce(max(bundle_seq), 0) FROM log),
+        // The last bundles may have been compacted away; their places are not given out again.
+        let sql = "SELECT (SELECT coalesce(max(row), 0) FROM write),
+                   max((SELECT coalesce(max(bundle_seq), 0) FROM log), (SELECT last FROM compaction)),
                    (SELECT coalesce(max(bundle_seq), 0) FROM cut_bundle)";
         let (row, last, cut): (i64, i64, i64) =
             connection.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

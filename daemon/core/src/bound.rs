@@ -10,27 +10,28 @@ pub(crate) fn has_at_most(bytes: &[u8], most: usize) -> bool {
         if rest.is_empty() {
             return true;
         }
-        match skip(rest) {
-            Some(after) => rest = after,
+        match field(rest) {
+            Some((_, after)) => rest = after,
             None => return true,
         }
     }
     false
 }
 
-/// What follows the first field; `None` when there is none that can be read.
-fn skip(bytes: &[u8]) -> Option<&[u8]> {
+/// The number of the first field, and what follows it; `None` when there is none that can be read.
+pub(crate) fn field(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (tag, rest) = varint(bytes)?;
-    match tag & 0b111 {
-        VARINT => varint(rest).map(|(_, rest)| rest),
-        FIXED_64 => rest.get(8..),
+    let after = match tag & 0b111 {
+        VARINT => varint(rest)?.1,
+        FIXED_64 => rest.get(8..)?,
         LENGTH => {
             let (length, rest) = varint(rest)?;
-            rest.get(usize::try_from(length).ok()?..)
+            rest.get(usize::try_from(length).ok()?..)?
         }
-        FIXED_32 => rest.get(4..),
-        _ => None,
-    }
+        FIXED_32 => rest.get(4..)?,
+        _ => return None,
+    };
+    Some((tag >> 3, after))
 }
 
 /// A number of at most ten bytes, seven bits each, lowest first.

@@ -150,6 +150,19 @@ struct BodyWire {
     ops: Vec<Op>,
 }
 
+/// The context alone, as it stands in a body.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct BodyContext {
+    #[prost(message, repeated, tag = "4")]
+    context: Vec<HeadWire>,
+}
+
+impl BodyContext {
+    pub(crate) fn of(context: &[(SourceId, Head)]) -> Self {
+        Self { context: context.iter().copied().map(HeadWire::from).collect() }
+    }
+}
+
 /// One entry of a vector or a context on the wire.
 #[derive(Clone, PartialEq, Message)]
 pub struct HeadWire {

@@ -9,13 +9,16 @@
 //! (ignore, set aside, acknowledge), not a failure.
 //!
 //! The parts: [`push`](self) accepts local bundles, `receive` takes siblings' parcels in causal order, `membership` draws the consequences of
-//! the roster, `epochs` follows the group's secrets, `dispatch` decides what to tell whom, `bridge` hands on between siblings that cannot reach each other, `repair` asks for what nobody delivers, `retire` takes a fresh source when the
-//! own one may have been written elsewhere, `withheld` notices relays that keep mail back.
+//! the roster, `epochs` follows the group's secrets, `dispatch` decides what to tell whom, `bridge` hands on between siblings that cannot reach each
+//! other, `repair` asks for what nobody delivers, `retire` takes a fresh source when the own one may have been written elsewhere, `withheld` notices
+//! relays that keep mail back, `compact` finds what every sibling has, `hydrate` catches up with a log that was compacted.
 
 mod breach;
 mod bridge;
+mod compact;
 mod dispatch;
 mod epochs;
+mod hydrate;
 mod membership;
 mod pass;
 mod push;
@@ -40,6 +43,7 @@ use crate::roster::{Prekey, Roster};
 use crate::step::{Change, Input, Output, Refusal, Reply, Saved, SavedSibling, Suspect};
 use crate::vector::VersionVector;
 
+use self::hydrate::Hydration;
 pub use self::pass::PassMark;
 pub use self::retire::next_generation;
 
@@ -104,6 +108,11 @@ pub struct Engine {
     /// When this device mints an epoch, if none that it holds is fit until then.
     mint_at: Option<Millis>,
     prekey: Prekey,
+    /// Up to where the log was compacted: runs begin there at the earliest.
+    watermark: VersionVector,
+    /// Up to where nothing can be taken back ([`membership`](self)).
+    standing: VersionVector,
+    hydration: Option<Hydration>,
     repair: Repair,
     under_way: BTreeMap<u64, dispatch::UnderWay>,
     tickets: u64,
@@ -187,6 +196,9 @@ impl Engine {
             epochs: saved.epochs.into_iter().map(|held| (held.epoch, held.quiet)).collect(),
             mint_at: None,
             prekey: saved.prekey,
+            watermark: saved.watermark,
+            standing: saved.standing,
+            hydration: saved.hydrating.map(Hydration::resume),
             repair: Repair::default(),
             under_way: BTreeMap::new(),
             // Answers to parcels that an engine before this one sent can still come in; they must name none of ours.
@@ -281,6 +293,7 @@ impl Engine {
                     sibling.compare(now.mono);
                 }
             }
+            Input::Compact { call, chain } => self.compact(call, &chain, now),
             Input::Tick => {}
         }
     }
@@ -342,15 +355,20 @@ impl Engine {
     fn save_siblings(&mut self, now: Now) -> Option<Millis> {
         let waited = self.unsaved_since.is_some_and(|since| now.mono >= since.plus(SAVE_AFTER));
         if self.committing || waited {
-            let own = self.source;
-            let dirty: Vec<_> =
-                self.siblings.iter_mut().filter_map(|(id, sibling)| sibling.take_unsaved(*id, own)).collect();
-            dirty.into_iter().for_each(|saved| self.commit(Change::Sibling(saved)));
-            self.unsaved_since = None;
+            self.flush_siblings();
         }
         let save_at = self.unsaved_since.map(|since| since.plus(SAVE_AFTER));
         let send_at = if self.gate_open { self.wake_at(now) } else { None };
         save_at.into_iter().chain(send_at).min()
+    }
+
+    /// Saves what siblings said.
+    fn flush_siblings(&mut self) {
+        let own = self.source;
+        let dirty: Vec<_> =
+            self.siblings.iter_mut().filter_map(|(id, sibling)| sibling.take_unsaved(*id, own)).collect();
+        dirty.into_iter().for_each(|saved| self.commit(Change::Sibling(saved)));
+        self.unsaved_since = None;
     }
 }
 

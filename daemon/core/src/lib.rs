@@ -5,7 +5,7 @@
 //! rule: what a reply, a send or an acknowledgement rests on is committed by an output before it.
 //!
 //! Reading order: [`ids`], [`clock`], [`value`], [`op`], [`vector`], [`bundle`], [`merge`], [`digest`], [`epoch`], [`roster`],
-//! [`parcel`], [`lane`], [`early`], [`step`], [`engine`].
+//! [`parcel`], [`compact`], [`snapshot`], [`lane`], [`early`], [`step`], [`engine`].
 //!
 //! **Invariant:** this crate touches no clock, randomness, file, socket, environment, thread or log. Time and randomness
 //! are arguments. `.clippy.toml` beside it and the tidy test hold that.
@@ -13,6 +13,7 @@
 mod bound;
 pub mod bundle;
 pub mod clock;
+pub mod compact;
 pub mod digest;
 pub mod early;
 pub mod engine;
@@ -23,6 +24,7 @@ pub mod merge;
 pub mod op;
 pub mod parcel;
 pub mod roster;
+pub mod snapshot;
 pub mod step;
 pub mod value;
 pub mod vector;

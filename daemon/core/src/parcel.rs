@@ -16,6 +16,7 @@ use crate::epoch::{Epoch, GivenEpoch, KeptEpoch, MAX_GIVEN};
 use crate::ids::{DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
 use crate::op::OP_LEVEL;
 use crate::roster::{MAX_RECORDS, PREKEY_BYTES, Prekey, SignedRecord, Verified};
+use crate::snapshot::Hydration;
 use crate::vector::{Head, VersionVector};
 
 mod given;
@@ -35,8 +36,8 @@ pub const MAX_BODIES: usize = 32 * 1024;
 pub const MAX_ENDED: usize = 256;
 /// Most collections whose sums are told: 512 × (name ≤ 128 + sum 40 + 6) are at most 87 KiB.
 pub const MAX_SUMS: usize = 512;
-/// Most fields of a parcel: its 24 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, and given epochs.
-const MAX_PARTS: usize = 24 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN;
+/// Most fields of a parcel: its 25 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, and given epochs.
+const MAX_PARTS: usize = 25 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN;
 
 /// All that is said besides bundles.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,7 +68,7 @@ pub struct Letter {
     pub receipt_requested: bool,
     /// The relays the sender polls.
     pub relays: Vec<RelayId>,
-    /// Sources that the sender knows to be of removed devices and that no removal names: they end before their first bundle.
+    /// Sources that the sender knows to be of removed devices, and that end elsewhere than the removal says or are not named by it.
     pub ended: Vec<Ended>,
     /// The greatest generation that the sender has seen of the addressee; 0 when none. One that has less, because it was put back with its
     /// clock behind, learns so that its letters count as old.
@@ -77,15 +78,19 @@ pub struct Letter {
     /// The sums of the sender's collections at its receipt's vector, in order of name, the first [`MAX_SUMS`]; only in answer to a
     /// request.
     pub sums: Option<Vec<(String, Sum)>>,
+    /// Catching up with a compacted log.
+    pub hydration: Hydration,
 }
 
-/// Whose a source is that ends before its first bundle, because its device was removed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Whose a source is that ends because its device was removed, and what of it stands.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Ended {
     /// The source.
     pub source: SourceId,
     /// The removed device.
     pub device: DeviceId,
+    /// Up to here it was compacted somewhere and counts, whatever the removal says; position 0 when the removal decides alone.
+    pub stands: Head,
 }
 
 /// What a device holds. Generation and term say whether a lower vector is a fresh start: they only grow, and a source of a removed
@@ -288,6 +293,9 @@ struct ParcelWire {
     term: u32,
     #[prost(message, repeated, tag = "21")]
     ended: Vec<EndedWire>,
+    /// What [`Hydration`] writes: its parts are counted before they are decoded.
+    #[prost(bytes = "bytes", tag = "30")]
+    hydration: Bytes,
     #[prost(bytes = "vec", tag = "50")]
     epoch_id: Vec<u8>,
     #[prost(message, repeated, tag = "51")]
@@ -302,6 +310,10 @@ struct EndedWire {
     source: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
     device: Vec<u8>,
+    #[prost(uint64, tag = "30")]
+    seq: u64,
+    #[prost(bytes = "vec", tag = "31")]
+    hash: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -382,19 +394,30 @@ impl From<&Letter> for ParcelWire {
             sums_requested: letter.sums_requested,
             sums_told: letter.sums.is_some(),
             sums: letter.sums.iter().flatten().map(SumWire::from).collect(),
+            hydration: letter.hydration.encode(),
         }
     }
 }
 
 impl From<&Ended> for EndedWire {
     fn from(ended: &Ended) -> Self {
-        Self { source: ended.source.0.to_vec(), device: ended.device.0.to_vec() }
+        let stands = Some(ended.stands).filter(|stands| stands.seq > Seq::ZERO);
+        Self {
+            source: ended.source.0.to_vec(),
+            device: ended.device.0.to_vec(),
+            seq: ended.stands.seq.0,
+            hash: stands.map(|stands| stands.hash.0.to_vec()).unwrap_or_default(),
+        }
     }
 }
 
 impl EndedWire {
     fn read(&self) -> Option<Ended> {
-        Some(Ended { source: SourceId::from_slice(&self.source)?, device: DeviceId::from_slice(&self.device)? })
+        let stands = match self.seq {
+            0 => Head::default(),
+            seq => Head { seq: Seq(seq), hash: Hash::from_slice(&self.hash)? },
+        };
+        Some(Ended { source: SourceId::from_slice(&self.source)?, device: DeviceId::from_slice(&self.device)?, stands })
     }
 }
 
@@ -430,6 +453,7 @@ impl ParcelWire {
         let epoch = given::name(self.epoch, &self.epoch_id).ok_or(Malformed("epoch id is not 16 bytes"))?;
         let epochs = self.epochs.into_iter().map(given::GivenWire::read).collect::<Option<_>>();
         let sums = self.sums.into_iter().map(SumWire::read).collect::<Option<_>>().ok_or(Malformed("bad sum"))?;
+        let hydration = Hydration::decode(&self.hydration).ok_or(Malformed("bad part of a snapshot"))?;
         let records = self.records.into_iter();
         Ok(Letter {
             sender: DeviceId::from_slice(&self.sender).ok_or(Malformed("sender is not 16 bytes"))?,
@@ -453,6 +477,7 @@ impl ParcelWire {
             ended: ended.ok_or(Malformed("bad source of a removed device"))?,
             sums_requested: self.sums_requested,
             sums: self.sums_told.then_some(sums),
+            hydration,
         })
     }
 }
@@ -513,6 +538,7 @@ impl Letter {
             ended: Vec::new(),
             sums_requested: false,
             sums: None,
+            hydration: Hydration::default(),
         }
     }
 }

@@ -7,6 +7,9 @@
 //! **Memory is a cache of disk.** [`Saved`] is all an engine needs to go on. When a commit fails, the driver answers the error,
 //! drops the engine and restores it.
 
+mod hydration;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,7 +23,10 @@ use crate::lane::Mailbox;
 use crate::op::Op;
 use crate::parcel::{Ended, Letter, Receipt, SignedHead, VerifiedParcel};
 use crate::roster::{Prekey, SignedRecord, Verified};
+use crate::snapshot::{Ask, Chunk};
 use crate::vector::{Head, VersionVector};
+
+pub use self::hydration::{Compaction, Gain, Hydrating, Join};
 
 /// Names a caller that waits for a reply.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -116,6 +122,14 @@ pub enum Input {
     SyncNow,
     /// A sibling holds another state at the same vector: it is asked for the sums of its collections.
     AskSums(DeviceId),
+    /// Compact the log as far as that is safe.
+    Compact {
+        /// Who waits for it.
+        call: CallId,
+        /// The chain hashes at the places that [`compaction_places`](crate::engine::Engine::compaction_places) names,
+        /// as far as the log has them.
+        chain: BTreeMap<Dot, Hash>,
+    },
     /// Nothing but time has passed.
     Tick,
 }
@@ -195,6 +209,7 @@ pub struct MessageFact {
 
 /// What the engine tells the world, in this order.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a round has a handful of them, and most are sends")]
 pub enum Output {
     /// Write this; nothing that follows happens before it is on disk.
     Commit(Change),
@@ -252,6 +267,23 @@ pub enum Change {
     EpochQuiet(HeldEpoch),
     /// An epoch's secret is of no use any more: it is destroyed.
     EpochGone(Epoch),
+    /// Up to this place of a source nothing can be taken back any more: somebody has compacted it.
+    Stands {
+        /// The source.
+        source: SourceId,
+        /// The place.
+        head: Head,
+    },
+    /// What lies at or below a watermark and counts no more goes ([`crate::compact`]); the watermark is noted.
+    Compact(Compaction),
+    /// Catching up begins, or begins anew: what was staged is of no use.
+    HydrationBegun(Hydrating),
+    /// A chunk of the snapshot that is being caught up with is staged, behind those before.
+    Staged(Chunk),
+    /// Catching up was given up: what was staged goes.
+    HydrationOver,
+    /// The staged entries join the log and take effect; then catching up is over.
+    Join(Join),
 }
 
 /// A bundle to append.
@@ -313,6 +345,8 @@ pub enum Reply {
     Refused(Refusal),
     /// A roster record is durable.
     Recorded,
+    /// The log is compacted; the watermark moved to there, for the sources named.
+    Compacted(Compaction),
 }
 
 /// A durable push.
@@ -419,6 +453,8 @@ pub struct Send {
     pub letter: Letter,
     /// What to deliver, as far as it fits.
     pub runs: Vec<RunRequest>,
+    /// The chunk of a snapshot to put into the letter; there are no runs beside one.
+    pub chunk: Option<Ask>,
 }
 
 /// A stretch of a source to deliver: positions after `after`, at most up to `upto`. A run of a foreign source ends at a stored
@@ -460,6 +496,12 @@ pub struct Saved {
     pub epochs: Vec<HeldEpoch>,
     /// This device's newest prekey.
     pub prekey: Prekey,
+    /// Up to where the log was compacted.
+    pub watermark: VersionVector,
+    /// Up to where nothing can be taken back: what was compacted, here or elsewhere.
+    pub standing: VersionVector,
+    /// A snapshot under way to here.
+    pub hydrating: Option<Hydrating>,
 }
 
 /// A source as far as it is applied.
@@ -534,6 +576,8 @@ pub struct Status {
     pub refused: Vec<RefusedSource>,
     /// Bundles waiting for an earlier one.
     pub early: u64,
+    /// The snapshot that this device is catching up with.
+    pub hydrating: Option<Hydrating>,
     /// Bundles known to exist at siblings and missing here.
     pub pending_down: u64,
     /// Own bundles that some live sibling has not receipted: the most any sibling lacks.

@@ -6,12 +6,12 @@ use std::thread::JoinHandle;
 use kinfolk_core::ids::{BundleSeq, DeviceId, RelayId};
 use kinfolk_core::op::Op;
 use kinfolk_core::roster::{Addition, Roster};
-use kinfolk_core::step::{AppBundle, Input, Pushed};
+use kinfolk_core::step::{AppBundle, Compaction, Input, Pushed};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{DriverError, Picture, PushError, Request, Trail};
 use crate::relay::worker;
-use crate::store::{Store, StoreError};
+use crate::store::{Compacted, Store, StoreError};
 
 /// A roster change that this device signs.
 pub(crate) enum Authored {
@@ -114,6 +114,17 @@ impl Handle {
     /// When the daemon is stopping.
     pub async fn ask_sums(&self, sibling: DeviceId) -> Result<(), DriverError> {
         self.tell(Input::AskSums(sibling)).await
+    }
+
+    /// Compacts the log as far as every sibling that is waited for has receipted it; with `dry_run` it only says how far that is. Gives
+    /// how far the watermark moved, and what went.
+    ///
+    /// # Errors
+    /// When the store fails or the daemon is stopping.
+    pub(crate) async fn compact(&self, dry_run: bool) -> Result<(Compaction, Compacted), DriverError> {
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::Compact { dry_run, reply }).await?;
+        answer.await.map_err(|_| DriverError::Stopping)?
     }
 
     /// Rings when something was applied. It carries no data that matters: look into the store again.

@@ -4,44 +4,15 @@ use std::sync::Arc;
 
 use kinfolk_core::engine::{Config, Engine};
 use kinfolk_core::ids::{Millis, Now};
-use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Pushed, Reply, Send};
+use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Send};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::{Driver, DriverError, PushError, Request, Work};
+use super::call::Call;
+use super::{COMPACT_EVERY, Driver, DriverError, Request, Work};
 use crate::hops::{self, Hop};
 use crate::relay::worker;
-use crate::store::StoreError;
-
-/// Someone who waits for the engine's reply.
-pub(super) enum Call {
-    Push(oneshot::Sender<Result<Pushed, PushError>>),
-    Author(oneshot::Sender<Result<(), DriverError>>),
-}
-
-impl Call {
-    fn answer(self, reply: Reply) {
-        // A caller that went away does not need its answer.
-        match (self, reply) {
-            (Self::Push(caller), Reply::Pushed(pushed)) => drop(caller.send(Ok(pushed))),
-            (Self::Push(caller), Reply::Refused(refusal)) => drop(caller.send(Err(refusal.into()))),
-            (Self::Author(caller), Reply::Recorded) => drop(caller.send(Ok(()))),
-            (Self::Author(caller), Reply::Refused(_)) => {
-                drop(caller.send(Err(DriverError::Roster("the record does not belong to this roster, or it is full"))));
-            }
-            (Self::Push(_), Reply::Recorded) | (Self::Author(_), Reply::Pushed(_)) => {
-                error!("the engine answered a call of another kind");
-            }
-        }
-    }
-
-    fn fail(self, fault: DriverError) {
-        match self {
-            Self::Push(caller) => drop(caller.send(Err(fault.into()))),
-            Self::Author(caller) => drop(caller.send(Err(fault))),
-        }
-    }
-}
+use crate::store::{Compacted, StoreError};
 
 /// What a round has gathered so far.
 #[derive(Default)]
@@ -116,6 +87,12 @@ impl Driver {
             self.collect(round)?;
         }
         self.mint(now);
+        if now.mono >= self.compact_at {
+            self.compact_at = now.mono.plus(COMPACT_EVERY);
+            // Nobody waits for it.
+            self.next_call += 1;
+            self.compact(CallId(self.next_call), now)?;
+        }
         let wake = self.engine.settle(now);
         self.collect(round)?;
         if round.begun {
@@ -168,6 +145,7 @@ impl Driver {
                     | Input::SyncNow
                     | Input::AskSums(_)
                     | Input::Minted { .. }
+                    | Input::Compact { .. }
                     | Input::Tick => {}
                 }
                 self.engine.handle(input, now);
@@ -194,9 +172,24 @@ impl Driver {
                 self.engine.handle(Input::Gate { open: true }, now);
                 self.engine.handle(if again { Input::SyncNow } else { Input::Pass }, now);
             }
+            Request::Compact { dry_run: true, reply } => {
+                let chain = self.store.chain(&self.engine.compaction_places(now))?;
+                drop(reply.send(Ok((self.engine.compactable(&chain, now), Compacted::default()))));
+            }
+            Request::Compact { dry_run: false, reply } => {
+                let call = self.register(Call::Compact(reply));
+                self.compact(call, now)?;
+            }
             Request::Keep { work, reply } => round.chores.push((work, reply)),
             Request::Stop { done } => drop(done.send(())),
         }
+        Ok(())
+    }
+
+    /// Lets the engine compact, with the chain hashes it decides by.
+    fn compact(&mut self, call: CallId, now: Now) -> Result<(), StoreError> {
+        let chain = self.store.chain(&self.engine.compaction_places(now))?;
+        self.engine.handle(Input::Compact { call, chain }, now);
         Ok(())
     }
 
@@ -231,7 +224,7 @@ impl Driver {
                 Output::Commit(_) => error!("a commit was left for after the commit"),
                 Output::Reply(call, reply) => {
                     if let Some(caller) = self.calls.remove(&call) {
-                        caller.answer(reply);
+                        caller.answer(reply, self.store.last_compaction());
                     }
                 }
                 Output::Send(send) => turned_away |= !self.dispatch(send, now),
@@ -309,6 +302,7 @@ impl Driver {
             Request::Keep { reply, .. } | Request::Pass { reply, .. } => {
                 drop(reply.send(Err(DriverError::from(fault))));
             }
+            Request::Compact { reply, .. } => drop(reply.send(Err(DriverError::from(fault)))),
             Request::Stop { done } => drop(done.send(())),
         }
     }

@@ -117,6 +117,7 @@ impl Trail {
             | Input::SyncNow
             | Input::AskSums(_)
             | Input::Minted { .. }
+            | Input::Compact { .. }
             | Input::Tick => {}
         }
     }
@@ -196,7 +197,7 @@ mod tests {
         let run = RunRequest { device: DeviceId([9; 16]), source: SOURCE, after: Seq(after), upto: Seq(upto) };
         let letter = Letter::bare(DeviceId([9; 16]), Millis(0));
         let (prekey, epoch) = (Prekey::default(), Default::default());
-        Send { ticket, to: PHONE, relay: RELAY, prekey, epoch, letter, runs: vec![run] }
+        Send { ticket, to: PHONE, relay: RELAY, prekey, epoch, letter, runs: vec![run], chunk: None }
     }
 
     fn letter(upto: u64) -> VerifiedParcel {

@@ -18,8 +18,9 @@ use ipc_proto::v1::{
     ListRelaysResponse, PairConfirmRequest, PairConfirmResponse, PairEvent, PairShowRequest, RemoveRelayRequest,
     RemoveRelayResponse, RenameDeviceRequest, RenameDeviceResponse, RetryQuarantineRequest, RetryQuarantineResponse,
     RevokeDeviceRequest, RevokeDeviceResponse, SetSyncModeRequest, SetSyncModeResponse, ShutdownRequest,
-    ShutdownResponse, Status as DeviceStatus, StoreCompareRequest, StoreCompareResponse, StoreVerifyRequest,
-    StoreVerifyResponse, SyncNowRequest, SyncNowResponse, TestRelayRequest, TestRelayResponse, WatchStatusRequest,
+    ShutdownResponse, Status as DeviceStatus, StoreCompactRequest, StoreCompactResponse, StoreCompareRequest,
+    StoreCompareResponse, StoreVerifyRequest, StoreVerifyResponse, SyncNowRequest, SyncNowResponse, TestRelayRequest,
+    TestRelayResponse, WatchStatusRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -115,6 +116,14 @@ impl Admin for Api {
     async fn store_verify(&self, _: Request<StoreVerifyRequest>) -> Result<Response<StoreVerifyResponse>, Status> {
         let (node, _leave) = (self.node()?, self.long_read()?);
         Ok(Response::new(store::verify(&node).await?))
+    }
+
+    async fn store_compact(
+        &self,
+        request: Request<StoreCompactRequest>,
+    ) -> Result<Response<StoreCompactResponse>, Status> {
+        let (node, _leave) = (self.node()?, self.long_read()?);
+        Ok(Response::new(store::compact(&node, request.into_inner().dry_run).await?))
     }
 
     async fn store_compare(

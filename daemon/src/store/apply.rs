@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use kinfolk_core::bundle::Bundle;
 use kinfolk_core::clock::Stamp;
-use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash, SourceId};
+use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash, Millis, Seq, SourceId};
 use kinfolk_core::merge::{self, Timed};
 use kinfolk_core::op::{Meaning, Op};
 use kinfolk_core::parcel::SignedHead;
@@ -15,7 +15,7 @@ use kinfolk_core::vector::VersionVector;
 use super::convert::{int, posted_to_bytes, vector_to_bytes};
 use super::messages::Messages;
 use super::registers::Registers;
-use super::{Store, StoreError};
+use super::{Store, StoreError, floors};
 
 /// Where a write comes from: what every stored value is labelled with, and what its author had seen.
 pub(super) struct Origin<'a> {
@@ -44,6 +44,12 @@ impl Store {
             Change::Epoch(kept) => self.epoch(kept),
             Change::EpochQuiet(held) => self.epoch_quiet(held),
             Change::EpochGone(epoch) => self.epoch_gone(*epoch),
+            Change::Stands { source, head } => floors::stands(&self.connection, *source, *head),
+            Change::Compact(compaction) => self.compact(compaction),
+            Change::HydrationBegun(state) => self.begin_hydration(state),
+            Change::Staged(chunk) => self.stage(chunk),
+            Change::HydrationOver => self.end_hydration(),
+            Change::Join(join) => self.join(join),
         }
     }
 
@@ -54,15 +60,7 @@ impl Store {
         }
         let source = self.cache.sources.advance(&self.connection, append)?;
         self.cache.last = append.bundle_seq;
-        let sql = "INSERT INTO log (bundle_seq, source, seq, hash, at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        self.connection.prepare_cached(sql)?.execute((
-            int(append.bundle_seq.0),
-            source,
-            int(bundle.dot.seq.0),
-            bundle.hash.0,
-            int(append.at.0),
-            bundle.bytes.as_ref(),
-        ))?;
+        self.insert_log(append.bundle_seq, source, bundle.dot.seq, bundle.hash, append.at, &bundle.bytes)?;
         if let Some((app, content)) = &append.app {
             let (dot, bundle_seq) = (Some(bundle.dot), append.bundle_seq);
             self.app_bundle(app, &Committed { dot, bundle_seq, content: *content })?;
@@ -72,6 +70,21 @@ impl Store {
         bundle.ops().iter().try_for_each(|op| self.take_effect(&origin, op))?;
         self.uncut(source, bundle.dot)?;
         if self.cache.sources.is_late(bundle.dot) { self.settle_late(bundle.ops()) } else { Ok(()) }
+    }
+
+    pub(super) fn insert_log(
+        &self,
+        place: BundleSeq,
+        source: i64,
+        seq: Seq,
+        hash: Hash,
+        at: Millis,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO log (bundle_seq, source, seq, hash, at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let columns = (int(place.0), source, int(seq.0), hash.0, int(at.0), body);
+        self.connection.prepare_cached(sql)?.execute(columns)?;
+        Ok(())
     }
 
     /// Lets one op change the state.

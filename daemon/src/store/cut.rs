@@ -4,29 +4,31 @@
 //! remains ([`super::rebuild`]). All in the transaction that takes the removal in.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
 use kinfolk_core::bundle::Bundle;
-use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{DeviceId, Dot, Hash, Seq, SourceId};
-use kinfolk_core::op::{MESSAGE_COLLECTION, Meaning, Op};
+use kinfolk_core::op::{Meaning, Op};
 use kinfolk_core::parcel::Ended;
 use kinfolk_core::roster::{End, MAX_ENDS};
-use kinfolk_core::step::SavedSource;
-use kinfolk_core::vector::{Head, VersionVector};
+use kinfolk_core::snapshot::Mark;
+use kinfolk_core::vector::Head;
 
 use super::convert::{int, uint};
 use super::rebuild::Entity;
-use super::{Store, StoreError};
+use super::{Store, StoreError, floors};
 
 impl Store {
     /// Takes `source` back to `end`.
     pub(super) fn cut(&mut self, source: SourceId, end: Head) -> Result<(), StoreError> {
         let Some(idx) = self.cache.sources.idx(source) else { return Ok(()) };
+        let floor = floors::of(&self.connection, idx)?;
+        if end.seq < floor.head.seq {
+            return Err(StoreError::Damaged("a source was to end before what is compacted of it"));
+        }
         let (mut entities, mut ops) = (BTreeSet::new(), Vec::new());
-        self.bodies(idx, "seq > ?2", end, |bundle| ops.extend_from_slice(bundle.ops()))?;
+        self.bodies(idx, end.seq, LAST, |bundle| ops.extend_from_slice(bundle.ops()))?;
         let level = &mut self.cache.level;
         for op in ops {
             let meaning = op.meaning_at(level.ops);
@@ -40,28 +42,28 @@ impl Store {
         self.connection.prepare_cached(aside)?.execute((idx, int(end.seq.0)))?;
         let gone = "DELETE FROM log WHERE source = ?1 AND seq > ?2";
         self.connection.prepare_cached(gone)?.execute((idx, int(end.seq.0)))?;
+        // The log lost something in its middle: a snapshot of it that is under way begins anew.
+        self.connection.prepare_cached("UPDATE compaction SET times = times + 1")?.execute(())?;
         self.cache.any_cut = true;
 
-        let (mut stamp, mut context) = (Stamp::default(), VersionVector::default());
-        self.bodies(idx, "seq <= ?2", end, |bundle| {
+        let (mut stamp, mut context) = (floor.stamp, floor.context);
+        self.bodies(idx, floor.head.seq, end.seq, |bundle| {
             let Some(body) = &bundle.body else { return };
             stamp = if body.stamp.is_valid() { body.stamp } else { stamp };
             context.join(&body.context.iter().copied().collect());
         })?;
-        self.cache.sources.cut(idx, end, stamp, Arc::new(context))?;
+        self.cache.sources.jump(idx, &Mark { head: end, stamp, context })?;
         self.rebuild_uncounted(&entities)
     }
 
     /// After a bundle that came late, whose author's words others had seen before it was here: what it says of records is put into its
     /// causal place.
     pub(super) fn settle_late(&mut self, ops: &[Op]) -> Result<(), StoreError> {
-        let records = ops.iter().filter(|op| op.collection != MESSAGE_COLLECTION);
-        let known = records.filter(|op| matches!(op.meaning(), Meaning::RecordPut | Meaning::RecordDelete));
-        self.rebuild_uncounted(&known.map(Entity::of).collect())
+        self.rebuild_uncounted(&Entity::of_records(ops).collect())
     }
 
     /// Makes entities anew whose ops are counted already.
-    fn rebuild_uncounted(&mut self, entities: &BTreeSet<Entity>) -> Result<(), StoreError> {
+    pub(super) fn rebuild_uncounted(&mut self, entities: &BTreeSet<Entity>) -> Result<(), StoreError> {
         let idle = self.cache.level.idle.take();
         self.rebuild(entities)?;
         self.cache.level.idle = idle;
@@ -70,16 +72,14 @@ impl Store {
 
     /// A source of a removed device of which nothing counts gets its row: bundles that name it wait for nothing.
     pub(super) fn ended(&mut self, ended: Ended) -> Result<(), StoreError> {
-        if self.cache.sources.idx(ended.source).is_none() {
-            let nothing = SavedSource {
-                source: ended.source,
-                device: ended.device,
-                generation: 0,
-                head: Head::default(),
-                stamp: Stamp::default(),
-                context: Arc::default(),
-            };
-            self.cache.sources.begin(&self.connection, nothing)?;
+        self.cache.sources.enter(&self.connection, ended.source, ended.device, 0).map(drop)
+    }
+
+    /// Bundles that were cut count again, up to `upto`: what is kept of them is in the log.
+    pub(super) fn uncut_upto(&self, source: i64, upto: Seq) -> Result<(), StoreError> {
+        if self.cache.any_cut {
+            let sql = "DELETE FROM cut_bundle WHERE source = ?1 AND seq <= ?2";
+            self.connection.prepare_cached(sql)?.execute((source, int(upto.0)))?;
         }
         Ok(())
     }
@@ -97,8 +97,10 @@ impl Store {
     pub fn ends_of(&self, device: DeviceId) -> Result<Option<Vec<End>>, StoreError> {
         let sql = "SELECT h.source, max(h.seq), h.hash, h.signature FROM head h
                    JOIN source s ON s.id = h.source AND s.device = h.device
-                   JOIN log l ON l.source = s.idx AND l.seq = h.seq AND l.hash = h.hash
-                   WHERE h.device = ?1 GROUP BY h.source ORDER BY h.source";
+                   WHERE h.device = ?1 AND (
+                     EXISTS (SELECT 1 FROM log l WHERE l.source = s.idx AND l.seq = h.seq AND l.hash = h.hash)
+                     OR EXISTS (SELECT 1 FROM floor f WHERE f.source = s.idx AND f.seq >= h.seq))
+                   GROUP BY h.source ORDER BY h.source";
         let mut statement = self.connection.prepare_cached(sql)?;
         let ends = statement.query_map((device.0,), |row| {
             let head = Head { seq: Seq(uint(row.get(1)?)), hash: Hash(row.get(2)?) };
@@ -108,11 +110,11 @@ impl Store {
         Ok((ends.len() <= MAX_ENDS).then_some(ends))
     }
 
-    /// Goes over the bundles of a source on one side of `end`, in order.
-    fn bodies(&self, idx: i64, side: &str, end: Head, mut take: impl FnMut(Bundle)) -> Result<(), StoreError> {
-        let sql = format!("SELECT seq, body FROM log WHERE source = ?1 AND {side} ORDER BY seq");
-        let mut statement = self.connection.prepare(&sql)?;
-        let mut rows = statement.query((idx, int(end.seq.0)))?;
+    /// Goes over the bundles of a source after a position and up to another, in order.
+    fn bodies(&self, idx: i64, after: Seq, upto: Seq, mut take: impl FnMut(Bundle)) -> Result<(), StoreError> {
+        let sql = "SELECT seq, body FROM log WHERE source = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query((idx, int(after.0), int(upto.0)))?;
         while let Some(row) = rows.next()? {
             let dot = self.cache.sources.dot(idx, row.get(0)?)?;
             // Only the body is wanted: what chain it stands in does not matter here.
@@ -122,3 +124,6 @@ impl Store {
         Ok(())
     }
 }
+
+/// No position lies beyond what the database can number.
+const LAST: Seq = Seq(i64::MAX.unsigned_abs());

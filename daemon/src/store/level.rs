@@ -56,6 +56,13 @@ impl Level {
         }
     }
 
+    /// Counts ops that broke a rule and are gone from the log.
+    pub(super) fn discount(&mut self, invalid: u64) {
+        if let Some(idle) = &mut self.idle {
+            idle.invalid = idle.invalid.saturating_sub(invalid);
+        }
+    }
+
     /// Writes the counts down if they changed.
     pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), StoreError> {
         if self.idle == self.written {
@@ -107,7 +114,7 @@ impl Store {
         }
         self.begin()?;
         let (mut idle, mut late) = (Idle::default(), BTreeSet::new());
-        let mut walk = Walk::default();
+        let mut walk = Walk::begin(&self.connection)?;
         loop {
             let page = walk.page(&self.connection)?;
             for op in page.iter().flat_map(|logged| logged.bundle.ops()) {

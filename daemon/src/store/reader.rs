@@ -20,6 +20,7 @@ mod query;
 mod records;
 mod runs;
 mod search;
+pub(super) mod snapshot;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

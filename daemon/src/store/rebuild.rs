@@ -16,14 +16,15 @@ use rusqlite::Connection;
 use kinfolk_core::bundle::Bundle;
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{BundleSeq, Dot, Hash, Seq, SourceId};
-use kinfolk_core::op::{MESSAGE_COLLECTION, Op};
+use kinfolk_core::op::{MESSAGE_COLLECTION, Meaning, Op};
+use kinfolk_core::snapshot::Mark;
 use kinfolk_core::vector::VersionVector;
 
 use super::apply::Origin;
 use super::convert::{int, uint};
 use super::messages::Messages;
 use super::registers::Registers;
-use super::{Store, StoreError};
+use super::{Store, StoreError, floors};
 
 /// Bundles that are read from the log together: 256 of at most 1 MiB, usually of 1 KiB.
 const PAGE: i64 = 256;
@@ -40,6 +41,12 @@ impl Entity {
     pub(super) fn of(op: &Op) -> Self {
         Self { collection: op.collection.clone(), key: op.key.clone() }
     }
+
+    /// The records that ops change.
+    pub(super) fn of_records(ops: &[Op]) -> impl Iterator<Item = Self> {
+        let records = ops.iter().filter(|op| op.collection != MESSAGE_COLLECTION);
+        records.filter(|op| matches!(op.meaning(), Meaning::RecordPut | Meaning::RecordDelete)).map(Self::of)
+    }
 }
 
 impl Store {
@@ -49,7 +56,7 @@ impl Store {
             return Ok(());
         }
         entities.iter().try_for_each(|entity| self.clear(entity))?;
-        let mut walk = Walk::default();
+        let mut walk = Walk::begin(&self.connection)?;
         let mut on_records: BTreeMap<SourceId, VecDeque<(Logged, Vec<Op>)>> = BTreeMap::new();
         loop {
             let page = walk.page(&self.connection)?;
@@ -103,10 +110,11 @@ fn causally(left: &mut BTreeMap<SourceId, VecDeque<(Logged, Vec<Op>)>>) -> Optio
 }
 
 /// Reads the log from its beginning, with what each bundle's author had seen.
-#[derive(Default)]
 pub(super) struct Walk {
     after: BundleSeq,
     contexts: BTreeMap<i64, Arc<VersionVector>>,
+    /// Watermarks that lie ahead: behind one, contexts go on from what is noted there.
+    floors: BTreeMap<SourceId, Mark>,
 }
 
 /// A bundle of the log.
@@ -118,6 +126,11 @@ pub(super) struct Logged {
 }
 
 impl Walk {
+    /// From the beginning.
+    pub(super) fn begin(connection: &Connection) -> Result<Self, StoreError> {
+        Ok(Self { after: BundleSeq(0), contexts: BTreeMap::new(), floors: floors::load(connection)? })
+    }
+
     /// The next bundles in order; none at the end.
     pub(super) fn page(&mut self, connection: &Connection) -> Result<Vec<Logged>, StoreError> {
         let sql = "SELECT l.bundle_seq, l.source, s.id, l.seq, l.body FROM log l JOIN source s ON s.idx = l.source
@@ -132,6 +145,11 @@ impl Walk {
             let bundle = Bundle::rebuild(dot, Hash::default(), Bytes::from(row.get::<_, Vec<u8>>(4)?));
             let bundle = bundle.map_err(|_| StoreError::Damaged("a bundle is too large"))?;
             let context = self.contexts.entry(source).or_default();
+            if self.floors.get(&dot.source).is_some_and(|floor| dot.seq > floor.head.seq)
+                && let Some(floor) = self.floors.remove(&dot.source)
+            {
+                *context = Arc::new(floor.context);
+            }
             if let Some(body) = bundle.body.as_ref().filter(|body| !body.context.is_empty()) {
                 Arc::make_mut(context).join(&body.context.iter().copied().collect());
             }

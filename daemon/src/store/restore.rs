@@ -10,7 +10,7 @@ use kinfolk_core::roster::{Prekey, SignedRecord, Verified};
 use kinfolk_core::step::{Saved, SavedSibling};
 
 use super::convert::{posted_from_bytes, relays_from_bytes, uint, vector_from_bytes};
-use super::{Store, StoreError};
+use super::{Store, StoreError, floors};
 
 impl Store {
     /// Reads what was committed. In the middle of a transaction it would tell of what may still be rolled back.
@@ -39,6 +39,9 @@ impl Store {
             records: self.saved_records()?,
             epochs: self.saved_epochs()?,
             bundle_seq: self.cache.last,
+            watermark: floors::watermark(&self.connection)?,
+            standing: floors::standing(&self.connection)?,
+            hydrating: self.hydrating()?,
             ..saved
         })
     }

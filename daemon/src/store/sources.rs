@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{DeviceId, Dot, Hash, Seq, SourceId};
+use kinfolk_core::snapshot::Mark;
 use kinfolk_core::step::{Append, SavedSource};
 use kinfolk_core::vector::{Head, VersionVector};
 
@@ -56,27 +57,12 @@ impl Sources {
     /// [`StoreError::NotNext`] when the bundle does not continue the chain.
     pub(super) fn advance(&mut self, connection: &Connection, append: &Append) -> Result<i64, StoreError> {
         let (bundle, body) = (&append.bundle, append.bundle.body.as_ref());
-        let idx = match self.idx(bundle.dot.source) {
-            Some(idx) => idx,
-            None => {
-                let nothing = SavedSource {
-                    source: bundle.dot.source,
-                    device: append.device,
-                    generation: body.and_then(|body| body.birth).map_or(0, |birth| birth.generation),
-                    head: Head::default(),
-                    stamp: Stamp::default(),
-                    context: Arc::default(),
-                };
-                self.begin(connection, nothing)?
-            }
-        };
+        let birth = body.and_then(|body| body.birth).filter(|_| bundle.dot.seq == Seq(1));
+        let generation = birth.map_or(0, |birth| birth.generation);
+        let idx = self.enter(connection, bundle.dot.source, append.device, generation)?;
         let entry = self.entry(idx)?;
         if bundle.dot.seq != entry.saved.head.seq.next() || bundle.prev != entry.saved.head.hash {
             return Err(StoreError::NotNext(bundle.dot));
-        }
-        if let Some(birth) = body.and_then(|body| body.birth).filter(|_| bundle.dot.seq == Seq(1)) {
-            // Not known yet of a source that was heard of before its first bundle counted.
-            entry.saved.generation = birth.generation;
         }
         entry.saved.head = bundle.head();
         let stamp = body.map(|body| body.stamp).filter(|stamp| stamp.is_valid());
@@ -86,26 +72,50 @@ impl Sources {
         Ok(idx)
     }
 
-    /// A source that is new, with nothing applied of it, gets its row; gives its `idx`.
-    pub(super) fn begin(&mut self, connection: &Connection, nothing: SavedSource) -> Result<i64, StoreError> {
-        let (source, device, generation) = (nothing.source.0, nothing.device.0, int(nothing.generation));
-        let idx = self.add(nothing);
+    /// The number of `source`. One that is new gets its row at once, with nothing applied of it.
+    pub(super) fn enter(
+        &mut self,
+        connection: &Connection,
+        source: SourceId,
+        device: DeviceId,
+        generation: u64,
+    ) -> Result<i64, StoreError> {
+        if let Some(idx) = self.idx(source) {
+            let entry = self.entry(idx)?;
+            // Not known yet of a source that was heard of before its first bundle counted.
+            entry.changed |= generation > entry.saved.generation;
+            entry.saved.generation = entry.saved.generation.max(generation);
+            return Ok(idx);
+        }
+        let (head, stamp, context) = (Head::default(), Stamp::default(), Arc::default());
+        let idx = self.add(SavedSource { source, device, generation, head, stamp, context });
         let sql = "INSERT INTO source VALUES (?1, ?2, ?3, ?4, 0, zeroblob(32), 0, zeroblob(0))";
-        connection.prepare_cached(sql)?.execute((idx, source, device, generation))?;
+        connection.prepare_cached(sql)?.execute((idx, source.0, device.0, int(generation)))?;
         Ok(idx)
     }
 
-    /// Takes a source back to `end`, whose author had seen `context`.
-    pub(super) fn cut(
-        &mut self,
-        idx: i64,
-        end: Head,
-        stamp: Stamp,
-        context: Arc<VersionVector>,
-    ) -> Result<(), StoreError> {
+    /// Moves the source with that number to a place in it, whatever lies between.
+    pub(super) fn jump(&mut self, idx: i64, mark: &Mark) -> Result<(), StoreError> {
         let entry = self.entry(idx)?;
-        (entry.saved.head, entry.saved.stamp, entry.saved.context, entry.changed) = (end, stamp, context, true);
+        entry.saved.head = mark.head;
+        entry.saved.stamp = mark.stamp;
+        entry.saved.context = Arc::new(mark.context.clone());
+        entry.changed = true;
         Ok(())
+    }
+
+    /// The author of that source had seen this much when it wrote what has just come.
+    pub(super) fn saw(&mut self, idx: i64, context: &VersionVector) -> Result<(), StoreError> {
+        let entry = self.entry(idx)?;
+        if *entry.saved.context != *context {
+            entry.saved.context = Arc::new(context.clone());
+        }
+        Ok(())
+    }
+
+    /// The source with that number.
+    pub(super) fn saved(&mut self, idx: i64) -> Result<SavedSource, StoreError> {
+        Ok(self.entry(idx)?.saved.clone())
     }
 
     /// Whether somebody whose bundles are here had seen the bundle before it was.

@@ -1,9 +1,11 @@
 //! The store's rules as sentences. Devices here are an [`Author`], which writes bundles as an engine would, and a [`Store`].
 
 mod author;
+mod compaction;
 mod convergence;
 mod cuts;
 mod durability;
+mod hydration;
 mod levels;
 mod messages;
 mod quarantine;

@@ -1,7 +1,8 @@
 //! The proof that the state is what the log says.
 //!
 //! 1. SQLite goes over every page of the file.
-//! 2. The log is read in the order of apply: every source must be a chain without holes, each hash true.
+//! 2. The log is read in the order of apply: every source must be a chain without holes, each hash true. Below the watermark of a
+//!    compaction a source has holes, and bodies are what is kept of them; there only their order is looked at.
 //! 3. The same code that applied the bundles applies them again, to an empty database in memory. Then every table of the state
 //!    is compared, row by row, and the words of the full-text index.
 //! 4. The digest sums are computed from the stored rows alone ([`leaves`]): an error in how sums are carried on would be the
@@ -20,15 +21,18 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use kinfolk_core::bundle::Bundle;
+use kinfolk_core::compact::Contexts;
 use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash, Millis, Seq, SourceId};
+use kinfolk_core::snapshot::Mark;
 use kinfolk_core::step::{Append, Change};
 use kinfolk_core::vector::{Head, VersionVector};
 
 use super::collections::Collections;
 use super::convert::uint;
+use super::join::Entry;
 use super::level::{Idle, Level};
 use super::reader::Span;
-use super::{Reader, Store, StoreError, open};
+use super::{Reader, Store, StoreError, floors, open};
 
 /// What a verification came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,11 +156,37 @@ fn replay(connection: &Connection, rebuilt: &mut Store) -> Result<Replayed, Stor
                LEFT JOIN source s ON s.idx = l.source ORDER BY l.bundle_seq";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query(())?;
+    let floors = floors::load(connection)?;
     let mut ends: BTreeMap<SourceId, (Head, Arc<VersionVector>)> = BTreeMap::new();
+    let mut kept: BTreeMap<SourceId, (Seq, Contexts)> = BTreeMap::new();
+    for (source, floor) in &floors {
+        ends.insert(*source, (floor.head, Arc::new(floor.context.clone())));
+        kept.insert(*source, (Seq::ZERO, Contexts::behind(floor)));
+    }
     let mut read = Replayed::default();
     rebuilt.begin()?;
+    settle_sources(connection, rebuilt, &floors)?;
     while let Some(row) = rows.next()? {
         let dot = Dot { source: SourceId(row.get(1)?), seq: Seq(uint(row.get(2)?)) };
+        let floor = floors.get(&dot.source).map_or(Seq::ZERO, |floor| floor.head.seq);
+        if let Some((last, contexts)) = kept.get_mut(&dot.source).filter(|_| dot.seq <= floor) {
+            let bundle = Bundle::rebuild(dot, Hash::default(), Bytes::from(row.get::<_, Vec<u8>>(5)?));
+            let Some(bundle) = bundle.ok().filter(|_| dot.seq > *last) else {
+                read.problem = Some(Problem::Log { dot, what: "what is kept of it does not follow the one before it" });
+                break;
+            };
+            *last = dot.seq;
+            contexts.enter(dot.seq, bundle.body.as_ref().map_or(&[], |body| body.context.as_slice()));
+            read.bundles += 1;
+            read.ops += u64::try_from(bundle.ops().len()).unwrap_or(u64::MAX);
+            let source = rebuilt.cache.sources.idx(dot.source).ok_or(StoreError::Damaged("a source is gone"))?;
+            let (hash, place) = (Hash(row.get(3)?), BundleSeq(uint(row.get(0)?)));
+            let entry = Entry { source, bundle: &bundle, hash, context: None, place, at: Millis(uint(row.get(4)?)) };
+            if rebuilt.enter_kept(&entry, contexts.full())? {
+                rebuilt.settle_late(bundle.ops())?;
+            }
+            continue;
+        }
         let (head, context) = ends.entry(dot.source).or_default();
         let bundle = Bundle::rebuild(dot, head.hash, Bytes::from(row.get::<_, Vec<u8>>(5)?));
         let sound = match bundle {
@@ -191,6 +221,37 @@ fn replay(connection: &Connection, rebuilt: &mut Store) -> Result<Replayed, Stor
             rebuilt.begin()?;
         }
     }
+    for (source, floor) in floors.iter().filter(|_| read.problem.is_none()) {
+        if let Some(idx) = rebuilt.cache.sources.idx(*source)
+            && rebuilt.cache.sources.saved(idx)?.head == floor.head
+        {
+            rebuilt.cache.sources.jump(idx, floor)?;
+        }
+    }
     rebuilt.commit()?;
     Ok(read)
+}
+
+/// Where the log was compacted it does not say whose a source is, nor where it began: the sources are taken as they are stored, at their
+/// watermarks. What their authors had seen there comes with what is kept, or at the end: who had seen a bundle before it came is told by that.
+fn settle_sources(
+    connection: &Connection,
+    rebuilt: &mut Store,
+    floors: &BTreeMap<SourceId, Mark>,
+) -> Result<(), StoreError> {
+    if floors.is_empty() {
+        return Ok(());
+    }
+    let mut statement = connection.prepare("SELECT id, device, generation FROM source ORDER BY idx")?;
+    let mut rows = statement.query(())?;
+    while let Some(row) = rows.next()? {
+        let (source, device) = (SourceId(row.get(0)?), DeviceId(row.get(1)?));
+        let sources = &mut rebuilt.cache.sources;
+        let idx = sources.enter(&rebuilt.connection, source, device, uint(row.get(2)?))?;
+        if let Some(floor) = floors.get(&source) {
+            sources.jump(idx, &Mark { context: VersionVector::default(), ..floor.clone() })?;
+            floors::note(&rebuilt.connection, idx, floor)?;
+        }
+    }
+    Ok(())
 }

@@ -1635,6 +1635,22 @@ pub struct Status {
     /// From one pass to the next, milliseconds, in the modes that have them.
     #[prost(uint64, optional, tag = "18")]
     pub every_ms: ::core::option::Option<u64>,
+    /// What this device is catching up with, because others compacted their logs while it was away or before it joined; absent = nothing.
+    #[prost(message, optional, tag = "19")]
+    pub catch_up: ::core::option::Option<CatchUp>,
+}
+/// A snapshot under way to this device. It takes effect when all of it has come.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CatchUp {
+    /// Who sends it, by name.
+    #[prost(string, tag = "1")]
+    pub from: ::prost::alloc::string::String,
+    /// How far it has come, in the sender's own order.
+    #[prost(uint64, tag = "2")]
+    pub done: u64,
+    /// How far it goes; 0 = not known yet.
+    #[prost(uint64, tag = "3")]
+    pub total: u64,
 }
 /// Another device, as seen from here.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2053,6 +2069,32 @@ pub struct StoreVerifyResponse {
     /// Ops that break a rule and have no effect on any device.
     #[prost(uint64, tag = "8")]
     pub invalid_ops: u64,
+}
+/// Asks for a compaction.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreCompactRequest {
+    /// Only say what would go.
+    #[prost(bool, tag = "1")]
+    pub dry_run: bool,
+}
+/// What went, or would go.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreCompactResponse {
+    /// Bundles of which nothing is left.
+    #[prost(uint64, tag = "1")]
+    pub bundles: u64,
+    /// Bundles that are left with fewer ops.
+    #[prost(uint64, tag = "2")]
+    pub shortened: u64,
+    /// Ops that go.
+    #[prost(uint64, tag = "3")]
+    pub ops: u64,
+    /// Bytes that go. The file keeps its size: the room is used again.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// Sources whose watermark moves; none when some device has confirmed nothing new.
+    #[prost(uint64, tag = "5")]
+    pub sources: u64,
 }
 /// Asks for a comparison.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2947,6 +2989,31 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("kinfolk.v1.Admin", "Explain"));
             self.inner.unary(req, path, codec).await
         }
+        /// Takes out of the log what counts no more and every other device has confirmed; the state stays as it is. Happens once a day by itself.
+        pub async fn store_compact(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StoreCompactRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StoreCompactResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Admin/StoreCompact",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Admin", "StoreCompact"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Everything apps see, from one moment: messages by (conversation, created-at as an instant, id), then records by
         /// (collection, key).
         pub async fn export(
@@ -3189,6 +3256,14 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::ExplainRequest>,
         ) -> std::result::Result<tonic::Response<super::ExplainResponse>, tonic::Status>;
+        /// Takes out of the log what counts no more and every other device has confirmed; the state stays as it is. Happens once a day by itself.
+        async fn store_compact(
+            &self,
+            request: tonic::Request<super::StoreCompactRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StoreCompactResponse>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the Export method.
         type ExportStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ExportResponse, tonic::Status>,
@@ -4196,6 +4271,51 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExplainSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Admin/StoreCompact" => {
+                    #[allow(non_camel_case_types)]
+                    struct StoreCompactSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::StoreCompactRequest>
+                    for StoreCompactSvc<T> {
+                        type Response = super::StoreCompactResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StoreCompactRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::store_compact(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StoreCompactSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

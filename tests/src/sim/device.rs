@@ -61,6 +61,7 @@ pub(super) enum Request {
     Tell(Input),
     /// An envelope of the post.
     Mail(u64),
+    Compact,
 }
 
 /// Who waits for an answer.
@@ -68,6 +69,7 @@ pub(super) enum Request {
 pub(super) enum Call {
     Push { numbered: bool },
     Author(Box<RosterChange>),
+    Compact,
 }
 
 /// An app that numbers its bundles and retries until it is answered.

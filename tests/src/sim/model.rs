@@ -1,28 +1,31 @@
 //! A store in maps: the plainest reading of the merge rules, written apart from the real one to compare with it.
 //!
 //! It also guards what a store relies on: each bundle comes once, in its chain's place, and after what its author had seen. The
-//! digest is summed up from nothing each time. A rollback rebuilds everything from the changes committed before.
+//! digest is summed up from nothing each time. A rollback rebuilds everything from the changes committed before. A compaction notes its
+//! watermark and forgets nothing: the database, which does, must not be told from it.
 
 mod apps;
 mod epochs;
 mod messages;
 mod removal;
 mod rows;
+mod sending;
 mod shown;
+mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use kinfolk::store::NewDevice;
 use kinfolk_core::bundle::Bundle;
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::digest::{Sum, state};
 use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash, Seq, SourceId};
 use kinfolk_core::op::{MESSAGE_COLLECTION, Meaning, Op};
-use kinfolk_core::parcel::{RunBodies, SignedHead};
+use kinfolk_core::parcel::SignedHead;
 use kinfolk_core::roster::{Roster, SignedRecord, Verified};
-use kinfolk_core::step::{Append, Change, Committed, Fact, RunRequest, Saved, SavedSibling, SavedSource};
+use kinfolk_core::snapshot::{Kept, Mark};
+use kinfolk_core::step::{Append, Change, Committed, Fact, Hydrating, Saved, SavedSibling, SavedSource};
 use kinfolk_core::vector::VersionVector;
 
 use self::epochs::Epochs;
@@ -56,7 +59,15 @@ struct State {
     /// The own source and its generation, when the first was given up.
     fresh: Option<(SourceId, u64)>,
     sources: BTreeMap<SourceId, SavedSource>,
-    log: BTreeMap<Dot, Bundle>,
+    log: BTreeMap<Dot, Logged>,
+    /// Which bundle got which place.
+    places: BTreeMap<BundleSeq, Dot>,
+    watermark: BTreeMap<SourceId, Mark>,
+    /// What cannot be taken back any more.
+    standing: VersionVector,
+    compactions: u64,
+    hydrating: Option<Hydrating>,
+    staged: Vec<Kept>,
     bundle_seq: BundleSeq,
     heads: BTreeMap<(SourceId, Seq), SignedHead>,
     early: BTreeMap<Dot, (DeviceId, Bundle)>,
@@ -65,11 +76,18 @@ struct State {
     records: Vec<SignedRecord>,
     roster: Roster,
     /// Bundles of removed devices that were taken back.
-    cut: BTreeMap<Dot, Bundle>,
+    cut: BTreeMap<Dot, Logged>,
     apps: BTreeMap<(String, u64), Committed>,
     rows: Rows,
     messages: Messages,
     digest: Option<Hash>,
+}
+
+/// A bundle of the log, with all that its author had seen.
+#[derive(Clone, Debug)]
+struct Logged {
+    bundle: Bundle,
+    context: Arc<VersionVector>,
 }
 
 impl Model {
@@ -85,7 +103,7 @@ impl Model {
         if self.sabotage == Some(Sabotage::ApplyTwice)
             && let Change::Append(append) = change
         {
-            self.state.effects(append, self.sabotage);
+            self.state.effects(&append.bundle, &append.context, self.sabotage);
             self.state.apply(change, self.sabotage)?;
         }
         self.open.push(change.clone());
@@ -144,6 +162,9 @@ impl Model {
             bundle_seq: state.bundle_seq,
             epochs: state.epochs.saved(),
             prekey: self.birth.prekey.clone(),
+            watermark: self.watermark(),
+            standing: state.standing.clone(),
+            hydrating: state.hydrating,
         }
     }
 
@@ -188,7 +209,7 @@ impl Model {
 
     /// The bundle with that name.
     pub fn bundle(&self, dot: Dot) -> Option<&Bundle> {
-        self.state.log.get(&dot)
+        self.state.log.get(&dot).map(|logged| &logged.bundle)
     }
 
     /// Whether that bundle waits.
@@ -196,7 +217,7 @@ impl Model {
         self.state.early.contains_key(&dot)
     }
 
-    /// All bundles held.
+    /// All bundles held, as far as they are not gone.
     pub fn dots(&self) -> BTreeSet<Dot> {
         self.state.log.keys().copied().collect()
     }
@@ -217,35 +238,6 @@ impl Model {
         self.state.rows.show(&mut shown);
         self.state.messages.show(&mut shown);
         shown
-    }
-
-    /// A stretch to send, of at most `max_bytes` but at least one body: of the own source to any end, of others' to a signed head.
-    pub fn run(&self, request: &RunRequest, max_bytes: usize) -> Option<RunBodies> {
-        let device = self.state.sources.get(&request.source)?.device;
-        let own = device == self.birth.me;
-        let prev = match request.after {
-            Seq::ZERO => Hash::default(),
-            seq => self.state.log.get(&Dot { source: request.source, seq })?.hash,
-        };
-        let at = |seq| Dot { source: request.source, seq };
-        let first = request.after.next();
-        let (mut bodies, mut end, mut bytes) = (Vec::new(), None, 0);
-        for (dot, bundle) in self.state.log.range(at(first)..=at(request.upto.max(first))) {
-            bytes += bundle.bytes.len() + BODY_OVERHEAD;
-            if dot.seq > request.upto || (bytes > max_bytes && end.is_some()) {
-                break;
-            }
-            bodies.push(bundle.bytes.clone());
-            let signed = self.state.heads.get(&(dot.source, dot.seq)).filter(|signed| signed.head == bundle.head());
-            match signed {
-                Some(signed) if !own => end = Some((bodies.len(), signed.signature.clone())),
-                None if !own => {}
-                Some(_) | None => end = Some((bodies.len(), Bytes::new())),
-            }
-        }
-        let (length, signature) = end?;
-        bodies.truncate(length);
-        Some(RunBodies { device, source: request.source, first, prev, bodies, signature })
     }
 }
 
@@ -291,14 +283,20 @@ impl State {
                 self.records.push(record.clone());
                 self.roster.extend([Verified::vouch(record.clone())]);
             }
-            Change::Cut { source, end } => self.take_back(*source, *end, sabotage),
+            Change::Cut { source, end } => self.take_back(*source, *end, sabotage)?,
             Change::Ended(ended) => self.end(ended)?,
+            Change::Stands { source, head } => self.standing.advance(*source, *head),
             Change::AppBundle(app, committed) => self.number(app, *committed)?,
             Change::Fresh { source, generation } => self.take_fresh(*source, *generation)?,
             Change::Epoch(kept) => self.epochs.hold(kept)?,
             Change::EpochQuiet(held) => self.epochs.note(held)?,
             Change::EpochGone(epoch) => self.epochs.destroy(*epoch)?,
             Change::Quarantine(_) => {}
+            Change::Compact(compaction) => self.compact(&compaction.watermark, sabotage),
+            Change::HydrationBegun(state) => (self.hydrating, self.staged) = (Some(*state), Vec::new()),
+            Change::HydrationOver => (self.hydrating, self.staged) = (None, Vec::new()),
+            Change::Staged(chunk) => self.stage(chunk)?,
+            Change::Join(join) => self.join(join, sabotage)?,
         }
         Ok(())
     }
@@ -346,14 +344,15 @@ impl State {
         };
         self.sources.insert(dot.source, saved);
         self.bundle_seq = append.bundle_seq;
-        self.log.insert(dot, bundle.clone());
+        self.places.insert(append.bundle_seq, dot);
+        self.log.insert(dot, Logged { bundle: bundle.clone(), context: Arc::clone(&append.context) });
         if let Some((app, content)) = &append.app {
             let (dot, bundle_seq) = (Some(dot), append.bundle_seq);
             self.number(app, Committed { dot, bundle_seq, content: *content })?;
         }
         self.cut.remove(&dot);
         if self.roster.removed().next().is_none() {
-            self.effects(append, sabotage);
+            self.effects(bundle, &append.context, sabotage);
         } else {
             // What was seen by others may come after them, if it was cut and runs on.
             self.replay(sabotage);
@@ -361,11 +360,11 @@ impl State {
         Ok(())
     }
 
-    fn effects(&mut self, append: &Append, sabotage: Option<Sabotage>) {
+    fn effects(&mut self, bundle: &Bundle, context: &VersionVector, sabotage: Option<Sabotage>) {
         self.digest = None;
-        let stamp = append.bundle.body.as_ref().map(|body| body.stamp).unwrap_or_default();
-        let origin = Origin { dot: append.bundle.dot, stamp, context: &append.context };
-        for op in append.bundle.ops() {
+        let stamp = bundle.body.as_ref().map(|body| body.stamp).unwrap_or_default();
+        let origin = Origin { dot: bundle.dot, stamp, context };
+        for op in bundle.ops() {
             match op.meaning() {
                 Meaning::RecordPut => self.rows.put(origin, op, sabotage),
                 Meaning::RecordDelete => self.rows.delete(origin, op, sabotage),
@@ -377,6 +376,3 @@ impl State {
         }
     }
 }
-
-/// What a body costs in a parcel beside itself: a tag and a length of up to four bytes.
-const BODY_OVERHEAD: usize = 5;

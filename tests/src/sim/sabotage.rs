@@ -29,11 +29,15 @@ pub enum Sabotage {
     ForgetMailbox,
     /// The database forgets a waiting bundle's end: it is never taken out.
     KeepEarly,
+    /// The log is compacted as far as it goes, whatever siblings have receipted.
+    CompactAll,
+    /// A snapshot joins without its deletions.
+    JoinForgetsDeletions,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AckBeforeCommit,
         Self::SkipCommit,
         Self::MergeByArrival,
@@ -46,6 +50,8 @@ impl Sabotage {
         Self::HideEnded,
         Self::ForgetMailbox,
         Self::KeepEarly,
+        Self::CompactAll,
+        Self::JoinForgetsDeletions,
     ];
 
     /// The name in `BREAK=`.
@@ -63,6 +69,8 @@ impl Sabotage {
             Self::HideEnded => "hide-ended",
             Self::ForgetMailbox => "forget-mailbox",
             Self::KeepEarly => "keep-early",
+            Self::CompactAll => "compact-all",
+            Self::JoinForgetsDeletions => "join-forgets-deletions",
         }
     }
 

@@ -100,6 +100,12 @@ tally! {
     wants: "wants",
     /// Lanes that went back.
     rewinds: "rewinds",
+    /// Compactions that moved a watermark.
+    compactions: "compactions",
+    /// Chunks of snapshots that were staged.
+    chunks: "chunks of snapshots staged",
+    /// Snapshots that joined a log.
+    joins: "snapshots joined",
     /// Registers in which concurrent writes disagree, at the end.
     conflicts: "conflicts",
     /// Messages with one id and different contents, at the end.

@@ -4,6 +4,8 @@
 //! may be lost for good. Then everything heals, and the world must come to rest with all devices equal. Rules are checked after
 //! every commit (`held`) and before every output (`round`), and at the end (`finish`).
 
+mod brief;
+mod compaction;
 mod epochs;
 mod finish;
 mod held;
@@ -67,6 +69,7 @@ pub struct World {
     /// Whether apps push less than elsewhere: worlds of which some run beside a real database.
     quiet: bool,
     tally: Tally,
+    seed: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +101,7 @@ enum Event {
     PutBack(usize),
     /// Something that only some relays and devices do.
     Way(ways::Way),
+    Compact(usize),
 }
 
 impl World {
@@ -136,6 +140,7 @@ impl World {
             large: dice.chance(8),
             quiet: seed.is_multiple_of(4),
             tally: Tally::default(),
+            seed,
             dice,
             names: Dice::new(!seed),
             ways: Self::ways_dice(seed),
@@ -249,6 +254,7 @@ impl World {
             Event::Image(index) => self.image(index)?,
             Event::PutBack(index) => self.put_back(index)?,
             Event::Way(way) => self.go(way),
+            Event::Compact(index) => self.ask(index, Request::Compact),
         }
         Ok(())
     }

@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use kinfolk_core::bundle::{Birth, Body, Bundle};
 use kinfolk_core::clock::Stamp;
+use kinfolk_core::compact;
 use kinfolk_core::epoch::{Epoch, GivenEpoch, NewEpoch};
-use kinfolk_core::ids::{DeviceId, Dot, Hash, IdentityKey, Millis, RelayId, Seq, SourceId};
+use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash, IdentityKey, Millis, RelayId, Seq, SourceId};
 use kinfolk_core::merge::{LIVE, value_hash};
 use kinfolk_core::op::{self, Attachment, Field, Level, Meaning, MessageBody, Op};
-use kinfolk_core::parcel::{self, Ended, Letter, Parcel, RunBodies, Want};
+use kinfolk_core::parcel::{self, Ended, Letter, Parcel, RunBodies, SignedHead, Want};
 use kinfolk_core::roster::{
     Addition, Device, End, Minted, PREKEY_BYTES, Prekey, Record, Removal, Roster, RosterChange, SignedRecord, Verified,
 };
+use kinfolk_core::snapshot;
 use kinfolk_core::step::content_hash;
 use kinfolk_core::value::{Kind, Value};
-use kinfolk_core::vector::Head;
+use kinfolk_core::vector::{Head, VersionVector};
 use kinfolk_core::{digest, merge};
 use prost::Message;
 
@@ -152,6 +154,47 @@ fn a_letter_that_gives_an_epoch_keeps_its_bytes() {
 }
 
 #[test]
+fn what_parcels_say_of_compacted_logs_keeps_its_bytes() {
+    let mark = |seq: u64| {
+        let context = VersionVector::from_iter([(OTHER, Head { seq: Seq(300), hash: Hash([0x5A; 32]) })]);
+        snapshot::Mark { head: Head { seq: Seq(seq), hash: Hash([0x5B; 32]) }, stamp: STAMP, context }
+    };
+    let signed = SignedHead { device: DEVICE, source: SOURCE, head: mark(7).head, signature: SIGNATURE };
+    let end = snapshot::End {
+        source: SOURCE,
+        device: DEVICE,
+        generation: 2,
+        at: mark(7),
+        floor: mark(5),
+        signed: Some(signed),
+    };
+    let body = Bytes::from_static(b"what is kept of a body");
+    let chunk = snapshot::Chunk {
+        snapshot: 3,
+        after: BundleSeq(10),
+        upto: BundleSeq(12),
+        last: BundleSeq(12),
+        entries: vec![snapshot::Kept { source: SOURCE, seq: Seq(4), hash: Hash([0x5C; 32]), body }],
+        ends: vec![end],
+    };
+    let mut letter = Letter::bare(DEVICE, Millis(1_767_323_045_678));
+    letter.hydration = snapshot::Hydration {
+        watermark: mark(5).context,
+        ask: Some(snapshot::Ask { snapshot: 3, after: BundleSeq(10) }),
+        chunk: Some(Box::new(chunk)),
+    };
+    let today = parcel::encode(&letter, &[]).unwrap();
+    let file = frozen("parcel-snapshot", "a letter with a watermark, an ask and a last chunk", &today);
+    assert_eq!(Parcel::decode(&file).unwrap().letter, letter);
+
+    let body = Body { context: vec![(OTHER, Head { seq: Seq(1), hash: Hash([1; 32]) })], ..first_body() };
+    let whole = Bundle::write(Dot { source: SOURCE, seq: Seq(1) }, Hash::default(), body).unwrap();
+    let keep: Vec<bool> = (0..whole.ops().len()).map(|op| op == 0).collect();
+    let left = compact::residue(&whole.bytes, &keep, &[(OTHER, Head { seq: Seq(9), hash: Hash([9; 32]) })]).unwrap();
+    frozen("bundle-residue", "what is left of a body: its first op, and another context", &left);
+}
+
+#[test]
 fn a_parcel_keeps_its_bytes() {
     let (letter, run) = (letter(), run());
     let today = parcel::encode(&letter, std::slice::from_ref(&run)).unwrap();
@@ -163,7 +206,7 @@ fn a_parcel_keeps_its_bytes() {
 
     let mut after = Letter::bare(DEVICE, Millis(1_767_323_045_678));
     after.receipt.term = 4;
-    after.ended = vec![Ended { source: OTHER, device: JOINER }];
+    after.ended = vec![Ended { source: OTHER, device: JOINER, ..Ended::default() }];
     let file = frozen("parcel-ended", "a letter after a removal", &parcel::encode(&after, &[]).unwrap());
     assert_eq!(Parcel::decode(&file).unwrap(), Parcel { letter: after, runs: Vec::new() });
 

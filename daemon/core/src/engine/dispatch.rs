@@ -17,6 +17,7 @@ use crate::lane::{RESEND_MIN, backed_off};
 use crate::op::OP_LEVEL;
 use crate::parcel::{Letter, Receipt, Want};
 use crate::roster::Prekey;
+use crate::snapshot::{Ask, Hydration};
 use crate::step::{Output, RunRequest, Send};
 
 /// What a parcel says beside its bundles.
@@ -61,6 +62,7 @@ impl Engine {
             self.siblings.keys().copied().partition(|id| self.is_live(*id, now));
         let mut ways = BTreeMap::new();
         for id in live {
+            self.notice_below(id, now);
             self.help_laggard(id, now);
             ways.extend(self.free_way(id, now).map(|relay| (id, relay)));
         }
@@ -92,25 +94,36 @@ impl Engine {
 
     fn send_to(&mut self, to: DeviceId, relay: RelayId, wants: Vec<Want>, now: Now) {
         let (own, last, me) = (self.source, self.last(), self.me);
+        let hydration = self.hydration_for(to, now);
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
         sibling.ask_about_burst(last, now.mono);
         let mut runs = Vec::new();
-        if let Some((after, upto)) = sibling.lane.stretch(relay, last) {
+        let (sources, watermark) = (&self.sources, &self.watermark);
+        if let Some((after, upto)) = sibling.lane.stretch(relay, last).filter(|(after, _)| *after >= watermark.seq(own))
+        {
             runs.push(RunRequest { device: me, source: own, after, upto });
         }
-        let sources = &self.sources;
+        // Below the watermark there are no runs: a snapshot brings that.
+        sibling.owed.retain(|source, owed| owed.after >= watermark.seq(*source));
         let room = if sibling.lane.is_full(relay) { 0 } else { MAX_FOREIGN };
         runs.extend(sibling.owed.iter().take(room).filter_map(|(source, owed)| {
             let device = sources.get(source)?.device;
             Some(RunRequest { device, source: *source, after: owed.after, upto: owed.upto })
         }));
+        let chunk = sibling.chunk_asked.take();
+        if chunk.is_some() {
+            runs.clear();
+        }
         let receipt_due = sibling.receipt_due.is_some_and(|due| due <= now.mono);
-        let tell = !sibling.is_told() && sibling.roster_at <= now.mono;
+        // A chunk leaves no room for a roster, and neither does a watermark beside runs.
+        let room = chunk.is_none() && hydration.watermark.is_empty();
+        let tell = !sibling.is_told() && sibling.roster_at <= now.mono && room;
         let ask = std::mem::take(&mut sibling.ask_receipt);
         let (sums_requested, tell_sums) =
-            (std::mem::take(&mut sibling.ask_sums), std::mem::take(&mut sibling.owes_sums));
+            (std::mem::take(&mut sibling.ask_sums), chunk.is_none() && std::mem::take(&mut sibling.owes_sums));
         let compares = sums_requested || tell_sums;
-        if runs.is_empty() && !receipt_due && !tell && !ask && !compares && wants.is_empty() {
+        let brings = !runs.is_empty() || chunk.is_some() || !wants.is_empty() || hydration != Hydration::default();
+        if !brings && !receipt_due && !tell && !ask && !compares {
             return;
         }
         if tell_sums {
@@ -122,13 +135,14 @@ impl Engine {
         let receipt_requested = ask || burst || in_vain || sibling.lane.is_filling(relay);
         let receipt_was_due = sibling.receipt_due.take().is_some();
         let sums = tell_sums.then(Vec::new);
-        let tell_roster = in_vain || (tell && !sibling.roster_known);
+        let tell_roster = (in_vain && room) || (tell && !sibling.roster_known);
         let Telling { records, pieces } = if tell_roster { self.tell_roster(to) } else { Telling::default() };
-        let epochs = if tell || in_vain { self.gifts(to, in_vain) } else { Vec::new() };
-        let letter = Letter { wants, receipt_requested, sums_requested, sums, records, epochs, ..self.letter(now) };
+        let epochs = if tell || (in_vain && room) { self.gifts(to, in_vain) } else { Vec::new() };
+        let letter =
+            Letter { wants, receipt_requested, sums_requested, sums, records, epochs, hydration, ..self.letter(now) };
         let repeats = in_vain || (tell && roster_attempts > 0);
         let said = Saying { roster_pieces: tell.then_some(pieces), in_vain: repeats, ask, receipt_was_due };
-        self.depart(to, relay, letter, runs, said, now);
+        self.depart(to, relay, letter, (runs, chunk), said, now);
     }
 
     /// A sibling that was away for long may think the same of us: without a word nobody would begin. It gets a bare letter at
@@ -146,7 +160,7 @@ impl Engine {
         let letter = Letter { receipt_requested: true, records, epochs: self.gifts(to, true), ..self.letter(now) };
         let roster_pieces = unknown.then_some(pieces);
         let said = Saying { roster_pieces, in_vain: true, ask: false, receipt_was_due: false };
-        self.depart(to, relay, letter, Vec::new(), said, now);
+        self.depart(to, relay, letter, (Vec::new(), None), said, now);
     }
 
     /// A letter of which the roster is all that counts.
@@ -154,7 +168,7 @@ impl Engine {
         let Telling { records, pieces } = self.tell_roster(to);
         let letter = Letter { records, ..self.letter(now) };
         let said = Saying { roster_pieces: Some(pieces), in_vain: true, ask: false, receipt_was_due: false };
-        self.depart(to, relay, letter, Vec::new(), said, now);
+        self.depart(to, relay, letter, (Vec::new(), None), said, now);
     }
 
     fn letter(&self, now: Now) -> Letter {
@@ -171,7 +185,15 @@ impl Engine {
         }
     }
 
-    fn depart(&mut self, to: DeviceId, relay: RelayId, letter: Letter, runs: Vec<RunRequest>, said: Saying, now: Now) {
+    fn depart(
+        &mut self,
+        to: DeviceId,
+        relay: RelayId,
+        letter: Letter,
+        (runs, chunk): (Vec<RunRequest>, Option<Ask>),
+        said: Saying,
+        now: Now,
+    ) {
         let jitter = self.jitter();
         let (ticket, own) = (self.tickets, self.source);
         let (Some(prekey), Some(epoch)) = (self.prekey_of(to), self.epoch_for(to)) else { return };
@@ -197,7 +219,7 @@ impl Engine {
         let (receipt_was_due, asked) = (said.receipt_was_due, said.ask);
         let own_after = own_run.map(|(after, _)| after);
         self.under_way.insert(ticket, UnderWay { to, relay, own: own_after, foreign, receipt_was_due, asked });
-        self.outputs.push_back(Output::Send(Send { ticket, to, relay, prekey, epoch, letter, runs }));
+        self.outputs.push_back(Output::Send(Send { ticket, to, relay, prekey, epoch, letter, runs, chunk }));
     }
 
     /// What a parcel came to.
@@ -300,6 +322,7 @@ impl Engine {
             .chain(self.repair.wake_at(now.mono))
             .chain(self.mint_at.filter(|at| *at > now.mono))
             .chain(self.epochs_wake_at(now))
+            .chain(self.hydration.as_ref().map(|hydration| hydration.ask_at).filter(|at| *at > now.mono))
             .min()
     }
 

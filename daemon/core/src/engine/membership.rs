@@ -4,6 +4,10 @@
 //! back ([`Change::Cut`]) and set aside by the store; what comes of it later is not looked at. Bundles of other devices that had seen
 //! some of it count as if they had seen it up to the end, so that they are applied everywhere alike.
 //!
+//! **What stands.** Nothing can be taken back of what some device has compacted ([`super::compact`]): what it had replaced is gone. A source
+//! does not end before that. Letters say it of sources of which the removal says less ([`Ended::stands`]), a snapshot of all; it is believed of
+//! who holds the source that far, written down, and passed on, so that in the end all devices hold the same.
+//!
 //! **Sources nobody named.** A source that the removing device had never heard of ends before its first bundle. Who has not heard of it
 //! either cannot know whose it is, and would wait for it for good when another's bundle names it: so letters say which sources
 //! these are ([`Ended`]). The claim only lets bundles go that name the source; a sibling that lies about it can make others apply in
@@ -58,14 +62,15 @@ impl Engine {
             removed.ends().for_each(|end| self.commit(Change::Head(end.clone())));
             let sources = self.sources.iter().filter(|(_, source)| source.device == *device);
             for source in sources.map(|(source, _)| *source).collect::<Vec<_>>() {
-                self.cut_source(source, removed);
+                self.cut_source(source);
             }
             for source in self.early.sources() {
                 let of_device = self.early.first(source).is_some_and(|(owner, _)| owner == device);
-                let beyond = self.early.of(source).into_iter().filter(|dot| of_device && dot.seq > removed.end(source));
+                let end = self.end_in(*device, source).unwrap_or_default().seq;
+                let beyond = self.early.of(source).into_iter().filter(|dot| of_device && dot.seq > end);
                 beyond.for_each(|dot| self.drop_waiting(dot));
                 if of_device {
-                    self.learn_ended(Ended { source, device: *device });
+                    self.learn_ended(Ended { source, device: *device, ..Ended::default() });
                 }
             }
         }
@@ -85,8 +90,8 @@ impl Engine {
         }
     }
 
-    fn cut_source(&mut self, source: SourceId, removed: &Removed) {
-        let end = removed.ends().find(|end| end.source == source).map(|end| end.head).unwrap_or_default();
+    fn cut_source(&mut self, source: SourceId) {
+        let Some(end) = self.end_of(source) else { return };
         if self.vector.seq(source) > end.seq {
             self.vector.cut(source, end);
             self.cut.insert(source);
@@ -95,25 +100,38 @@ impl Engine {
     }
 
     /// Where `source` ends, if it is known to be a removed device's.
-    fn end_of(&self, source: SourceId) -> Option<Seq> {
-        let owner = self.owner(source)?;
-        self.roster.removal(owner).filter(|_| owner != self.me).map(|removed| removed.end(source))
+    fn end_of(&self, source: SourceId) -> Option<Head> {
+        let owner = self.owner(source).filter(|owner| *owner != self.me)?;
+        self.end_in(owner, source)
+    }
+
+    /// Where a source of `owner` ends, if that was removed: where the removal says, and not before what stands.
+    pub(super) fn end_in(&self, owner: DeviceId, source: SourceId) -> Option<Head> {
+        let removed = self.roster.removal(owner)?;
+        let said = removed.ends().find(|end| end.source == source).map(|end| end.head).unwrap_or_default();
+        let stands = self.standing.head(source);
+        Some(if stands.seq > said.seq { stands } else { said })
+    }
+
+    /// Takes note of what was compacted somewhere.
+    pub(super) fn stand(&mut self, source: SourceId, head: Head) {
+        if head.seq > self.standing.seq(source) {
+            self.standing.advance(source, head);
+            self.commit(Change::Stands { source, head });
+        }
     }
 
     /// How far what `author_saw` of `source` must be here, for a bundle of its author to be applied.
     pub(super) fn needed_of(&self, source: SourceId, author_saw: Seq) -> Seq {
-        self.end_of(source).map_or(author_saw, |end| end.min(author_saw))
+        self.end_of(source).map_or(author_saw, |end| end.seq.min(author_saw))
     }
 
     /// The vector as far as it counts: nobody is asked for what was cut, and nobody is waited for because of it.
     pub(super) fn capped(&self, mut vector: VersionVector) -> VersionVector {
-        let beyond = vector.iter().filter_map(|(source, head)| {
-            let end = self.end_of(source).filter(|end| *end < head.seq)?;
-            // The hash beside the position is the end's own, or that of nothing.
-            let removed = self.roster.removal(self.owner(source)?)?;
-            let signed = removed.ends().find(|signed| signed.source == source && signed.head.seq == end);
-            Some((source, signed.map(|signed| signed.head).unwrap_or_default()))
-        });
+        // The hash beside the position is the end's own, or that of nothing.
+        let beyond = vector
+            .iter()
+            .filter_map(|(source, head)| Some((source, self.end_of(source).filter(|end| end.seq < head.seq)?)));
         for (source, end) in beyond.collect::<Vec<(SourceId, Head)>>() {
             vector.cut(source, end);
         }
@@ -125,25 +143,38 @@ impl Engine {
             let Some(held) = self.siblings.get(&id).map(|sibling| sibling.receipt.vector.clone()) else { continue };
             let capped = self.capped(held);
             let ends: BTreeMap<SourceId, Seq> =
-                self.sources.keys().filter_map(|source| Some((*source, self.end_of(*source)?))).collect();
+                self.sources.keys().filter_map(|source| Some((*source, self.end_of(*source)?.seq))).collect();
             let Some(sibling) = self.siblings.get_mut(&id) else { continue };
             sibling.recap(capped, &ends);
         }
     }
 
-    /// Sources of removed devices that no removal names, for letters.
+    /// Sources of removed devices that no removal names, and those of which more stands than it says, for letters.
     pub(super) fn ended(&self) -> Vec<Ended> {
-        let ended = self.sources.iter().filter(|(source, _)| self.end_of(**source) == Some(Seq::ZERO));
-        ended.take(MAX_ENDED).map(|(source, known)| Ended { source: *source, device: known.device }).collect()
+        let ended = self.sources.iter().filter_map(|(source, known)| {
+            let removed = self.roster.removal(known.device).filter(|_| known.device != self.me)?;
+            let said = removed.end(*source);
+            let stands = Some(self.standing.head(*source)).filter(|stands| stands.seq > said);
+            let ended = Ended { source: *source, device: known.device, stands: stands.unwrap_or_default() };
+            (said == Seq::ZERO || stands.is_some()).then_some(ended)
+        });
+        ended.take(MAX_ENDED).collect()
     }
 
-    /// Takes in whose a source is of which nothing counts.
+    /// Takes in whose a source is that no removal names, and what of it stands.
     pub(super) fn learn_ended(&mut self, ended: Ended) {
-        let removed = self.roster.removal(ended.device).filter(|_| ended.device != self.me);
-        let nothing_counts = removed.is_some_and(|removed| removed.end(ended.source) == Seq::ZERO);
-        let strange = self.owner(ended.source).is_none() && ended.source != self.source;
+        let Some(removed) = self.roster.removal(ended.device).filter(|_| ended.device != self.me) else { return };
+        let unnamed = removed.end(ended.source) == Seq::ZERO;
+        let owner = self.owner(ended.source);
+        if owner.is_some_and(|owner| owner != ended.device) || ended.source == self.source {
+            return;
+        }
         let known = self.sources.values().filter(|source| source.device == ended.device).count();
-        if nothing_counts && strange && known < MAX_ENDED {
+        if owner.is_none() && (!unnamed || known >= MAX_ENDED) {
+            return;
+        }
+        self.stand(ended.source, ended.stands);
+        if owner.is_none() {
             let nothing = super::Source::nothing_of(ended.device);
             self.sources.insert(ended.source, nothing);
             self.commit(Change::Ended(ended));

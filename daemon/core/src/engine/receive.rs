@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::breach::Breach;
-use super::sibling::Owed;
+use super::sibling::{Below, Owed};
 use super::{Engine, Source};
 use crate::bundle::{Body, Bundle};
 use crate::clock::Stamp;
@@ -19,7 +19,7 @@ use crate::lane::RECEIPT_DELAY;
 use crate::parcel::{Ended, Letter, Run, VerifiedParcel, Want};
 use crate::roster::{Removed, SignedRecord, Verified};
 use crate::step::{Append, Change, Delivery, Output, QUARANTINE_BYTES, Quarantined, Suspect};
-use crate::vector::{Novelty, VersionVector};
+use crate::vector::{Head, Novelty, VersionVector};
 
 impl Engine {
     pub(super) fn received(&mut self, delivery: Delivery, mut parcel: VerifiedParcel, now: Now) {
@@ -28,7 +28,13 @@ impl Engine {
         if self.siblings.contains_key(&sender) || self.would_add(sender, &parcel.records) {
             self.take_records(std::mem::take(&mut parcel.records));
             parcel.epochs.drain(..).for_each(|epoch| self.take_epoch(epoch));
-            parcel.letter.ended.drain(..).for_each(|ended| self.learn_ended(ended));
+            for mut ended in std::mem::take(&mut parcel.letter.ended) {
+                if parcel.letter.receipt.vector.seq(ended.source) < ended.stands.seq {
+                    // Who does not hold it has not compacted it.
+                    ended.stands = Head::default();
+                }
+                self.learn_ended(ended);
+            }
             parcel.letter.receipt.vector = self.capped(std::mem::take(&mut parcel.letter.receipt.vector));
             if parcel.rejected > 0 {
                 let reason = format!("a parcel from {sender} held {} parts without a valid signature", parcel.rejected);
@@ -42,7 +48,11 @@ impl Engine {
             }
             applied += self.apply_waiting(now);
             self.outbid(now);
-            self.heard(sender, parcel.letter, now);
+            let mut letter = parcel.letter;
+            let same_roster = letter.roster_hash == self.roster.hash();
+            let hydration = std::mem::take(&mut letter.hydration);
+            self.heard(sender, letter, now);
+            self.hydrate(sender, hydration, same_roster, now);
             self.owe_receipt(sender, brought, lacked, applied, now);
             self.compare_words(now);
             if let Some(sibling) = self.siblings.get_mut(&sender).filter(|_| told) {
@@ -111,9 +121,9 @@ impl Engine {
             self.quarantine(Suspect::Parcel, None, reason, Bytes::new(), now);
             return 0;
         }
-        let end = self.roster.removal(run.device).map(|removed| removed.end(source));
+        let end = self.end_in(run.device, source).map(|end| end.seq);
         if end == Some(Seq::ZERO) {
-            self.learn_ended(Ended { source, device: run.device });
+            self.learn_ended(Ended { source, device: run.device, ..Ended::default() });
         }
         let counts = |bundle: &&Bundle| end.is_none_or(|end| bundle.dot.seq <= end);
         let (mut applied, mut fresh) = (0, false);
@@ -245,7 +255,7 @@ impl Engine {
 
     /// Stops a source where it is; what waits of it is of no use any more. Said once for each start of the device; nothing else is
     /// stopped.
-    fn refuse(&mut self, source: SourceId, breach: Breach, now: Now) {
+    pub(super) fn refuse(&mut self, source: SourceId, breach: Breach, now: Now) {
         self.early.of(source).into_iter().for_each(|dot| self.drop_waiting(dot));
         if self.refused.insert(source, breach).is_none() {
             let held = self.vector.seq(source);
@@ -329,7 +339,10 @@ impl Engine {
         let Some(sibling) = self.siblings.get_mut(&sender) else { return };
         let receipted = sibling.receipt.vector.seq(want.source);
         let after = if older { want.after } else { want.after.max(receipted) };
-        if want.source == self.source && after < sibling.lane.acked() {
+        if after < self.watermark.seq(want.source) {
+            // There are no runs from there; it may not have heard.
+            sibling.below = Some(Below { tell_at: now.mono, attempts: 0, asked: true });
+        } else if want.source == self.source && after < sibling.lane.acked() {
             sibling.lane.reset(after);
         } else if want.source == self.source {
             sibling.lane.wanted(after, now.mono);

@@ -69,6 +69,10 @@ impl Engine {
     /// Sources of which live siblings hold more than we do.
     fn missing(&self, now: Now) -> BTreeMap<SourceId, Missing> {
         let mut missing: BTreeMap<SourceId, Missing> = BTreeMap::new();
+        if self.hydration.is_some() {
+            // All of it may come with the snapshot.
+            return missing;
+        }
         for (id, sibling) in self.siblings.iter().filter(|(id, _)| self.is_live(**id, now)) {
             for (source, head) in sibling.receipt.vector.iter() {
                 if head.seq <= self.vector.seq(source)

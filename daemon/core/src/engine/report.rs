@@ -58,6 +58,7 @@ impl Engine {
             siblings,
             refused: refused.collect(),
             early: u64::try_from(self.early.len()).unwrap_or(u64::MAX),
+            hydrating: self.hydration.as_ref().map(|hydration| hydration.state),
             pending_down,
             pending_up,
             synced: heard && pending_up == 0 && pending_down == 0,

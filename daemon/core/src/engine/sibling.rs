@@ -10,6 +10,7 @@ use crate::ids::{DeviceId, Hash, Millis, RelayId, Seq, SourceId};
 use crate::lane::{Lane, Mailbox};
 use crate::parcel::Receipt;
 use crate::roster::Prekey;
+use crate::snapshot::Ask;
 use crate::step::{Posted, RunRequest, SavedSibling};
 use crate::vector::VersionVector;
 
@@ -62,6 +63,10 @@ pub(super) struct Sibling {
     pub(super) owed: BTreeMap<SourceId, Owed>,
     /// It is not known to hold bundles of third devices that we hold.
     pub(super) lag: Option<Lag>,
+    /// It lacks what was compacted here: when to tell it so (again), and how often that was done in vain.
+    pub(super) below: Option<Below>,
+    /// The chunk of a snapshot that it asked for.
+    pub(super) chunk_asked: Option<Ask>,
     /// While it is stale: when to show it that we are here.
     pub(super) beacon_at: Millis,
     /// How often that was done since the start.
@@ -91,6 +96,15 @@ pub(super) struct Lag {
     pub(super) since: Millis,
     pub(super) next_at: Millis,
     pub(super) attempts: u32,
+}
+
+/// A sibling that cannot be served by runs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Below {
+    pub(super) tell_at: Millis,
+    pub(super) attempts: u32,
+    /// It asked for runs from there, whatever it has receipted otherwise.
+    pub(super) asked: bool,
 }
 
 impl Sibling {
@@ -222,8 +236,9 @@ impl Sibling {
     pub(super) fn wake_at(&self, now: Millis) -> Option<Millis> {
         let roster = (!self.is_told()).then_some(self.roster_at);
         let lag = self.lag.map(|lag| lag.next_at);
+        let below = self.below.map(|below| below.tell_at);
         let alarm = self.unheard.as_ref().map(Unheard::alarm_at);
-        [self.receipt_due, roster, lag, alarm, self.ask_at].into_iter().flatten().filter(|at| *at > now).min()
+        [self.receipt_due, roster, lag, below, alarm, self.ask_at].into_iter().flatten().filter(|at| *at > now).min()
     }
 }
 

@@ -100,7 +100,13 @@ mod tests {
             letter.receipt.vector =
                 (0..MAX_VECTOR).map(|n| (source(n), Head { seq: far, hash: Hash([0xFF; 32]) })).collect();
             letter.wants = (0..MAX_VECTOR).map(|n| Want { source: source(n), after: far, upto: far }).collect();
-            letter.ended = (0..MAX_ENDED).map(|n| Ended { source: source(n), device: DeviceId([2; 16]) }).collect();
+            letter.ended = (0..MAX_ENDED)
+                .map(|n| Ended {
+                    source: source(n),
+                    device: DeviceId([2; 16]),
+                    stands: Head { seq: Seq(u64::MAX), hash: Hash([3; 32]) },
+                })
+                .collect();
             letter.prekey = Prekey { slot: u32::MAX, public: Bytes::from(vec![1; PREKEY_BYTES]) };
             letter.relays = vec![RelayId([3; 16]); 64];
             letter.digest = Some(Hash([4; 32]));
@@ -113,6 +119,11 @@ mod tests {
                 bodies: vec![Bytes::from(vec![0xFF; MAX_BODY])],
                 signature: Bytes::from_static(&[9; 64]),
             };
+            let bytes = encode(&letter, std::slice::from_ref(&run)).unwrap();
+            assert_eq!(Parcel::decode(&bytes).unwrap().letter, letter);
+            // A watermark takes the room of the records.
+            letter.records.clear();
+            letter.hydration.watermark = letter.receipt.vector.clone();
             let bytes = encode(&letter, &[run]).unwrap();
             assert_eq!(Parcel::decode(&bytes).unwrap().letter, letter);
         }

@@ -3,9 +3,11 @@
 mod bridges;
 mod causal;
 mod clocks;
+mod compaction;
 mod comparing;
 mod disk;
 mod epochs;
+mod hydration;
 mod lanes;
 mod local;
 mod mailboxes;

@@ -1,6 +1,6 @@
 //! `kin status`: one screen.
 
-use ipc_proto::v1::{GetStatusRequest, Status, WatchStatusRequest};
+use ipc_proto::v1::{CatchUp, GetStatusRequest, Status, WatchStatusRequest};
 use tokio_stream::StreamExt;
 
 use crate::context::Context;
@@ -43,12 +43,23 @@ impl StatusCommand {
     }
 }
 
+/// How far a snapshot has come.
+pub(crate) fn catching_up(under_way: &CatchUp) -> String {
+    match under_way.total {
+        0 => format!("catching up with {}", under_way.from),
+        total => format!("catching up with {}: {} %", under_way.from, under_way.done.saturating_mul(100) / total),
+    }
+}
+
 fn words(status: &Status, now: u64, style: Style) -> String {
     let device = status.device.clone().unwrap_or_default();
     let state = match (status.synced, status.siblings.is_empty()) {
         (_, true) => style.bad("alone: no other device yet"),
         (true, false) => style.good("in sync"),
-        (false, false) => style.bad(&format!("{} to send, {} to fetch", status.pending_up, status.pending_down)),
+        (false, false) => style.bad(&match &status.catch_up {
+            Some(under_way) => catching_up(under_way),
+            None => format!("{} to send, {} to fetch", status.pending_up, status.pending_down),
+        }),
     };
     let mode = sync::timing(status, now, style);
     let mut out = format!("{}  {state}  {mode}", style.strong(&device.name));

@@ -1,10 +1,11 @@
-//! `kin store`: is what is stored right, and the same everywhere?
+//! `kin store`: is what is stored right, the same everywhere, and no more than what counts?
 
 use std::time::Duration;
 
 use ipc_proto::v1::admin_client::AdminClient;
 use ipc_proto::v1::{
-    Comparison, DeviceComparison, StoreCompareRequest, StoreCompareResponse, StoreVerifyRequest, SyncNowRequest,
+    Comparison, DeviceComparison, StoreCompactRequest, StoreCompactResponse, StoreCompareRequest, StoreCompareResponse,
+    StoreVerifyRequest, SyncNowRequest,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -15,12 +16,24 @@ use crate::failure::Failure;
 use crate::output::{Style, table};
 use crate::{instant, view};
 
-/// Check the local store, and compare it with your other devices
+/// Check the local store, compact it, and compare it with your other devices
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Store {
     /// Rebuild the state from the log and compare it with what is stored
     #[command(after_help = "Example:\n  kin store verify")]
     Verify {},
+    /// Take out of the log what counts no more
+    ///
+    /// Writes that later ones replaced, and what was deleted, once every other device has confirmed them. What you see stays as it is. The
+    /// daemon does it once a day; devices away for longer than 90 days are not waited for, and catch up when they return.
+    #[command(after_help = "Examples:
+  kin store compact --dry-run
+  kin store compact")]
+    Compact {
+        /// Only say what would go
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Prove that your devices hold equal state
     ///
     /// Each device tells the others a digest of all it holds, some seconds after the last change at the latest. Ends with
@@ -69,6 +82,14 @@ impl Store {
                 })?;
                 if report.ok { Ok(()) } else { Err(Failure::Unequal("the store is damaged")) }
             }
+            Self::Compact { dry_run } => {
+                let went = admin.store_compact(StoreCompactRequest { dry_run }).await?.into_inner();
+                let object = json!({
+                    "dry_run": dry_run, "bundles": went.bundles, "shortened": went.shortened, "ops": went.ops,
+                    "bytes": went.bytes, "sources": went.sources,
+                });
+                context.output.show("store.compact", object, |style| compacted(&went, dry_run, style))
+            }
             Self::Compare { with, timeout } => {
                 let report = compare(&mut admin, with, timeout).await?;
                 let object = json!({
@@ -83,6 +104,15 @@ impl Store {
             }
         }
     }
+}
+
+fn compacted(went: &StoreCompactResponse, dry_run: bool, style: Style) -> String {
+    if went.sources == 0 {
+        return style.dim("nothing new that every other device has confirmed");
+    }
+    let verb = if dry_run { "would go" } else { "are gone" };
+    let StoreCompactResponse { ops, bundles, shortened, bytes, .. } = went;
+    format!("{ops} ops {verb}: {bundles} bundles as a whole, {shortened} in part, {bytes} bytes")
 }
 
 /// Asks until every device is at the same point, or one differs, or the time is over. Devices tell of what they hold

@@ -161,6 +161,9 @@ pub(crate) fn status(status: &Status) -> Value {
         "relays": status.relays.iter().map(relay).collect::<Vec<_>>(),
         "pending_up": status.pending_up,
         "pending_down": status.pending_down,
+        "catch_up": status.catch_up.as_ref().map(|under_way| json!({
+            "from": under_way.from, "done": under_way.done, "total": under_way.total,
+        })),
         "last_up": status.last_up_ms.map(instant::from_millis),
         "last_down": status.last_down_ms.map(instant::from_millis),
         "conflicts": status.conflicts,

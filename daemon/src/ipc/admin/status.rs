@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipc_proto::v1::{ErrorCode, ErrorDetail, RecoveryState, Relay, RelayFault, Sibling, Status};
+use ipc_proto::v1::{CatchUp, ErrorCode, ErrorDetail, RecoveryState, Relay, RelayFault, Sibling, Status};
 use kinfolk_core::ids::Millis;
-use kinfolk_core::step::SiblingStatus;
+use kinfolk_core::step::{Hydrating, SiblingStatus};
 use tokio::time::{sleep, timeout};
 
 use super::{devices, sync};
@@ -50,7 +50,17 @@ pub(super) async fn read(daemon: &Daemon, node: &Node) -> Result<Status, tonic::
         recovery: RecoveryState::None.into(),
         synced: picture.status.synced,
         bundle_seq: picture.status.bundle_seq.0,
+        catch_up: picture.status.hydrating.map(|under_way| catch_up(&picture, under_way)),
     })
+}
+
+fn catch_up(picture: &Picture, under_way: Hydrating) -> CatchUp {
+    let sender = picture.status.siblings.iter().find(|sibling| sibling.device == under_way.from);
+    CatchUp {
+        from: sender.map_or_else(|| under_way.from.to_string(), |sibling| sibling.name.clone()),
+        done: under_way.after.0,
+        total: under_way.last.0,
+    }
 }
 
 /// Sends the status now and after every change.

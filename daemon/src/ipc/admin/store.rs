@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ipc_proto::v1::{
-    Comparison, DeviceComparison, ErrorCode, ErrorDetail, ExportItem, ExportResponse, StoreCompareResponse,
-    StoreVerifyResponse, export_item::Item,
+    Comparison, DeviceComparison, ErrorCode, ErrorDetail, ExportItem, ExportResponse, StoreCompactResponse,
+    StoreCompareResponse, StoreVerifyResponse, export_item::Item,
 };
 use kinfolk_core::digest::{self, Sum};
 use kinfolk_core::ids::{Hash, Millis};
@@ -20,7 +20,7 @@ use crate::ipc::convert::{device, invalid, message, record};
 use crate::ipc::pipe::{End, Pipe};
 use crate::ipc::{error, read};
 use crate::node::Node;
-use crate::store::Exported;
+use crate::store::{Compacted, Exported};
 
 /// Most bytes of one reply of an export, unless one item alone is larger.
 const MAX_CHUNK: usize = 1 << 20;
@@ -40,6 +40,17 @@ pub(super) async fn verify(node: &Node) -> Result<StoreVerifyResponse, Status> {
         unknown_ops: report.idle.unknown,
         invalid_ops: report.idle.invalid,
     })
+}
+
+/// Compacts the log, or says what would go.
+pub(super) async fn compact(node: &Node, dry_run: bool) -> Result<StoreCompactResponse, Status> {
+    let (planned, mut went) = node.driver.compact(dry_run).await.map_err(|fault| error::driver(&fault))?;
+    let sources = u64::try_from(planned.watermark.len()).unwrap_or(u64::MAX);
+    if dry_run && sources > 0 {
+        went = read(&node.reader, move |reader| reader.would_compact(&planned)).await?;
+    }
+    let Compacted { bundles, shortened, ops, bytes, .. } = went;
+    Ok(StoreCompactResponse { bundles, shortened, ops, bytes, sources })
 }
 
 /// Holds this device's digest against those that siblings reported. Who differs is asked for its sums, to find the place.

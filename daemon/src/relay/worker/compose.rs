@@ -1,7 +1,7 @@
 //! From an [`Outgoing`] parcel to an envelope: read the bundles, sign the own head, encode, seal.
 
 use kinfolk_core::ids::{EnvelopeId, Seq, SourceId};
-use kinfolk_core::parcel::{self, ParcelError, RUN_TARGET};
+use kinfolk_core::parcel::{self, ParcelError, RUN_TARGET, SignedHead};
 use rand::Rng;
 
 use super::Outgoing;
@@ -67,6 +67,16 @@ pub(super) fn compose(
         room = room.saturating_sub(size);
         reached.push((run.source, head.seq));
         runs.push(run);
+    }
+    if let Some(ask) = send.chunk {
+        let mut chunk = reader.chunk(ask)?;
+        // Of the own source the log holds no signed heads: they are signed when they leave.
+        for end in chunk.ends.iter_mut().filter(|end| end.device == credentials.me) {
+            let (device, source, head) = (end.device, end.source, end.at.head);
+            let signature = credentials.identity.sign_head(device, source, head.seq, head.hash).to_vec().into();
+            end.signed = Some(SignedHead { device, source, head, signature });
+        }
+        send.letter.hydration.chunk = Some(Box::new(chunk));
     }
     let keyring = credentials.keyring();
     let group = keyring.group(send.epoch).ok_or(ComposeError::NoGroup)?;

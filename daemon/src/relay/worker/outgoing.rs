@@ -39,12 +39,13 @@ pub(super) async fn run(shared: Shared, reader: Reader, mut outbox: mpsc::Receiv
     }
 }
 
-/// A run that must be read, or is large, is read, compressed and sealed away from the event loop; a small one that is still in memory is
+/// A chunk, or a run that must be read or is large, is read, compressed and sealed away from the event loop; a small one that is still in memory is
 /// quicker than the way there and back.
 async fn compose_off_loop(outgoing: Outgoing, reader: &Reader, shared: &Shared) -> Result<Composed, ComposeError> {
     let fresh = outgoing.fresh.as_ref().map(|fresh| fresh.run.bodies.iter().map(bytes::Bytes::len).sum::<usize>());
     let in_memory = if fresh.is_some() { 1 } else { 0 };
-    if outgoing.send.runs.len() <= in_memory && fresh.unwrap_or_default() <= LIVE_BYTES {
+    let read = outgoing.send.chunk.is_some() || outgoing.send.runs.len() > in_memory;
+    if !read && fresh.unwrap_or_default() <= LIVE_BYTES {
         return compose(outgoing, reader, &shared.credentials);
     }
     let (reader, credentials) = (reader.clone(), shared.credentials.clone());

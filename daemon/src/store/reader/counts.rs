@@ -44,7 +44,8 @@ impl Reader {
              (SELECT count(*) FROM conversation),
              (SELECT coalesce(sum(messages), 0) FROM conversation),
              (SELECT coalesce(sum(live), 0) FROM collection),
-             max((SELECT coalesce(max(bundle_seq), 0) FROM log), (SELECT coalesce(max(bundle_seq), 0) FROM cut_bundle)),
+             max((SELECT coalesce(max(bundle_seq), 0) FROM log), (SELECT coalesce(max(bundle_seq), 0) FROM cut_bundle),
+                 (SELECT last FROM compaction)),
              (SELECT coalesce(unknown, 0) FROM level)";
         self.with(|connection| {
             let counts = connection.prepare_cached(sql)?.query_row((), |row| {

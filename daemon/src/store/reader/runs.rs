@@ -26,7 +26,7 @@ const BODY_OVERHEAD: usize = 5;
 
 impl Reader {
     /// Reads the stretch of a source that `request` names, as far as `max_bytes` and the log reach; always at least one
-    /// body. `None` when there is nothing to send.
+    /// body. `None` when there is nothing to send, or what is asked for begins below the source's watermark.
     ///
     /// With `signed`, it ends at the last stored signed head within those bounds and carries its signature; to reach the first
     /// such head it may exceed `max_bytes`, for a run cannot be cut elsewhere. Without, it ends anywhere, and the source's own
@@ -40,9 +40,18 @@ impl Reader {
                 .optional()?;
             let Some((source, device)) = found else { return Ok(None) };
             let prev = match request.after {
-                Seq::ZERO => Hash::default(),
+                Seq::ZERO => {
+                    let sql = "SELECT 1 FROM floor WHERE source = ?1";
+                    if connection.prepare_cached(sql)?.exists((source,))? {
+                        return Ok(None);
+                    }
+                    Hash::default()
+                }
                 Seq(after) => {
-                    let sql = "SELECT hash FROM log WHERE source = ?1 AND seq = ?2";
+                    // At the watermark the bundle may be gone; its hash is noted.
+                    let sql = "SELECT hash FROM log l WHERE source = ?1 AND seq = ?2
+                                   AND NOT EXISTS (SELECT 1 FROM floor f WHERE f.source = l.source AND f.seq > ?2)
+                               UNION ALL SELECT hash FROM floor WHERE source = ?1 AND seq = ?2 LIMIT 1";
                     let mut statement = connection.prepare_cached(sql)?;
                     let hash = statement.query_row((source, int(after)), |row| row.get(0)).optional()?;
                     let Some(hash) = hash else { return Ok(None) };

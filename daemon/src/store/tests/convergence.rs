@@ -9,7 +9,7 @@ use kinfolk_core::value::Value;
 
 /// What one of the authors does next.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Write(Vec<Op>),
     /// Takes note of one of the bundles that it can take note of.
     See(Index),
@@ -37,7 +37,7 @@ fn an_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn a_history() -> impl Strategy<Value = Vec<(usize, Step)>> {
+pub(super) fn a_history() -> impl Strategy<Value = Vec<(usize, Step)>> {
     let step = prop_oneof![
         2 => prop::collection::vec(an_op(), 1..4).prop_map(Step::Write),
         3 => any::<Index>().prop_map(Step::See),
@@ -46,7 +46,7 @@ fn a_history() -> impl Strategy<Value = Vec<(usize, Step)>> {
 }
 
 /// Plays the history; gives all bundles in one causal order.
-fn play(history: &[(usize, Step)]) -> Vec<Written> {
+pub(super) fn play(history: &[(usize, Step)]) -> Vec<Written> {
     let mut authors = [Author::new(1, 100), Author::new(2, 50), Author::new(3, 100)];
     let mut all: Vec<Written> = Vec::new();
     for (who, step) in history {
@@ -66,7 +66,7 @@ fn play(history: &[(usize, Step)]) -> Vec<Written> {
 }
 
 /// Another causal order of the same bundles.
-fn reorder(all: &[Written], choices: &[Index]) -> Vec<Written> {
+pub(super) fn reorder(all: &[Written], choices: &[Index]) -> Vec<Written> {
     let mut reader = Author::new(9, 0);
     let mut order = Vec::new();
     for choice in choices.iter().cycle().take(all.len()) {
@@ -79,7 +79,7 @@ fn reorder(all: &[Written], choices: &[Index]) -> Vec<Written> {
 }
 
 /// Everything that must be the same on all devices, in words: what digests cover, and what follows from it.
-fn state(home: &Home) -> Vec<String> {
+pub(super) fn state(home: &Home) -> Vec<String> {
     let queries = [
         "SELECT 'row', c.name, r.key, r.live, r.conflicts, c.live FROM row r JOIN collection c ON c.idx = r.collection ORDER BY 2, 3",
         "SELECT 'write', c.name, r.key, w.field, hex(s.id), w.seq, w.stamp, hex(w.value), w.value IS NULL FROM write w

@@ -135,7 +135,7 @@ fn what_never_happened_is_undone_with_the_rest_of_a_transaction() {
 #[test]
 fn a_source_of_which_nothing_counts_has_a_row() {
     let mut home = Home::new();
-    let ended = Ended { source: SourceId([8; 16]), device: DeviceId([7; 16]) };
+    let ended = Ended { source: SourceId([8; 16]), device: DeviceId([7; 16]), ..Ended::default() };
     for _ in 0..2 {
         home.store.begin().unwrap();
         home.store.apply(&Change::Ended(ended)).unwrap();

@@ -1,8 +1,8 @@
 //! Two databases, table by table.
 //!
-//! Rows are told by names, not by local numbers: those of messages depend on how bundles were grouped into transactions, and a source
-//! that was cut to nothing and ran on later keeps its number from before. Each query names its row in the first column and comes in an
-//! order that is the same on both sides, so no local number orders it.
+//! Rows are told by names, not by local numbers: those of messages depend on how bundles were grouped into transactions and on what was
+//! compacted, and a source that was cut to nothing and ran on later keeps its number from before. Each query names its row in the first
+//! column and comes in an order that is the same on both sides, so no local number orders it.
 
 use rusqlite::Connection;
 use rusqlite::types::Value;

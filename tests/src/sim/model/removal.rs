@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kinfolk_core::clock::Stamp;
-use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Millis, Seq, SourceId};
-use kinfolk_core::parcel::Ended;
+use kinfolk_core::ids::{DeviceId, Dot, Seq, SourceId};
+use kinfolk_core::parcel::{Ended, SignedHead};
 use kinfolk_core::roster::End;
-use kinfolk_core::step::{Append, SavedSource};
-use kinfolk_core::vector::{Head, VersionVector};
+use kinfolk_core::step::SavedSource;
+use kinfolk_core::vector::Head;
 
 use super::messages::Messages;
 use super::rows::Rows;
-use super::{Model, State};
+use super::{Logged, Model, State};
 use crate::sim::broken::{Broken, Held};
 use crate::sim::sabotage::Sabotage;
 
@@ -25,14 +25,18 @@ impl Model {
     /// Where the sources of a device end if it is removed now: at their last signed heads.
     pub fn ends_of(&self, device: DeviceId) -> Vec<End> {
         let mut ends: BTreeMap<SourceId, End> = BTreeMap::new();
-        for ((source, seq), signed) in self.state.heads.iter().filter(|(_, signed)| signed.device == device) {
-            let held = self.state.log.get(&Dot { source: *source, seq: *seq });
-            if held.is_some_and(|bundle| bundle.head() == signed.head) {
+        for ((source, _), signed) in self.state.heads.iter().filter(|(_, signed)| signed.device == device) {
+            if self.state.is_on_chain(signed) {
                 let (head, signature) = (signed.head, signed.signature.clone());
                 ends.insert(*source, End { source: *source, head, signature });
             }
         }
         ends.into_values().collect()
+    }
+
+    /// Up to where nothing of a source can be taken back.
+    pub fn standing(&self, source: SourceId) -> Seq {
+        self.state.standing.seq(source)
     }
 
     /// Whether that bundle was taken back, because its device was removed.
@@ -61,7 +65,15 @@ impl State {
     /// Whose source it is, if that device was removed here: where it ends.
     pub(super) fn end_of(&self, source: SourceId) -> Option<Seq> {
         let removed = self.roster.removal(self.sources.get(&source)?.device)?;
-        Some(removed.end(source))
+        Some(removed.end(source).max(self.standing.seq(source)))
+    }
+
+    /// Whether a signed head is of the bundles that are held, or lies where some of them were compacted.
+    pub(super) fn is_on_chain(&self, signed: &SignedHead) -> bool {
+        let (source, seq) = (signed.source, signed.head.seq);
+        let held = self.log.get(&Dot { source, seq });
+        held.is_some_and(|logged| logged.bundle.hash == signed.head.hash)
+            || self.watermark.get(&source).is_some_and(|mark| seq <= mark.head.seq)
     }
 
     pub(super) fn is_cut(&self, source: SourceId) -> bool {
@@ -70,42 +82,32 @@ impl State {
         writer.is_none_or(|writer| self.roster.removal(writer).is_some())
     }
 
-    pub(super) fn take_back(&mut self, source: SourceId, end: Head, sabotage: Option<Sabotage>) {
+    pub(super) fn take_back(&mut self, source: SourceId, end: Head, sabotage: Option<Sabotage>) -> Held {
+        let floor = self.watermark.get(&source).cloned().unwrap_or_default();
+        Broken::unless(floor.head.seq <= end.seq, "what is compacted stands", || format!("{source} at {end:?}"))?;
         let (beyond, kept): (BTreeMap<_, _>, _) =
             std::mem::take(&mut self.log).into_iter().partition(|(dot, _)| dot.source == source && dot.seq > end.seq);
         self.log = kept;
         self.cut.extend(beyond);
-        let (mut stamp, mut context) = (Stamp::default(), VersionVector::default());
-        let kept = self.log.iter().filter(|(dot, _)| dot.source == source);
-        for body in kept.filter_map(|(_, bundle)| bundle.body.as_ref()) {
-            stamp = if body.stamp.is_valid() { body.stamp } else { stamp };
-            context.join(&body.context.iter().copied().collect());
+        self.compactions += 1;
+        let (mut stamp, mut context) = (floor.stamp, floor.context);
+        for (_, logged) in self.log.iter().filter(|(dot, _)| dot.source == source) {
+            let stamped = logged.bundle.body.as_ref().map(|body| body.stamp).filter(|stamped| stamped.is_valid());
+            stamp = stamped.unwrap_or(stamp).max(stamp);
+            context.join(&logged.context);
         }
         if let Some(saved) = self.sources.get_mut(&source) {
             (saved.head, saved.stamp, saved.context) = (end, stamp, Arc::new(context));
         }
         self.replay(sabotage);
+        Ok(())
     }
 
     /// The state anew from the kept log, in the order of stamps: nobody stamps before what he had seen.
     pub(super) fn replay(&mut self, sabotage: Option<Sabotage>) {
-        let mut contexts: BTreeMap<SourceId, Arc<VersionVector>> = BTreeMap::new();
-        let mut appends: Vec<Append> = Vec::with_capacity(self.log.len());
-        for (dot, bundle) in &self.log {
-            let context = contexts.entry(dot.source).or_default();
-            let seen = bundle.body.iter().flat_map(|body| body.context.iter().copied());
-            Arc::make_mut(context).join(&seen.collect());
-            appends.push(Append {
-                bundle: bundle.clone(),
-                device: DeviceId::default(),
-                bundle_seq: BundleSeq::default(),
-                context: Arc::clone(context),
-                at: Millis::default(),
-                app: None,
-            });
-        }
-        appends.sort_by_key(|append| append.bundle.body.as_ref().map(|body| body.stamp));
+        let mut log: Vec<Logged> = self.log.values().cloned().collect();
+        log.sort_by_key(|logged| logged.bundle.body.as_ref().map(|body| body.stamp));
         (self.rows, self.messages, self.digest) = (Rows::default(), Messages::default(), None);
-        appends.iter().for_each(|append| self.effects(append, sabotage));
+        log.iter().for_each(|logged| self.effects(&logged.bundle, &logged.context, sabotage));
     }
 }

@@ -104,7 +104,7 @@ impl World {
             // What needs something that is gone with a disk, or that only removed devices hold, waits for good.
             let waiting = if !self.gone && !out_of_reach { device.disk.restore()?.early.len() } else { 0 };
             Broken::unless(waiting == 0, "nothing waits at the end", || format!("device {index}: {waiting}"))?;
-            let dots = device.disk.model().dots();
+            let held = device.disk.model().vector();
             // Of a removed device what the removing one held is kept, unless that one is gone too.
             let roster = device.disk.model().roster();
             let alone = roster.removed().count() == 1 && !self.gone;
@@ -118,7 +118,7 @@ impl World {
                 // Nobody has heard of a device that was added by a removed one.
                 roster.member(*writer).is_some() || removed.is_some_and(|it| alone && dot.seq <= it.end(dot.source))
             };
-            let gone: Vec<&Dot> = self.accepted.iter().filter(|dot| counts(dot) && !dots.contains(dot)).collect();
+            let gone: Vec<&Dot> = self.accepted.iter().filter(|dot| counts(dot) && !held.covers(**dot)).collect();
             Broken::unless(gone.is_empty(), "nothing accepted is lost", || format!("device {index}: {gone:?}"))?;
             compared += device.disk.compared;
         }

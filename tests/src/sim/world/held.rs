@@ -27,7 +27,7 @@ impl World {
         let beyond = vector.iter().find(|(source, head)| {
             let writer = writers.get(source).filter(|writer| **writer != people::device_id(index));
             let removed = writer.and_then(|writer| roster.removal(*writer));
-            removed.is_some_and(|removed| removed.end(*source) < head.seq)
+            removed.is_some_and(|removed| removed.end(*source).max(model.standing(*source)) < head.seq)
         });
         Broken::unless(beyond.is_none(), "nothing beyond the end of a removed device is held", || {
             format!("device {index}: {beyond:?}")

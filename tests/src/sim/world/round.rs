@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use kinfolk_core::engine::Engine;
-use kinfolk_core::ids::{DeviceId, Dot, Millis, Seq, SourceId};
+use kinfolk_core::ids::{DeviceId, Millis, Seq, SourceId};
 use kinfolk_core::parcel::{Parcel, RUN_TARGET, VerifiedParcel, encode};
 use kinfolk_core::roster::{RosterChange, Verified};
 use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Reply, Send};
 
+use super::brief::brief;
 use super::{Event, World};
 use crate::sim::broken::{Broken, Held};
 use crate::sim::device::{Call, Device, Request};
@@ -103,7 +104,7 @@ impl World {
                 None => return Ok(()),
             },
             Request::Tell(input) => input.clone(),
-            Request::Push { .. } | Request::Author(_) => Input::Tick,
+            Request::Push { .. } | Request::Author(_) | Request::Compact => Input::Tick,
         };
         let now = self.now;
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
@@ -119,6 +120,12 @@ impl World {
                 let call = device.register(Call::Author(Box::new(change.clone())));
                 let Some(engine) = device.engine.as_mut() else { return Ok(()) };
                 Input::Record { call, record: people::authored(index, engine, at.wall, change) }
+            }
+            Request::Compact => {
+                let call = device.register(Call::Compact);
+                let Some(engine) = device.engine.as_ref() else { return Ok(()) };
+                let chain = device.disk.chain(&engine.compaction_places(at))?;
+                Input::Compact { call, chain }
             }
         };
         if let Input::Received { parcel, .. } = &input {
@@ -154,6 +161,7 @@ impl World {
             | Input::SyncNow
             | Input::AskSums(_)
             | Input::Minted { .. }
+            | Input::Compact { .. }
             | Input::Tick => Vec::new(),
         };
         engine.handle(input, at);
@@ -175,9 +183,14 @@ impl World {
                     }
                     self.tally.early += u64::from(matches!(change, Change::Early { .. }));
                     self.tally.cuts += u64::from(matches!(change, Change::Cut { .. }));
+                    self.tally.chunks += u64::from(matches!(change, Change::Staged(_)));
+                    self.tally.joins += u64::from(matches!(change, Change::Join(_)));
                     self.say(|| format!("device {index} writes {}", brief(&change)));
                     let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
                     device.disk.apply(&change)?;
+                    if let Change::Compact(compaction) = &change {
+                        self.check_compaction(index, &compaction.watermark)?;
+                    }
                 }
                 Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => later.push(output),
             }
@@ -266,6 +279,9 @@ impl World {
                 | RosterChange::Epoch(_)
                 | RosterChange::Unknown => self.tally.renames += 1,
             },
+            (Reply::Compacted(compaction), Call::Compact) => {
+                self.tally.compactions += u64::from(!compaction.watermark.is_empty());
+            }
             (reply, call) => {
                 return Broken::rule("an answer fits its question", format!("{reply:?} to {call:?}"));
             }
@@ -315,7 +331,7 @@ impl World {
         // What a removal that came in the same group of inputs takes back is not kept either.
         let heard = heard.filter(|run| model.roster().removal(run.device).is_none());
         for bundle in heard.flat_map(|run| &run.bundles) {
-            let kept = model.bundle(bundle.dot).is_some() || model.waits(bundle.dot);
+            let kept = model.vector().covers(bundle.dot) || model.waits(bundle.dot);
             Broken::unless(kept, "what is acknowledged is on disk", || format!("device {index}: {:?}", bundle.dot))?;
         }
         self.post.acknowledge(delivery.ticket, &mut self.dice);
@@ -357,6 +373,9 @@ fn compose(
         reached.push((run.source, Seq(request.after.0 + count)));
         runs.push(run);
     }
+    if let Some(ask) = send.chunk {
+        letter.hydration.chunk = Some(Box::new(device.disk.chunk(ask)?));
+    }
     let wrong = |found: String| Broken { rule: "a parcel survives its bytes", found };
     let bytes = encode(&letter, &runs).map_err(|error| wrong(error.to_string()))?;
     let parcel = Parcel::decode(&bytes).map_err(|error| wrong(error.to_string()))?;
@@ -370,24 +389,4 @@ fn compose(
     let runs = read.into_iter().map(Verified::vouch).collect();
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     Ok((VerifiedParcel { letter: parcel.letter, records, epochs, runs, rejected: 0 }, reached, size))
-}
-
-fn brief(change: &Change) -> String {
-    let name = |dot: Dot| format!("{} of {}", dot.seq, dot.source);
-    match change {
-        Change::Append(append) => format!("bundle {}", name(append.bundle.dot)),
-        Change::Early { bundle, .. } => format!("early {}", name(bundle.dot)),
-        Change::EarlyDone(dot) => format!("no longer early {}", name(*dot)),
-        Change::Head(head) => format!("head {} of {}", head.head.seq, head.source),
-        Change::Sibling(sibling) => format!("word of {}", sibling.device),
-        Change::Record(_) => "a roster record".into(),
-        Change::AppBundle(app, _) => format!("number {} of {}", app.id, app.source),
-        Change::Fresh { source, generation } => format!("a fresh source {source}, generation {generation}"),
-        Change::Quarantine(item) => format!("quarantine: {}", item.reason),
-        Change::Cut { source, end } => format!("the end of {source} at {}", end.seq),
-        Change::Ended(ended) => format!("that {} is of {}", ended.source, ended.device),
-        Change::Epoch(kept) => format!("epoch {}", kept.epoch.number),
-        Change::EpochQuiet(held) => format!("since when epoch {} is quiet: {:?}", held.epoch.number, held.quiet),
-        Change::EpochGone(epoch) => format!("the end of epoch {}", epoch.number),
-    }
 }

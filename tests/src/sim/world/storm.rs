@@ -71,6 +71,7 @@ impl World {
             }
         }
         self.plan_ways(count);
+        self.plan_compactions(count);
         while self.step(STORM)? {}
         Ok(())
     }

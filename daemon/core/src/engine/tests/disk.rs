@@ -10,8 +10,9 @@ use crate::epoch::{Epoch, HeldEpoch};
 use crate::ids::{DeviceId, Dot, Seq, SourceId};
 use crate::parcel::{Ended, RUN_TARGET, RunBodies, SignedHead};
 use crate::roster::{Prekey, SignedRecord, Verified};
-use crate::step::{Append, Change, Quarantined, RunRequest, Saved, SavedSibling, SavedSource};
-use crate::vector::Head;
+use crate::snapshot::Kept;
+use crate::step::{Append, Change, Gain, Hydrating, Join, Quarantined, RunRequest, Saved, SavedSibling, SavedSource};
+use crate::vector::{Head, VersionVector};
 
 /// The epoch every world starts with.
 pub(super) const FIRST_EPOCH: Epoch = Epoch { number: 1, id: [0xE1; 16] };
@@ -32,6 +33,11 @@ pub(super) struct Disk {
     pub(super) cut: Vec<Append>,
     pub(super) ended: Vec<Ended>,
     pub(super) epochs: BTreeMap<Epoch, HeldEpoch>,
+    pub(super) watermark: VersionVector,
+    pub(super) standing: VersionVector,
+    pub(super) hydrating: Option<Hydrating>,
+    pub(super) staged: Vec<Kept>,
+    pub(super) joins: Vec<Join>,
 }
 
 impl Disk {
@@ -77,6 +83,20 @@ impl Disk {
             Change::EpochGone(epoch) => {
                 self.epochs.remove(epoch).unwrap();
             }
+            Change::Stands { source, head } => self.standing.advance(*source, *head),
+            Change::Compact(compaction) => self.watermark.join(&compaction.watermark),
+            Change::HydrationBegun(state) => (self.hydrating, self.staged) = (Some(*state), Vec::new()),
+            Change::HydrationOver => (self.hydrating, self.staged) = (None, Vec::new()),
+            Change::Staged(chunk) => {
+                let state = self.hydrating.as_mut().unwrap();
+                (state.after, state.last) = (chunk.upto, chunk.last);
+                state.staged += chunk.entries.len() as u64;
+                self.staged.extend(chunk.entries.iter().cloned());
+            }
+            Change::Join(join) => {
+                (self.hydrating, self.staged) = (None, Vec::new());
+                self.joins.push(join.clone());
+            }
         }
     }
 
@@ -109,6 +129,14 @@ impl Disk {
             };
             sources.entry(source).or_insert(nothing);
         }
+        for Gain { end, .. } in self.joins.iter().flat_map(|join| &join.sources) {
+            if sources.get(&end.source).is_none_or(|known| known.head.seq < end.at.head.seq) {
+                let (source, device, generation) = (end.source, end.device, end.generation);
+                let context = Arc::new(end.at.context.clone());
+                let saved = SavedSource { source, device, generation, head: end.at.head, stamp: end.at.stamp, context };
+                sources.insert(source, saved);
+            }
+        }
         Saved {
             me: self.me,
             source: self.source,
@@ -121,6 +149,9 @@ impl Disk {
             bundle_seq: self.log.iter().chain(&self.cut).map(|append| append.bundle_seq).max().unwrap_or_default(),
             epochs: self.epochs.values().copied().collect(),
             prekey: Prekey { slot: self.prekey_slot, public: member(self.me.0[0]).prekey.public },
+            standing: self.standing.iter().chain(self.watermark.iter()).collect(),
+            watermark: self.watermark.clone(),
+            hydrating: self.hydrating,
         }
     }
 

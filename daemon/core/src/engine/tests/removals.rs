@@ -72,7 +72,7 @@ fn a_source_that_no_removal_names_is_waited_for_by_nobody_once_somebody_says_who
     world.restart(2);
     world.drive(60_000);
     assert_eq!(world.held(1, 2), 1);
-    assert!(world.node(1).disk.ended.contains(&Ended { source: source(3), device: id(3) }));
+    assert!(world.node(1).disk.ended.contains(&Ended { source: source(3), device: id(3), ..Ended::default() }));
     world.restart(1);
     assert_eq!(world.held(1, 2), 1);
     assert!(world.status(1).synced && world.status(2).synced);
@@ -81,7 +81,7 @@ fn a_source_that_no_removal_names_is_waited_for_by_nobody_once_somebody_says_who
 #[test]
 fn a_claim_about_a_source_of_a_living_device_changes_nothing() {
     let mut world = World::of(3);
-    let claim = Ended { source: source(3), device: id(2) };
+    let claim = Ended { source: source(3), device: id(2), ..Ended::default() };
     let letter = Letter { ended: vec![claim], ..Letter::bare(id(2), Millis(EPOCH)) };
     let parcel = verified(&letter, &[]);
     world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel });

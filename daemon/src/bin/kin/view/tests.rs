@@ -94,6 +94,7 @@ pub(crate) fn sample_status() -> Status {
         keys: Some(KeyProtection { provider: "file".into(), description: "protected only by file permissions".into() }),
         recovery: RecoveryState::None.into(),
         synced: false,
+        catch_up: None,
         bundle_seq: 41,
         next_pass_ms: Some(1_700_000_200_000),
         every_ms: Some(300_000),

@@ -1,0 +1,47 @@
+//! Callers that wait for the engine.
+
+use kinfolk_core::step::{Compaction, Pushed, Reply};
+use tokio::sync::oneshot;
+use tracing::error;
+
+use super::{DriverError, PushError};
+use crate::store::Compacted;
+
+/// Someone who waits for the engine's reply.
+pub(super) enum Call {
+    Push(oneshot::Sender<Result<Pushed, PushError>>),
+    Author(oneshot::Sender<Result<(), DriverError>>),
+    Compact(oneshot::Sender<Result<(Compaction, Compacted), DriverError>>),
+}
+
+impl Call {
+    pub(super) fn answer(self, reply: Reply, went: Compacted) {
+        // A caller that went away does not need its answer.
+        match (self, reply) {
+            (Self::Push(caller), Reply::Pushed(pushed)) => drop(caller.send(Ok(pushed))),
+            (Self::Push(caller), Reply::Refused(refusal)) => drop(caller.send(Err(refusal.into()))),
+            (Self::Author(caller), Reply::Recorded) => drop(caller.send(Ok(()))),
+            (Self::Author(caller), Reply::Refused(_)) => {
+                drop(caller.send(Err(DriverError::Roster("the record does not belong to this roster, or it is full"))));
+            }
+            (Self::Compact(caller), Reply::Compacted(compaction)) => {
+                // Without a watermark that moved nothing was compacted.
+                let went = if compaction.watermark.is_empty() { Compacted::default() } else { went };
+                drop(caller.send(Ok((compaction, went))));
+            }
+            (Self::Push(_), Reply::Recorded | Reply::Compacted(_))
+            | (Self::Author(_), Reply::Pushed(_) | Reply::Compacted(_))
+            | (Self::Compact(_), Reply::Recorded | Reply::Pushed(_) | Reply::Refused(_)) => {
+                error!("the engine answered a call of another kind");
+            }
+        }
+    }
+
+    pub(super) fn fail(self, fault: DriverError) {
+        match self {
+            Self::Push(caller) => drop(caller.send(Err(fault.into()))),
+            Self::Author(caller) => drop(caller.send(Err(fault))),
+            Self::Compact(caller) => drop(caller.send(Err(fault))),
+        }
+    }
+}
