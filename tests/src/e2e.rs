@@ -4,6 +4,7 @@
 //! ends that scenario and no other. Scenarios wait for what programs say (`kin wait`, a line, an exit), never for time to pass.
 
 mod broken_server;
+mod compaction;
 mod corpus;
 mod damaged;
 mod device;
@@ -55,6 +56,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "what was written before pairing is shared too", run: history::older_than_the_pairing },
     Scenario { name: "neither relay folder nor database shows what was written", run: history::nothing_in_clear },
     Scenario { name: "a restart forgets nothing", run: history::restart },
+    Scenario { name: "a compacted log tells a device that joins later all that counts", run: compaction::joins_later },
+    Scenario { name: "a device killed while it catches up goes on", run: compaction::killed_while_catching_up },
     Scenario { name: "every wrong use gets its own exit code", run: errors::exit_codes },
     Scenario { name: "a bad line stops an import by its number", run: errors::bad_line },
     Scenario { name: "an oversized message is refused and nothing else is lost", run: errors::too_large },
