@@ -149,7 +149,9 @@ async fn the_way_of_an_event_is_told_on_both_sides() {
     }
     let first = first.restart().await;
     let later = explain(&first, "m1").await.unwrap();
-    assert!(later.known_since_ms >= there.known_since_ms && later.bundles[0].posted.is_empty());
+    // What is known of the way since the start lives in memory; what is not known to lie on a relay may be posted again after it.
+    let since = later.known_since_ms;
+    assert!(since >= there.known_since_ms && later.bundles[0].posted.iter().all(|posted| posted.at_ms >= since));
     first.stop().await;
     second.stop().await;
 }
