@@ -19,7 +19,7 @@ const IMPORTED: u32 = 40;
 /// Messages of the sibling that wait.
 const WAITING: u32 = 12;
 /// How often a person repeats a command that failed.
-const TRIES: u32 = 40;
+const TRIES: u32 = 300;
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 /// Three devices: `a`, of whose day this is; `b`, which has removed `c` and written to `a`; and `c`, of whose last words only `a` has

@@ -88,6 +88,7 @@ impl State {
         let (beyond, kept): (BTreeMap<_, _>, _) =
             std::mem::take(&mut self.log).into_iter().partition(|(dot, _)| dot.source == source && dot.seq > end.seq);
         self.log = kept;
+        self.places.retain(|_, dot| !beyond.contains_key(dot));
         self.cut.extend(beyond);
         self.compactions += 1;
         let (mut stamp, mut context) = (floor.stamp, floor.context);
