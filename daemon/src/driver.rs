@@ -140,6 +140,8 @@ struct Driver {
     /// How many pushes the last round held.
     crowd: usize,
     began: Instant,
+    /// When to compact the log, by the monotonic clock.
+    compact_at: Millis,
     picture: Picture,
     pictures: watch::Sender<Arc<Picture>>,
     bell: watch::Sender<BundleSeq>,
@@ -178,6 +180,7 @@ pub fn start(credentials: Arc<Credentials>, store: Store, config: Config) -> Res
         next_call: 0,
         crowd: 0,
         began: Instant::now(),
+        compact_at: FIRST_COMPACTION,
         picture: Picture::default(),
         pictures,
         bell: bell_sender,
@@ -296,6 +299,9 @@ const GATHER: Duration = Duration::from_micros(300);
 const GATHER_STEP: Duration = Duration::from_micros(20);
 /// After how long without a request the driver lets go of memory: 10 s.
 const REST_AFTER: Duration = Duration::from_secs(10);
+/// The log is compacted an hour after the start, when siblings have had time to say what they hold, and then once a day.
+const FIRST_COMPACTION: Millis = Millis(3_600_000);
+const COMPACT_EVERY: Millis = Millis(24 * 3_600_000);
 /// How long the driver sleeps when the engine has nothing to wait for: 1 h.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 

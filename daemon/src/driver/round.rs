@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::call::Call;
-use super::{Driver, DriverError, Request, Work};
+use super::{COMPACT_EVERY, Driver, DriverError, Request, Work};
 use crate::hops::{self, Hop};
 use crate::relay::worker;
 use crate::store::{Compacted, StoreError};
@@ -87,6 +87,12 @@ impl Driver {
             self.collect(round)?;
         }
         self.mint(now);
+        if now.mono >= self.compact_at {
+            self.compact_at = now.mono.plus(COMPACT_EVERY);
+            // Nobody waits for it.
+            self.next_call += 1;
+            self.compact(CallId(self.next_call), now)?;
+        }
         let wake = self.engine.settle(now);
         self.collect(round)?;
         if round.begun {

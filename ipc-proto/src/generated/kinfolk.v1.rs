@@ -2989,7 +2989,7 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("kinfolk.v1.Admin", "Explain"));
             self.inner.unary(req, path, codec).await
         }
-        /// Takes out of the log what counts no more and every other device has confirmed; the state stays as it is. Happens only when it is asked for.
+        /// Takes out of the log what counts no more and every other device has confirmed; the state stays as it is. Happens once a day by itself.
         pub async fn store_compact(
             &mut self,
             request: impl tonic::IntoRequest<super::StoreCompactRequest>,
@@ -3256,7 +3256,7 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::ExplainRequest>,
         ) -> std::result::Result<tonic::Response<super::ExplainResponse>, tonic::Status>;
-        /// Takes out of the log what counts no more and every other device has confirmed; the state stays as it is. Happens only when it is asked for.
+        /// Takes out of the log what counts no more and every other device has confirmed; the state stays as it is. Happens once a day by itself.
         async fn store_compact(
             &self,
             request: tonic::Request<super::StoreCompactRequest>,

@@ -24,8 +24,8 @@ pub(crate) enum Store {
     Verify {},
     /// Take out of the log what counts no more
     ///
-    /// Writes that later ones replaced, and what was deleted, once every other device has confirmed them. What you see stays as it is. It
-    /// happens only when you ask for it; devices away for longer than 90 days are not waited for, and catch up when they return.
+    /// Writes that later ones replaced, and what was deleted, once every other device has confirmed them. What you see stays as it is. The
+    /// daemon does it once a day; devices away for longer than 90 days are not waited for, and catch up when they return.
     #[command(after_help = "Examples:
   kin store compact --dry-run
   kin store compact")]
