@@ -83,8 +83,12 @@ pub(super) fn folder_put_back(programs: &Programs) -> Result<(), Failed> {
     fs::rename(world.relay(), &aside).map_err(Failed::io("taking the folder away"))?;
     fs::rename(&image, world.relay()).map_err(Failed::io("putting the older one there"))?;
     b.start()?;
+    a.ok(&["wait", "--for", "synced", "--timeout", PUT_BACK_PATIENCE])?;
     nothing_twice(&a, &b)
 }
+
+/// What the older folder does not hold is put there again when nobody has confirmed it for long enough: most often within a minute.
+const PUT_BACK_PATIENCE: &str = "150s";
 
 /// Stops `b` and leaves a message for it on the relay.
 fn left_for(a: &Device, b: &mut Device, id: &str) -> Result<(), Failed> {
