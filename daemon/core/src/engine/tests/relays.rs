@@ -6,19 +6,9 @@ use crate::ids::{Millis, RelayId, Seq};
 use crate::roster::Verified;
 use crate::step::{CallId, Input};
 
-fn with_two_relays() -> World {
-    let mut world = World::of(2);
-    for n in [1, 2] {
-        world.node(n).relays.push(OTHER);
-        world.input(n, Input::RelayAdded(OTHER));
-    }
-    world.drive(1_000);
-    world
-}
-
 #[test]
 fn a_late_receipt_moves_the_lane_to_the_next_relay() {
-    let mut world = with_two_relays();
+    let mut world = World::with_two_relays();
     world.write(1, 1);
     let first = world.intercept(1, 2).remove(0).relay;
     world.pass(10_000);
@@ -29,7 +19,7 @@ fn a_late_receipt_moves_the_lane_to_the_next_relay() {
 
 #[test]
 fn a_relay_that_is_down_is_not_used_while_another_is_there() {
-    let mut world = with_two_relays();
+    let mut world = World::with_two_relays();
     world.input(1, Input::RelayHealth { relay: RELAY, up: false });
     world.write(1, 1);
     assert_eq!(world.intercept(1, 2)[0].relay, OTHER);
@@ -37,7 +27,7 @@ fn a_relay_that_is_down_is_not_used_while_another_is_there() {
 
 #[test]
 fn a_refused_put_goes_to_the_other_relay() {
-    let mut world = with_two_relays();
+    let mut world = World::with_two_relays();
     world.node(1).puts = Puts::Open;
     world.write(1, 1);
     let refused = world.node(1).open.remove(0);
@@ -148,7 +138,7 @@ fn a_relay_that_is_away_does_not_keep_a_device_awake() {
 
 #[test]
 fn a_new_lane_takes_the_relay_that_was_fastest() {
-    let mut world = with_two_relays();
+    let mut world = World::with_two_relays();
     world.node(1).puts = Puts::Open;
     world.write(1, 1);
     let slow = world.node(1).open.remove(0);
@@ -179,7 +169,7 @@ fn a_relay_taken_out_is_forgotten_with_all_that_was_under_way() {
 
 #[test]
 fn the_first_relay_is_used_again_when_it_comes_back() {
-    let mut world = with_two_relays();
+    let mut world = World::with_two_relays();
     world.input(1, Input::RelayHealth { relay: RELAY, up: false });
     world.write(1, 1);
     assert_eq!(world.intercept(1, 2)[0].relay, OTHER);
@@ -193,7 +183,7 @@ fn the_first_relay_is_used_again_when_it_comes_back() {
 
 #[test]
 fn writes_go_on_over_the_other_relay_and_all_of_them_arrive_once() {
-    let mut world = with_two_relays();
+    let mut world = World::with_two_relays();
     for round in 0..4 {
         let (gone, left) = if round % 2 == 0 { (RELAY, OTHER) } else { (OTHER, RELAY) };
         world.write(1, 1);
@@ -213,7 +203,7 @@ fn writes_go_on_over_the_other_relay_and_all_of_them_arrive_once() {
 
 #[test]
 fn among_fast_relays_the_persons_order_decides() {
-    let mut world = with_two_relays();
+    let mut world = World::with_two_relays();
     world.input(1, Input::RelayOrder(vec![OTHER, RELAY]));
     world.node(1).puts = Puts::Open;
     world.input(1, Input::RelayHealth { relay: RELAY, up: false });
@@ -261,7 +251,7 @@ fn a_relay_that_is_left_carries_the_word_that_it_is() {
 
 #[test]
 fn a_question_that_nobody_answers_takes_another_relay() {
-    let mut world = with_two_relays();
+    let mut world = World::with_two_relays();
     world.write(1, 1);
     world.drive(10_000);
     // Device 2 leaves RELAY, and the word of that is lost.

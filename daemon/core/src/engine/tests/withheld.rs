@@ -119,19 +119,9 @@ fn swallowing(world: &mut World, times: u32) {
     }
 }
 
-fn with_two_relays() -> World {
-    let mut world = World::of(2);
-    for n in [1, 2] {
-        world.node(n).relays.push(OTHER);
-        world.input(n, Input::RelayAdded(OTHER));
-    }
-    world.drive(1_000);
-    world
-}
-
 #[test]
 fn a_relay_that_swallows_mail_is_named_when_another_delivers_it_again_and_again() {
-    let mut world = with_two_relays();
+    let mut world = World::with_two_relays();
     swallowing(&mut world, 2);
     assert_eq!(alarm(&world), []);
     swallowing(&mut world, 3);
@@ -143,7 +133,7 @@ fn a_relay_that_swallows_mail_is_named_when_another_delivers_it_again_and_again(
 
 #[test]
 fn a_sibling_that_is_away_makes_no_relay_suspect() {
-    let mut world = with_two_relays();
+    let mut world = World::with_two_relays();
     for _ in 0..6 {
         world.write(1, 1);
         world.pass(30 * MINUTE);

@@ -87,6 +87,17 @@ impl World {
         world
     }
 
+    /// Two devices that know each other and share two relays.
+    pub(super) fn with_two_relays() -> Self {
+        let mut world = Self::of(2);
+        for n in [1, 2] {
+            world.node(n).relays.push(OTHER);
+            world.input(n, Input::RelayAdded(OTHER));
+        }
+        world.drive(1_000);
+        world
+    }
+
     /// Starts device `n` with the records it got when it was paired.
     pub(super) fn start(&mut self, n: u8, records: &[SignedRecord]) {
         let disk = Disk::of(id(n), source(n), records.to_vec());
