@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
     step("a thousand simulated worlds come to rest", &["sim"]),
     step("each rule broken on purpose is noticed", &["sim", "--prove-red"]),
     step("the real programs, end to end", &["e2e"]),
+    step("the Python package, against the real daemon", &["python"]),
     step(
         "the build without SQLCipher",
         &["check", "-p", "kinfolk", "--locked", "--no-default-features", "--features", "plain-db"],

@@ -1,0 +1,78 @@
+"""The service `Records`: typed rows, bundles of writes, and the live stream of what was applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import grpc
+
+from kinfolk.calls import Manner
+from kinfolk.record import Record, delete, put
+from kinfolk.v1 import records_pb2
+from kinfolk.v1.records_pb2_grpc import RecordsStub
+from kinfolk.values import Written
+from kinfolk.watch import Stream, Watch
+
+
+class Records:
+    """Reads and writes records. Reads are made again while the daemon restarts."""
+
+    def __init__(self, channel: grpc.Channel, manner: Manner) -> None:
+        self._stub = RecordsStub(channel)
+        self._manner = manner
+
+    def push(
+        self, ops: Iterable[records_pb2.Op], *, source_id: str = "", source_bundle_id: int = 0
+    ) -> records_pb2.PushResponse:
+        """Writes one bundle: all of its ops or none. When it returns, the bundle is on disk and on its way to the siblings.
+
+        `source_id` is the app's own writer stream, any text that no other writer uses, and `source_bundle_id` counts its bundles:
+        1, 2, 3 … With them a push counts once however often it is sent, so it is sent again after failures that pass; and after any
+        error, send the same ops with the same two again, also in the next run of the program. Without them it is sent once.
+
+        Errors: `InvalidArgument`, `TooLarge`, `MessageDiffers`, `NotFound`, `OutOfOrder`, `BundleDiffers`, `StoreFull`; the refused op is
+        in `op_index`.
+        """
+        request = records_pb2.PushRequest(ops=ops, source_id=source_id, source_bundle_id=source_bundle_id)
+        call = self._manner.safely if source_id else self._manner.once
+        return call(self._stub.Push, request)
+
+    def put(
+        self, collection: str, key: str, fields: Mapping[str, Written], clear: Iterable[str] = ()
+    ) -> records_pb2.PushResponse:
+        """Writes the named fields of a record, as a bundle of its own."""
+        return self.push([put(collection, key, fields, clear)])
+
+    def delete(self, collection: str, key: str) -> records_pb2.PushResponse:
+        """Deletes a record, as a bundle of its own."""
+        return self.push([delete(collection, key)])
+
+    def get(self, collection: str, key: str) -> Record:
+        """A record as it stands. Errors: `NotFound`, also after a deletion."""
+        request = records_pb2.GetRequest(collection=collection, key=key)
+        return Record.of(self._manner.safely(self._stub.Get, request).record)
+
+    def list(self, collection: str, prefix: str = "", *, page_size: int = 0) -> Iterator[Record]:
+        """The records of a collection in the byte order of their keys, fetched page by page."""
+        request = records_pb2.ListRequest(collection=collection, prefix=prefix, page_size=page_size)
+        while True:
+            page = self._manner.safely(self._stub.List, request)
+            yield from map(Record.of, page.records)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def watch(
+        self, after: int | None = None, collections: Sequence[str] = (), *, patience: float | None = 60.0
+    ) -> Watch:
+        """Bundles after the place `after`, then live ones, without end; 0 is the beginning, `None` means from now on.
+
+        With `collections` only records of these; without, all records and messages. Reconnects when the daemon restarts; an error comes
+        out when that takes longer than `patience` seconds (`None`: never).
+        """
+
+        def open_stream(cursor: int | None) -> Stream:
+            request = records_pb2.WatchRequest(after_bundle_seq=cursor, collections=collections)
+            return self._stub.Watch(request, metadata=tuple(self._manner.metadata))
+
+        return Watch(open_stream, after, patience)
