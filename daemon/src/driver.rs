@@ -100,17 +100,45 @@ pub struct Picture {
 
 /// What others ask of the driver.
 pub(crate) enum Request {
-    Push { ops: Vec<Op>, app: Option<AppBundle>, reply: oneshot::Sender<Result<Pushed, PushError>> },
-    Author { change: handle::Authored, reply: oneshot::Sender<Result<(), DriverError>> },
+    Push {
+        ops: Vec<Op>,
+        app: Option<AppBundle>,
+        bases: BTreeMap<usize, BundleSeq>,
+        reply: oneshot::Sender<Result<Pushed, PushError>>,
+    },
+    Author {
+        change: handle::Authored,
+        reply: oneshot::Sender<Result<(), DriverError>>,
+    },
     Tell(Input),
-    Attach { relay: RelayId, worker: worker::Mailroom },
-    Detach { relay: RelayId },
-    Prefer { order: Vec<RelayId> },
-    Hold { held: bool },
-    Pass { again: bool, reply: oneshot::Sender<Result<(), DriverError>> },
-    Compact { dry_run: bool, reply: oneshot::Sender<Result<(Compaction, Compacted), DriverError>> },
-    Keep { work: Work, reply: oneshot::Sender<Result<(), DriverError>> },
-    Stop { done: oneshot::Sender<()> },
+    Attach {
+        relay: RelayId,
+        worker: worker::Mailroom,
+    },
+    Detach {
+        relay: RelayId,
+    },
+    Prefer {
+        order: Vec<RelayId>,
+    },
+    Hold {
+        held: bool,
+    },
+    Pass {
+        again: bool,
+        reply: oneshot::Sender<Result<(), DriverError>>,
+    },
+    Compact {
+        dry_run: bool,
+        reply: oneshot::Sender<Result<(Compaction, Compacted), DriverError>>,
+    },
+    Keep {
+        work: Work,
+        reply: oneshot::Sender<Result<(), DriverError>>,
+    },
+    Stop {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// Something small to do with the store, outside a transaction.

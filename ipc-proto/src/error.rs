@@ -250,7 +250,7 @@ impl ErrorCode {
             Self::PermissionDenied | Self::RelayDenied => Code::PermissionDenied,
             Self::MessageDiffers | Self::BundleDiffers => Code::AlreadyExists,
             Self::RelayUnreachable | Self::ShuttingDown => Code::Unavailable,
-            Self::CardUsed | Self::CardBurnt | Self::TooSlow => Code::Aborted,
+            Self::CardUsed | Self::CardBurnt | Self::TooSlow | Self::Conflict => Code::Aborted,
             Self::PairingTimeout => Code::DeadlineExceeded,
             Self::StoreFull | Self::Busy => Code::ResourceExhausted,
             Self::StoreBroken => Code::DataLoss,
@@ -290,6 +290,7 @@ impl ErrorCode {
             | Self::NoPairing
             | Self::StoreBroken
             | Self::SyncOff
+            | Self::Conflict
             | Self::VersionMismatch => false,
         }
     }
@@ -303,7 +304,7 @@ impl ErrorCode {
             Self::RelayUnreachable | Self::NoRelay | Self::PairingTimeout | Self::SyncOff => 6,
             Self::NotFound => 8,
             Self::VersionMismatch => 10,
-            Self::MessageDiffers | Self::BundleDiffers => 11,
+            Self::MessageDiffers | Self::BundleDiffers | Self::Conflict => 11,
             Self::RelayConfig => 78,
             Self::Unspecified
             | Self::Internal
@@ -361,11 +362,11 @@ mod tests {
 
     #[test]
     fn every_code_has_a_name_that_leads_back_to_it() {
-        for number in 0..=30 {
+        for number in (0..=30).chain([32]) {
             let code = ErrorCode::try_from(number).unwrap();
             assert_eq!(ErrorCode::from_name(&code.name()), code);
         }
-        assert!(ErrorCode::try_from(31).is_err(), "extend the range of this test");
+        assert!(ErrorCode::try_from(33).is_err(), "extend the range of this test");
         assert_eq!(ErrorCode::from_name("from_the_future"), ErrorCode::Unspecified);
     }
 

@@ -147,6 +147,12 @@ pub struct Dot {
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct BundleSeq(pub u64);
 
+impl fmt::Display for BundleSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 impl BundleSeq {
     /// The place after this one.
     #[must_use]

@@ -7,6 +7,7 @@
 //! **Memory is a cache of disk.** [`Saved`] is all an engine needs to go on. When a commit fails, the driver answers the error,
 //! drops the engine and restores it.
 
+mod app;
 mod hydration;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::roster::{Prekey, SignedRecord, Verified};
 use crate::snapshot::{Ask, Chunk};
 use crate::vector::{Head, VersionVector};
 
+pub use self::app::{AppBundle, AppFact, Committed, REMEMBERED, content_hash};
 pub use self::hydration::{Compaction, Gain, Hydrating, Join};
 
 /// Names a caller that waits for a reply.
@@ -147,35 +149,8 @@ pub struct Push {
     pub facts: Vec<Fact>,
     /// What the store holds about the app's bundles; `None` when the app has pushed none under this source.
     pub app_fact: Option<AppFact>,
-}
-
-/// An app's name for a bundle (seed 004): its source and its number in that source, from 1.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct AppBundle {
-    /// 1 to 128 bytes.
-    pub source: String,
-    /// 1, 2, 3 …
-    pub id: u64,
-}
-
-/// What the store knows of an app's source.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct AppFact {
-    /// The last number committed.
-    pub last: u64,
-    /// The bundle that was committed under the number now pushed, if it was.
-    pub committed: Option<Committed>,
-}
-
-/// Where a bundle was committed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Committed {
-    /// Its name; `None` when the push changed nothing and made no bundle.
-    pub dot: Option<Dot>,
-    /// Its place here.
-    pub bundle_seq: BundleSeq,
-    /// [`content_hash`] of the ops that were pushed.
-    pub content: Hash,
+    /// The versions of records that ops were based on, by the number of the op: where another is here, the push is refused.
+    pub bases: BTreeMap<usize, BundleSeq>,
 }
 
 /// What the store holds about one op's entity before the push.
@@ -194,6 +169,8 @@ pub struct RowFact {
     pub live: bool,
     /// Names of all fields whose shown write is not absent, also of a deleted record.
     pub fields: Vec<String>,
+    /// The place of its last change in this device's order.
+    pub version: BundleSeq,
 }
 
 /// A message's state.
@@ -209,7 +186,6 @@ pub struct MessageFact {
 
 /// What the engine tells the world, in this order.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a round has a handful of them, and most are sends")]
 pub enum Output {
     /// Write this; nothing that follows happens before it is on disk.
     Commit(Change),
@@ -299,8 +275,8 @@ pub struct Append {
     pub context: Arc<VersionVector>,
     /// When it was committed here, by the wall clock.
     pub at: Millis,
-    /// The app's name for it, with the hash of what was pushed.
-    pub app: Option<(AppBundle, Hash)>,
+    /// The app's name for it, with what a retry is answered.
+    pub app: Option<(AppBundle, Committed)>,
 }
 
 /// Something set aside: counted, shown, never in the way.
@@ -394,6 +370,16 @@ pub enum Refusal {
         /// Which op, from 0.
         index: usize,
     },
+    /// The record is not what the op was based on.
+    #[error("op {index}: the record has changed: it is at version {version}, the op was based on {base}")]
+    RowChanged {
+        /// Which op, from 0: the first one of the push.
+        index: usize,
+        /// What it was based on.
+        base: BundleSeq,
+        /// Where the record is; 0 when it was never here.
+        version: BundleSeq,
+    },
     /// There is no such message or record.
     #[error("op {index}: there is nothing with this name")]
     NotFound {
@@ -422,18 +408,6 @@ pub enum Refusal {
 
 /// Most ops in one push.
 pub const MAX_OPS: usize = 10_000;
-
-/// The hash that tells whether two pushes are the same.
-pub fn content_hash(ops: &[Op]) -> Hash {
-    use prost::Message;
-    let mut bytes = b"kinfolk/1/push".to_vec();
-    for op in ops {
-        let encoded = op.encode_to_vec();
-        bytes.extend_from_slice(&u64::try_from(encoded.len()).unwrap_or(u64::MAX).to_be_bytes());
-        bytes.extend_from_slice(&encoded);
-    }
-    Hash::of(&bytes)
-}
 
 /// A parcel to be written, sealed and put.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,6 @@
 //! How everyone else talks to the driver.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -61,8 +62,21 @@ impl Handle {
     /// # Errors
     /// The refusal, or what kept the store from committing; in both cases nothing changed.
     pub async fn push(&self, ops: Vec<Op>, app: Option<AppBundle>) -> Result<Pushed, PushError> {
+        self.push_on(BTreeMap::new(), ops, app).await
+    }
+
+    /// [`Self::push`], if the records of the ops with these numbers are at these versions.
+    ///
+    /// # Errors
+    /// As there; and when one of them is at another.
+    pub async fn push_on(
+        &self,
+        bases: BTreeMap<usize, BundleSeq>,
+        ops: Vec<Op>,
+        app: Option<AppBundle>,
+    ) -> Result<Pushed, PushError> {
         let (reply, answer) = oneshot::channel();
-        self.request(Request::Push { ops, app, reply }).await?;
+        self.request(Request::Push { ops, app, bases, reply }).await?;
         answer.await.map_err(|_| DriverError::Stopping)?
     }
 

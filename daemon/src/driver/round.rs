@@ -106,12 +106,12 @@ impl Driver {
     /// Hands one request to the engine, with what the store knows about it.
     fn take(&mut self, request: Request, round: &mut Round, now: Now) -> Result<(), StoreError> {
         match request {
-            Request::Push { ops, app, reply } => {
+            Request::Push { ops, app, bases, reply } => {
                 // Registered first: whoever waits is answered, also when the store fails on the next line.
                 let call = self.register(Call::Push(reply));
                 let facts = self.store.facts(&ops)?;
                 let app_fact = app.as_ref().map(|app| self.store.app_fact(app)).transpose()?.flatten();
-                self.engine.handle(Input::Push(Push { call, ops, app, facts, app_fact }), now);
+                self.engine.handle(Input::Push(Push { call, ops, app, facts, app_fact, bases }), now);
             }
             Request::Author { change, reply } => match self.sign(change, now) {
                 Ok(record) => {

@@ -46,6 +46,11 @@ fn refusal(refusal: &Refusal, app: Option<&AppBundle>) -> ErrorDetail {
             at(detail(ErrorCode::InvalidArgument), *index)
         }
         Refusal::MessageDiffers { index } => at(detail(ErrorCode::MessageDiffers), *index),
+        Refusal::RowChanged { index, .. } => at(
+            detail(ErrorCode::Conflict)
+                .hint("look at the record, and write again with its row_version or keep what is there"),
+            *index,
+        ),
         Refusal::NotFound { index } => at(detail(ErrorCode::NotFound), *index),
         Refusal::OutOfOrder { expected } => {
             let (source_id, actual) = app.map_or_else(Default::default, |app| (app.source.clone(), app.id));

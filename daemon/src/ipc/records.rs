@@ -3,11 +3,12 @@
 use ipc_proto::v1::error_detail::Payload;
 use ipc_proto::v1::records_server::Records;
 use ipc_proto::v1::{
-    ErrorCode, ErrorDetail, GetRequest, GetResponse, ListRequest, ListResponse, MessageDiffers, PushRequest,
-    PushResponse, WatchRequest, WatchResponse,
+    ChangeKind, ErrorCode, ErrorDetail, GetRequest, GetResponse, ListRequest, ListResponse, MessageDiffers,
+    PushRequest, PushResponse, RowConflict, WatchRequest, WatchResponse,
 };
 use kinfolk_core::op::{Meaning, Op};
 use kinfolk_core::step::{Pushed, Refusal};
+use prost::Message;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ use crate::driver::PushError;
 use crate::hops::{self, Hop};
 use crate::node::Node;
 
+/// Largest record that is told with a conflict, in bytes: it travels in a header, and clients take headers of 16 KiB in all.
+const MAX_CONFLICT_RECORD: usize = 4 << 10;
 /// Items of a page when no size was asked for.
 const USUAL_PAGE: usize = 100;
 
@@ -71,16 +74,45 @@ impl Records for Api {
 
 /// Pushes what was asked. A refusal because an id is taken says in what the contents differ.
 pub(super) async fn push(node: &Node, asked: &Asked) -> Result<Pushed, ErrorDetail> {
-    let pushed = node.driver.push(asked.ops.clone(), asked.app.clone()).await;
+    let pushed = node.driver.push_on(asked.bases.clone(), asked.ops.clone(), asked.app.clone()).await;
     let refused = match pushed {
         Ok(pushed) => return Ok(pushed),
         Err(refused) => refused,
     };
     let detail = error::push(&refused, asked.app.as_ref());
-    let PushError::Refused(Refusal::MessageDiffers { index }) = refused else { return Err(detail) };
-    let Some(op) = asked.ops.get(index) else { return Err(detail) };
-    let fields = differing(node, op).await;
-    Err(detail.payload(Payload::MessageDiffers(MessageDiffers { id: op.key.clone(), fields })))
+    let PushError::Refused(refusal) = refused else { return Err(detail) };
+    if let Refusal::MessageDiffers { index } = refusal
+        && let Some(op) = asked.ops.get(index)
+    {
+        let fields = differing(node, op).await;
+        return Err(detail.payload(Payload::MessageDiffers(MessageDiffers { id: op.key.clone(), fields })));
+    }
+    if let Refusal::RowChanged { index, base, version } = refusal
+        && let Some(op) = asked.ops.get(index)
+    {
+        let mut conflict = stands(node, op).await;
+        (conflict.base_row_version, conflict.row_version) = (base.0, version.0);
+        conflict.deleted &= version.0 > 0;
+        return Err(detail.payload(Payload::Conflict(conflict)));
+    }
+    Err(detail)
+}
+
+/// How the record of a refused op stands. It may have changed again by now: then the record says its own version.
+async fn stands(node: &Node, op: &Op) -> RowConflict {
+    let deletes = op.meaning() == Meaning::RecordDelete;
+    let kind = if deletes { ChangeKind::RecordDelete } else { ChangeKind::RecordPut };
+    let (collection, key) = (op.collection.clone(), op.key.clone());
+    let found = read(&node.reader, move |reader| reader.record(&collection, &key)).await;
+    let current = found.ok().flatten().map(record::show);
+    RowConflict {
+        collection: op.collection.clone(),
+        key: op.key.clone(),
+        op: kind.into(),
+        deleted: current.is_none(),
+        current: current.filter(|record| record.encoded_len() <= MAX_CONFLICT_RECORD),
+        ..RowConflict::default()
+    }
 }
 
 /// Where a push was committed: the source, and zeroes when it changed nothing.

@@ -92,11 +92,16 @@ fn push(ops: Vec<op::Op>) -> v1::PushRequest {
 fn put(collection: &str, key: &str, title: &str) -> op::Op {
     let value = v1::Value { kind: Some(v1::value::Kind::String(title.into())) };
     let fields = [("title".to_owned(), value)].into();
-    op::Op::PutRecord(v1::PutRecord { collection: collection.into(), key: key.into(), fields, clear_fields: vec![] })
+    op::Op::PutRecord(v1::PutRecord {
+        collection: collection.into(),
+        key: key.into(),
+        fields,
+        ..v1::PutRecord::default()
+    })
 }
 
 fn delete(collection: &str, key: &str) -> op::Op {
-    op::Op::DeleteRecord(v1::DeleteRecord { collection: collection.into(), key: key.into() })
+    op::Op::DeleteRecord(v1::DeleteRecord { collection: collection.into(), key: key.into(), base_row_version: None })
 }
 
 fn message(conversation: &str, id: &str, text: &str) -> v1::Message {

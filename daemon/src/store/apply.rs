@@ -9,10 +9,10 @@ use kinfolk_core::merge::{self, Timed};
 use kinfolk_core::op::{Meaning, Op};
 use kinfolk_core::parcel::SignedHead;
 use kinfolk_core::roster::SignedRecord;
-use kinfolk_core::step::{AppBundle, Append, Change, Committed, SavedSibling};
+use kinfolk_core::step::{AppBundle, Append, Change, Committed, REMEMBERED, SavedSibling};
 use kinfolk_core::vector::VersionVector;
 
-use super::convert::{int, posted_to_bytes, vector_to_bytes};
+use super::convert::{int, numbers_to_bytes, posted_to_bytes, vector_to_bytes};
 use super::messages::Messages;
 use super::registers::Registers;
 use super::{Store, StoreError, floors};
@@ -61,9 +61,8 @@ impl Store {
         let source = self.cache.sources.advance(&self.connection, append)?;
         self.cache.last = append.bundle_seq;
         self.insert_log(append.bundle_seq, source, bundle.dot.seq, bundle.hash, append.at, &bundle.bytes)?;
-        if let Some((app, content)) = &append.app {
-            let (dot, bundle_seq) = (Some(bundle.dot), append.bundle_seq);
-            self.app_bundle(app, &Committed { dot, bundle_seq, content: *content })?;
+        if let Some((app, committed)) = &append.app {
+            self.app_bundle(app, committed)?;
         }
         let stamp = bundle.body.as_ref().map_or(Stamp::default(), |body| body.stamp);
         let origin = Origin { source, dot: bundle.dot, stamp, context: &append.context, place: append.bundle_seq };
@@ -172,10 +171,15 @@ impl Store {
             Some(dot) => Some(self.cache.sources.idx(dot.source).ok_or(StoreError::NotNext(dot))?),
             None => None,
         };
-        let sql = "INSERT INTO app_bundle (app, id, bundle_seq, source, seq, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let seq = committed.dot.map(|dot| int(dot.seq.0));
-        let columns = (&app.source, int(app.id), int(committed.bundle_seq.0), source, seq, content);
+        let sql = "INSERT INTO app_bundle (app, id, bundle_seq, source, seq, content, no_ops)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let (seq, no_ops) = (committed.dot.map(|dot| int(dot.seq.0)), numbers_to_bytes(&committed.no_ops));
+        let columns = (&app.source, int(app.id), int(committed.bundle_seq.0), source, seq, content, no_ops);
         self.connection.prepare_cached(sql)?.execute(columns)?;
+        if let Some(forgotten) = app.id.checked_sub(REMEMBERED) {
+            let sql = "DELETE FROM app_bundle WHERE app = ?1 AND id <= ?2";
+            self.connection.prepare_cached(sql)?.execute((&app.source, int(forgotten)))?;
+        }
         Ok(())
     }
 

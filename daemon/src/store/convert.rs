@@ -22,6 +22,16 @@ pub(super) fn limit(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// Small numbers as a blob, four bytes each, big-endian.
+pub(super) fn numbers_to_bytes(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+}
+
+/// Reads what [`numbers_to_bytes`] wrote.
+pub(super) fn numbers_from_bytes(bytes: &[u8]) -> Vec<u32> {
+    bytes.chunks_exact(4).map(|chunk| chunk.try_into().map_or(0, u32::from_be_bytes)).collect()
+}
+
 /// Source 16 · position 8, big-endian · hash 32.
 const ENTRY: usize = SourceId::LEN + 8 + Hash::LEN;
 

@@ -9,7 +9,7 @@ use kinfolk_core::merge::{self, Write};
 use kinfolk_core::op::{Level, MESSAGE_COLLECTION, Op};
 use kinfolk_core::step::{AppBundle, AppFact, Committed, Fact, MessageFact, RowFact};
 
-use super::convert::{int, uint};
+use super::convert::{int, numbers_from_bytes, uint};
 use super::{Store, StoreError};
 
 impl Store {
@@ -28,7 +28,7 @@ impl Store {
         let sql = "SELECT max(id) FROM app_bundle WHERE app = ?1";
         let last: Option<i64> = self.connection.prepare_cached(sql)?.query_row((&app.source,), |row| row.get(0))?;
         let Some(last) = last else { return Ok(None) };
-        let sql = "SELECT bundle_seq, source, seq, content FROM app_bundle WHERE app = ?1 AND id = ?2";
+        let sql = "SELECT bundle_seq, source, seq, content, no_ops FROM app_bundle WHERE app = ?1 AND id = ?2";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query((&app.source, int(app.id)))?;
         let committed = match rows.next()? {
@@ -37,7 +37,9 @@ impl Store {
                     Some(source) => Some(self.cache.sources.dot(source, row.get(2)?)?),
                     None => None,
                 };
-                Some(Committed { dot, bundle_seq: BundleSeq(uint(row.get(0)?)), content: Hash(row.get(3)?) })
+                let no_ops = numbers_from_bytes(row.get_ref(4)?.as_blob().unwrap_or_default());
+                let (bundle_seq, content) = (BundleSeq(uint(row.get(0)?)), Hash(row.get(3)?));
+                Some(Committed { dot, bundle_seq, content, no_ops })
             }
             None => None,
         };
@@ -46,13 +48,13 @@ impl Store {
 
     fn row_fact(&self, collection: &str, key: &str) -> Result<Option<RowFact>, StoreError> {
         let Some(collection) = self.cache.collections.idx(collection) else { return Ok(None) };
-        let sql = "SELECT idx, live FROM row WHERE collection = ?1 AND key = ?2";
-        let found: Option<(i64, bool)> = self
+        let sql = "SELECT idx, live, version FROM row WHERE collection = ?1 AND key = ?2";
+        let found: Option<(i64, bool, i64)> = self
             .connection
             .prepare_cached(sql)?
-            .query_row((collection, key), |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row((collection, key), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        let Some((row, live)) = found else { return Ok(None) };
+        let Some((row, live, version)) = found else { return Ok(None) };
         let sql = "SELECT field, source, seq, stamp, value FROM write WHERE row = ?1 AND field > '' ORDER BY field";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query((row,))?;
@@ -71,7 +73,7 @@ impl Store {
         }
         let present = |register: &[Write]| merge::shown(register).is_some_and(|shown| shown.value.is_some());
         let fields = registers.into_iter().filter(|(_, register)| present(register)).map(|(field, _)| field).collect();
-        Ok(Some(RowFact { live, fields }))
+        Ok(Some(RowFact { live, fields, version: BundleSeq(uint(version)) }))
     }
 
     fn message_fact(&self, id: &str) -> Result<Option<MessageFact>, StoreError> {

@@ -222,7 +222,7 @@ fn put(collection: &str, key: &str, text: String) -> Op {
         collection: collection.into(),
         key: key.into(),
         fields: [("value".to_owned(), value)].into(),
-        clear_fields: Vec::new(),
+        ..PutRecord::default()
     };
     Op { op: Some(op::Op::PutRecord(put)) }
 }

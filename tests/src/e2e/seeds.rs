@@ -178,7 +178,7 @@ async fn ask(device: &Device, number: u64) -> Result<Result<PushResponse, tonic:
         collection: "tracks".into(),
         key: number.to_string(),
         fields: [("title".to_owned(), title)].into(),
-        clear_fields: Vec::new(),
+        ..PutRecord::default()
     };
     let ops = vec![Op { op: Some(op::Op::PutRecord(put)) }];
     let request = PushRequest { ops, source_id: APP.into(), source_bundle_id: number };

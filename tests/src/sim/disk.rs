@@ -16,7 +16,7 @@ use kinfolk_core::step::{AppBundle, AppFact, Change, Fact, RunRequest, Saved};
 use tempfile::TempDir;
 
 use super::broken::{Broken, Held};
-use super::model::{Model, Shown, ShownConversation, ShownMessage, ShownRecord};
+use super::model::{Model, Shown, ShownConversation, ShownMessage, ShownRecord, unversioned};
 use super::sabotage::Sabotage;
 
 /// The disk of one device.
@@ -172,7 +172,8 @@ impl Disk {
     pub fn facts(&self, ops: &[Op], app: Option<&AppBundle>) -> Result<(Vec<Fact>, Option<AppFact>), Broken> {
         let facts = (self.model.facts(ops), app.and_then(|app| self.model.app_fact(app)));
         if let Some(database) = &self.database {
-            let read = database.store.facts(ops).map_err(|error| failed(&error))?;
+            let mut read = database.store.facts(ops).map_err(|error| failed(&error))?;
+            read.iter_mut().for_each(unversioned);
             same("facts", &read, &facts.0)?;
             let read = app.map(|app| database.store.app_fact(app)).transpose().map_err(|error| failed(&error))?;
             same("facts of an app", &read.flatten(), &facts.1)?;

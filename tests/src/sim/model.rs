@@ -31,6 +31,7 @@ use kinfolk_core::vector::VersionVector;
 use self::epochs::Epochs;
 use self::messages::Messages;
 use self::rows::Rows;
+pub use self::rows::unversioned;
 pub use self::shown::{Shown, ShownConversation, ShownMessage, ShownRecord};
 use super::broken::{Broken, Held};
 use super::sabotage::Sabotage;
@@ -286,7 +287,7 @@ impl State {
             Change::Cut { source, end } => self.take_back(*source, *end, sabotage)?,
             Change::Ended(ended) => self.end(ended)?,
             Change::Stands { source, head } => self.standing.advance(*source, *head),
-            Change::AppBundle(app, committed) => self.number(app, *committed)?,
+            Change::AppBundle(app, committed) => self.number(app, committed.clone())?,
             Change::Fresh { source, generation } => self.take_fresh(*source, *generation)?,
             Change::Epoch(kept) => self.epochs.hold(kept)?,
             Change::EpochQuiet(held) => self.epochs.note(held)?,
@@ -346,9 +347,8 @@ impl State {
         self.bundle_seq = append.bundle_seq;
         self.places.insert(append.bundle_seq, dot);
         self.log.insert(dot, Logged { bundle: bundle.clone(), context: Arc::clone(&append.context) });
-        if let Some((app, content)) = &append.app {
-            let (dot, bundle_seq) = (Some(dot), append.bundle_seq);
-            self.number(app, Committed { dot, bundle_seq, content: *content })?;
+        if let Some((app, committed)) = &append.app {
+            self.number(app, committed.clone())?;
         }
         self.cut.remove(&dot);
         if self.roster.removed().next().is_none() {

@@ -3,13 +3,16 @@
 //! A push is one bundle, all or nothing. An op that would change nothing (a message posted again, a status already reached) is left
 //! out; a push of only such ops makes no bundle. A put on a deleted record writes *absent* to the fields it does not name, so that the
 //! revived record shows what was put and not what lay under the deletion.
+//!
+//! An op may name the version of the record that its app had before it. When the record has moved on, the whole push is refused and the first
+//! such op named ([`Refusal::RowChanged`]); the app decides. A retry of what was committed is answered before that is asked.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Engine, Source};
 use crate::bundle::{Birth, Body, Bundle, BundleError};
-use crate::ids::{Dot, Hash, Now};
+use crate::ids::{BundleSeq, Dot, Hash, Now};
 use crate::op::{Field, Level, MAX_FIELDS, Meaning, Op};
 use crate::step::{
     Append, Change, Committed, Fact, MAX_OPS, MessageFact, Output, Push, Pushed, Refusal, Reply, RowFact, content_hash,
@@ -35,15 +38,17 @@ impl Engine {
         }
         let content = push.app.is_some().then(|| content_hash(&push.ops));
         if let Some(committed) = earlier(&push, content)? {
-            let changed = vec![false; push.ops.len()];
+            let changed = committed.changed(push.ops.len());
             return Ok(Pushed { dot: committed.dot, bundle_seq: committed.bundle_seq, changed, repeated: true });
         }
         let app = push.app.clone().zip(content);
         let (ops, changed) = effective(push)?;
+        let no_ops = (0..).zip(&changed).filter(|(_, changed)| !**changed).map(|(index, _)| index);
+        let no_ops: Vec<u32> = no_ops.collect();
         if ops.is_empty() {
             let bundle_seq = self.bundle_seq;
             if let Some((app, content)) = app {
-                self.commit(Change::AppBundle(app, Committed { dot: None, bundle_seq, content }));
+                self.commit(Change::AppBundle(app, Committed { dot: None, bundle_seq, content, no_ops }));
             }
             return Ok(Pushed { dot: None, bundle_seq, changed, repeated: false });
         }
@@ -52,6 +57,7 @@ impl Engine {
         self.vector.advance(dot.source, bundle.head());
         self.bundle_seq = self.bundle_seq.next();
         let (bundle_seq, context) = (self.bundle_seq, Arc::clone(&self.context));
+        let app = app.map(|(app, content)| (app, Committed { dot: Some(dot), bundle_seq, content, no_ops }));
         self.commit(Change::Append(Append { bundle, device: self.me, bundle_seq, context, at: now.wall, app }));
         Ok(Pushed { dot: Some(dot), bundle_seq, changed, repeated: false })
     }
@@ -82,8 +88,8 @@ impl Engine {
 fn earlier(push: &Push, content: Option<Hash>) -> Result<Option<Committed>, Refusal> {
     let Some(app) = &push.app else { return Ok(None) };
     match &push.app_fact {
-        Some(fact) if app.id <= fact.last => match fact.committed {
-            Some(committed) if Some(committed.content) == content => Ok(Some(committed)),
+        Some(fact) if app.id <= fact.last => match &fact.committed {
+            Some(committed) if Some(committed.content) == content => Ok(Some(committed.clone())),
             Some(_) => Err(Refusal::AppBundleDiffers { id: app.id }),
             None => Err(Refusal::OutOfOrder { expected: fact.last + 1 }),
         },
@@ -115,6 +121,12 @@ fn effective(push: Push) -> Result<(Vec<Op>, Vec<bool>), Refusal> {
         };
         if !fresh {
             return Err(Refusal::NamedTwice { index });
+        }
+        if let Some(base) = push.bases.get(&index) {
+            let version = row.as_ref().map_or(BundleSeq(0), |row| row.version);
+            if *base != version {
+                return Err(Refusal::RowChanged { index, base: *base, version });
+            }
         }
         let changes = match meaning {
             Meaning::RecordPut => put(&mut op, row, index)?,
@@ -176,6 +188,8 @@ fn status(known: MessageFact, level: Level, at_us: Option<i64>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::ids::Hash;
     use crate::op::MessageBody;
@@ -183,12 +197,12 @@ mod tests {
 
     #[test]
     fn deleting_a_record_that_is_not_there_changes_nothing() {
-        let gone = RowFact { live: false, fields: vec!["title".into()] };
+        let gone = RowFact { live: false, fields: vec!["title".into()], version: BundleSeq(1) };
         for row in [None, Some(gone)] {
             let (ops, changed) = effective(one(Op::record_delete("notes", "a"), Fact::Row(row))).unwrap();
             assert_eq!((ops, changed), (vec![], vec![false]));
         }
-        let there = RowFact { live: true, fields: vec![] };
+        let there = RowFact { live: true, fields: vec![], version: BundleSeq(1) };
         let op = Op::record_delete("notes", "a");
         let (ops, changed) = effective(one(op.clone(), Fact::Row(Some(there)))).unwrap();
         assert_eq!((ops, changed), (vec![op], vec![true]));
@@ -207,12 +221,31 @@ mod tests {
             app: None,
             facts: vec![fact(message), fact(message)],
             app_fact: None,
+            bases: BTreeMap::new(),
         };
         assert_eq!(effective(push(Some(&known))).unwrap(), (vec![], vec![false, false]));
         assert_eq!(effective(push(None)).unwrap(), (vec![post.clone(), read.clone()], vec![true, true]));
     }
 
+    #[test]
+    fn an_op_is_taken_only_on_the_version_that_it_was_based_on() {
+        let fact = |version| Fact::Row(Some(RowFact { live: true, fields: vec![], version: BundleSeq(version) }));
+        let put = || Op::record_put("notes", "a", vec![]);
+        let based = |op, fact, base| Push { bases: [(0, BundleSeq(base))].into(), ..one(op, fact) };
+        let refused = |base, version| {
+            let (base, version) = (BundleSeq(base), BundleSeq(version));
+            Err(Refusal::RowChanged { index: 0, base, version })
+        };
+        assert!(effective(based(put(), fact(4), 4)).is_ok());
+        assert_eq!(effective(based(put(), fact(5), 4)), refused(4, 5));
+        assert_eq!(effective(based(Op::record_delete("notes", "a"), fact(5), 4)), refused(4, 5));
+        // 0 is a record that was never here, and nothing else is.
+        assert!(effective(based(put(), Fact::Row(None), 0)).is_ok());
+        assert_eq!(effective(based(put(), fact(5), 0)), refused(0, 5));
+        assert_eq!(effective(based(put(), Fact::Row(None), 3)), refused(3, 0));
+    }
+
     fn one(op: Op, fact: Fact) -> Push {
-        Push { call: CallId(1), ops: vec![op], app: None, facts: vec![fact], app_fact: None }
+        Push { call: CallId(1), ops: vec![op], app: None, facts: vec![fact], app_fact: None, bases: BTreeMap::new() }
     }
 }

@@ -9,8 +9,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ipc_proto::paths::PathError;
+use ipc_proto::v1::error_detail::Payload;
 use ipc_proto::v1::{ErrorDetail, RelayFault};
 use serde_json::json;
+
+use crate::view;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -201,9 +204,15 @@ impl Failure {
     }
 
     fn to_json(&self) -> serde_json::Value {
-        json!({
+        let mut object = json!({
             "code": self.code(), "message": self.to_string(), "hint": self.hint(), "retryable": self.retryable(),
-        })
+        });
+        if let Self::Api(ipc_proto::Error::Refused(detail)) = self
+            && let Some(Payload::Conflict(conflict)) = &detail.payload
+        {
+            object["conflict"] = view::row_conflict(conflict);
+        }
+        object
     }
 }
 
@@ -222,13 +231,51 @@ impl From<ErrorDetail> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipc_proto::v1::ErrorCode;
+    use ipc_proto::v1::{ChangeKind, ErrorCode, Record, RowConflict};
 
     #[test]
     fn a_refusal_of_the_daemon_keeps_its_code_hint_and_exit_code() {
         let failure = Failure::from(ErrorDetail::new(ErrorCode::NotSetUp, "not set up").hint("run `kin init`"));
         assert_eq!(failure.exit_code(), 4);
         insta::assert_snapshot!(failure.to_json(), @r#"{"code":"not_set_up","message":"not set up","hint":"run `kin init`","retryable":false}"#);
+    }
+
+    #[test]
+    fn a_record_that_has_changed_is_told_with_all_that_is_needed_to_decide() {
+        let conflict = RowConflict {
+            collection: "todo".into(),
+            key: "milk".into(),
+            op: ChangeKind::RecordPut.into(),
+            base_row_version: 4,
+            row_version: 7,
+            deleted: false,
+            current: Some(Record {
+                collection: "todo".into(),
+                key: "milk".into(),
+                row_version: 7,
+                ..Record::default()
+            }),
+        };
+        let detail =
+            ErrorDetail::new(ErrorCode::Conflict, "the record has changed").payload(Payload::Conflict(conflict));
+        let failure = Failure::from(detail);
+        assert_eq!(failure.exit_code(), 11);
+        insta::assert_snapshot!(format!("{:#}", failure.to_json()["conflict"]), @r#"
+        {
+          "collection": "todo",
+          "key": "milk",
+          "op": "record_put",
+          "base_row_version": 4,
+          "row_version": 7,
+          "deleted": false,
+          "current": {
+            "collection": "todo",
+            "key": "milk",
+            "fields": {},
+            "row_version": 7
+          }
+        }
+        "#);
     }
 
     #[test]

@@ -63,12 +63,12 @@ pub(crate) fn read(text: &str) -> Result<Line, String> {
         "record" => {
             let (collection, key) = (members.need("collection")?, members.need("key")?);
             let fields = members.fields()?;
-            let put = PutRecord { collection: collection.clone(), key: key.clone(), fields, clear_fields: Vec::new() };
+            let put = PutRecord { collection: collection.clone(), key: key.clone(), fields, ..PutRecord::default() };
             record_line(collection, key, op::Op::PutRecord(put))
         }
         "record_delete" => {
             let (collection, key) = (members.need("collection")?, members.need("key")?);
-            let delete = DeleteRecord { collection: collection.clone(), key: key.clone() };
+            let delete = DeleteRecord { collection: collection.clone(), key: key.clone(), ..DeleteRecord::default() };
             record_line(collection, key, op::Op::DeleteRecord(delete))
         }
         other => {

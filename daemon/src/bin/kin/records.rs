@@ -17,7 +17,8 @@ use crate::{typed, view};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   kin put todo milk title='buy milk' done:bool=false
-  kin put todo milk --clear due")]
+  kin put todo milk --clear due
+  kin put todo milk done:bool=true --base 41     only if nobody has changed it since")]
 pub(crate) struct Put {
     /// The collection
     collection: String,
@@ -29,6 +30,8 @@ pub(crate) struct Put {
     /// A field to remove; may be given more than once
     #[arg(long, value_name = "FIELD")]
     clear: Vec<String>,
+    #[command(flatten)]
+    base: Base,
 }
 
 /// Show a record
@@ -64,6 +67,16 @@ pub(crate) struct Rm {
     collection: String,
     /// The key
     key: String,
+    #[command(flatten)]
+    base: Base,
+}
+
+/// What a write is based on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Base {
+    /// Only if the record is at this `row_version` (`kin get --json` shows it); 0 = only if there never was one
+    #[arg(long = "base", value_name = "N")]
+    row_version: Option<u64>,
 }
 
 /// A part of a long list.
@@ -81,7 +94,13 @@ impl Put {
     pub(crate) async fn execute(self, context: &Context) -> Result<(), Failure> {
         let fields = self.fields.iter().map(|argument| typed::from_argument(argument)).collect::<Result<_, _>>();
         let fields = fields.map_err(|reason| Failure::usage(reason, "`kin put --help` shows examples"))?;
-        let put = PutRecord { collection: self.collection, key: self.key, fields, clear_fields: self.clear };
+        let put = PutRecord {
+            collection: self.collection,
+            key: self.key,
+            fields,
+            clear_fields: self.clear,
+            base_row_version: self.base.row_version,
+        };
         let written = push(context, op::Op::PutRecord(put)).await?;
         context.output.show("put", pushed(&written), |_| said(&written, "written", "nothing changed"))
     }
@@ -121,7 +140,8 @@ impl List {
 
 impl Rm {
     pub(crate) async fn execute(self, context: &Context) -> Result<(), Failure> {
-        let delete = DeleteRecord { collection: self.collection, key: self.key };
+        let Self { collection, key, base } = self;
+        let delete = DeleteRecord { collection, key, base_row_version: base.row_version };
         let written = push(context, op::Op::DeleteRecord(delete)).await?;
         context.output.show("rm", pushed(&written), |_| said(&written, "deleted", "there was no such record"))
     }

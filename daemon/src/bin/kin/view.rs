@@ -2,7 +2,7 @@
 
 use ipc_proto::v1::{
     Bundle, Change, ChangeKind, Comparison, Conversation, Device, DeviceComparison, KeyProtection, Message, Record,
-    RecoveryState, Relay, RelayFault, Status, SyncMode, change::Now, message::Body,
+    RecoveryState, Relay, RelayFault, RowConflict, Status, SyncMode, change::Now, message::Body,
 };
 use serde_json::{Map, Value, json};
 
@@ -68,6 +68,19 @@ pub(crate) fn local_record(stored: &Record) -> Value {
         out.insert("conflicts".into(), stored.conflicts.clone().into());
     }
     out.into()
+}
+
+/// A write that was refused because its record has changed.
+pub(crate) fn row_conflict(conflict: &RowConflict) -> Value {
+    json!({
+        "collection": conflict.collection,
+        "key": conflict.key,
+        "op": change_name(conflict.op()),
+        "base_row_version": conflict.base_row_version,
+        "row_version": conflict.row_version,
+        "deleted": conflict.deleted,
+        "current": conflict.current.as_ref().map(local_record),
+    })
 }
 
 /// A conversation in short.

@@ -3,8 +3,10 @@
 //! **Ids of messages.** A post without id gets one here. When the app names its bundle, the id is derived from that name and the op's
 //! place, so that a retry is the same push and is recognised; else it is random.
 
+use std::collections::BTreeMap;
+
 use ipc_proto::v1::{self, ErrorCode, ErrorDetail, OpResult, op};
-use kinfolk_core::ids::Hash;
+use kinfolk_core::ids::{BundleSeq, Hash};
 use kinfolk_core::op::Op;
 use kinfolk_core::step::{AppBundle, Pushed};
 use tonic::Status;
@@ -19,12 +21,14 @@ const MAX_OPS: usize = 5_000;
 const MAX_SOURCE: usize = 128;
 
 /// A push in terms of the protocol.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(in crate::ipc) struct Asked {
     /// What to push, in the order of the request.
     pub(in crate::ipc) ops: Vec<Op>,
     /// The app's name for it.
     pub(in crate::ipc) app: Option<AppBundle>,
+    /// The versions that records are to have, by the number of the op.
+    pub(in crate::ipc) bases: BTreeMap<usize, BundleSeq>,
     /// For each op, the id of the message it posts; else empty.
     posted: Vec<String>,
 }
@@ -38,7 +42,7 @@ impl Asked {
             let detail = ErrorDetail::new(ErrorCode::TooLarge, message).hint("split it");
             return Err(detail.payload(limit("ops of a push", MAX_OPS, request.ops.len())).into());
         }
-        let mut asked = Self { ops: Vec::with_capacity(request.ops.len()), posted: Vec::new(), app };
+        let mut asked = Self { ops: Vec::with_capacity(request.ops.len()), app, ..Self::default() };
         for (place, op) in (0..).zip(request.ops) {
             asked.add(op, place).map_err(|rule| invalid(format!("op {place}: {rule}")).at_op(place))?;
         }
@@ -47,7 +51,7 @@ impl Asked {
 
     /// A push of one op.
     pub(in crate::ipc) fn one(op: op::Op) -> Result<Self, Status> {
-        let mut asked = Self { ops: Vec::with_capacity(1), posted: Vec::new(), app: None };
+        let mut asked = Self::default();
         asked.add(v1::Op { op: Some(op) }, 0).map_err(invalid)?;
         Ok(asked)
     }
@@ -64,9 +68,11 @@ impl Asked {
 
     fn add(&mut self, op: v1::Op, place: u32) -> Result<(), &'static str> {
         let mut posted = String::new();
+        let mut base = None;
         let op = match op.op.ok_or("it does nothing")? {
             op::Op::PutRecord(put) => {
                 ours(&put.collection)?;
+                base = put.base_row_version;
                 let mut fields = Vec::with_capacity(put.fields.len() + put.clear_fields.len());
                 for (name, given) in put.fields {
                     fields.push((name, Some(value::read(given)?)));
@@ -76,6 +82,7 @@ impl Asked {
             }
             op::Op::DeleteRecord(delete) => {
                 ours(&delete.collection)?;
+                base = delete.base_row_version;
                 Op::record_delete(&delete.collection, &delete.key)
             }
             op::Op::PostMessage(mut post) => {
@@ -91,6 +98,7 @@ impl Asked {
             }
             op::Op::DeleteMessage(delete) => Op::message_delete(&delete.id, delete.at_us),
         };
+        self.bases.extend(base.map(|base| (self.ops.len(), BundleSeq(base))));
         self.ops.push(op);
         self.posted.push(posted);
         Ok(())
@@ -141,11 +149,20 @@ mod tests {
     #[test]
     fn a_push_becomes_the_same_ops_in_the_same_order() {
         let fields = BTreeMap::from([("b".to_owned(), text("2")), ("a".to_owned(), text("1"))]);
-        let put =
-            v1::PutRecord { collection: "notes".into(), key: "k".into(), fields, clear_fields: vec!["gone".into()] };
+        let put = v1::PutRecord {
+            collection: "notes".into(),
+            key: "k".into(),
+            fields,
+            clear_fields: vec!["gone".into()],
+            base_row_version: Some(7),
+        };
         let asked = Asked::read(request(vec![
             op::Op::PutRecord(put),
-            op::Op::DeleteRecord(v1::DeleteRecord { collection: "notes".into(), key: "l".into() }),
+            op::Op::DeleteRecord(v1::DeleteRecord {
+                collection: "notes".into(),
+                key: "l".into(),
+                base_row_version: None,
+            }),
             op::Op::PostMessage(post("m")),
             op::Op::SetMessageStatus(v1::SetMessageStatus { id: "m".into(), status: 3, at_us: Some(9) }),
             op::Op::DeleteMessage(v1::DeleteMessage { id: "n".into(), at_us: None }),
@@ -159,6 +176,7 @@ mod tests {
         assert_eq!(asked.ops[3], Op::message_status("m", kinfolk_core::op::Level::Read, Some(9)));
         assert_eq!(asked.ops[4], Op::message_delete("n", None));
         assert_eq!(asked.posted, ["", "", "m", "", ""]);
+        assert_eq!(asked.bases, [(0, BundleSeq(7))].into());
     }
 
     #[test]
@@ -197,7 +215,11 @@ mod tests {
                 "op 1: a status is sent, delivered or read",
             ),
             (
-                Some(op::Op::DeleteRecord(v1::DeleteRecord { collection: "@message".into(), key: "m".into() })),
+                Some(op::Op::DeleteRecord(v1::DeleteRecord {
+                    collection: "@message".into(),
+                    key: "m".into(),
+                    base_row_version: None,
+                })),
                 "op 1: collections that begin with @ are the daemon's own",
             ),
             (

@@ -1,9 +1,9 @@
 use std::io;
 
-use kinfolk_core::ids::Millis;
+use kinfolk_core::ids::{BundleSeq, Millis};
 use kinfolk_core::step::Refusal::{
     AppBundleDiffers, ClockExhausted, Empty, InvalidOp, MessageDiffers, NamedTwice, NotFound, OutOfOrder, RosterRecord,
-    TooLarge, TooManyOps,
+    RowChanged, TooLarge, TooManyOps,
 };
 
 use super::*;
@@ -20,6 +20,7 @@ fn every_refusal_has_a_code_and_names_its_op() {
         (NamedTwice { index: 1 }, "invalid_argument", Some(1)),
         (MessageDiffers { index: 0 }, "message_differs", Some(0)),
         (NotFound { index: 7 }, "not_found", Some(7)),
+        (RowChanged { index: 2, base: BundleSeq(1), version: BundleSeq(4) }, "conflict", Some(2)),
         (OutOfOrder { expected: 5 }, "out_of_order", None),
         (AppBundleDiffers { id: 5 }, "bundle_differs", None),
         (ClockExhausted, "internal", None),

@@ -1,5 +1,7 @@
 use ipc_proto::v1::error_detail::Payload;
-use ipc_proto::v1::{GetRequest, LimitExceeded, ListRequest, MessageDiffers, PushRequest, SequenceExpected};
+use ipc_proto::v1::{
+    ChangeKind, GetRequest, LimitExceeded, ListRequest, MessageDiffers, PushRequest, RowConflict, SequenceExpected,
+};
 
 use super::*;
 
@@ -57,6 +59,94 @@ async fn a_named_bundle_is_committed_once_and_only_in_its_turn() {
     assert_eq!(detail(&ahead).payload, Some(Payload::Sequence(expected)));
     assert_eq!(records.push(named(2, "later")).await.unwrap().into_inner().seq, 2);
     served.stop().await;
+}
+
+#[tokio::test]
+async fn a_retry_is_answered_as_the_first_time_also_after_a_restart() {
+    let served = Served::first("laptop").await;
+    served.push(vec![post("c", "known", "hi")]).await;
+    let ops = || vec![put("notes", "a", "one"), post("c", "known", "hi"), delete("notes", "nothing")];
+    let named = || PushRequest { source_id: "app".into(), source_bundle_id: 1, ..push(ops()) };
+    let first = served.client.records().push(named()).await.unwrap().into_inner();
+    assert_eq!(first.results.iter().map(|result| result.no_op).collect::<Vec<_>>(), [false, true, true]);
+    // What is there now would give other answers.
+    served.push(vec![put("notes", "a", "two"), put("notes", "nothing", "x")]).await;
+    let served = served.restart().await;
+    let again = served.client.records().push(named()).await.unwrap().into_inner();
+    assert_eq!(again, v1::PushResponse { already_committed: true, ..first });
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_push_on_a_version_that_is_not_there_any_more_is_refused_whole_with_the_first_record_that_changed() {
+    let served = Served::first("laptop").await;
+    let seen = served.push(vec![put("notes", "a", "one"), put("notes", "b", "one"), put("notes", "c", "one")]).await;
+    let now = served.push(vec![put("notes", "b", "two"), put("notes", "c", "two")]).await;
+    let at = seen.bundle_seq;
+    let ops = vec![
+        based(put("notes", "a", "mine"), at),
+        based(put("notes", "b", "mine"), at),
+        based(delete("notes", "c"), at),
+    ];
+    let refused = served.client.records().push(push(ops)).await.unwrap_err();
+    assert_eq!((refused.code(), code(&refused).as_str()), (tonic::Code::Aborted, "conflict"));
+    assert_eq!(detail(&refused).op_index, Some(1));
+    let conflict = conflict(&refused);
+    assert_eq!((conflict.collection.as_str(), conflict.key.as_str()), ("notes", "b"));
+    assert_eq!((conflict.op(), conflict.deleted), (ChangeKind::RecordPut, false));
+    assert_eq!((conflict.base_row_version, conflict.row_version), (at, now.bundle_seq));
+    let current = conflict.current.unwrap();
+    assert_eq!(current.fields["title"].kind, Some(v1::value::Kind::String("two".into())));
+    let get = GetRequest { collection: "notes".into(), key: "a".into() };
+    let a = served.client.records().get(get).await.unwrap().into_inner().record.unwrap();
+    assert_eq!((a.row_version, current.row_version), (at, now.bundle_seq), "nothing of the push happened");
+
+    let again = vec![based(put("notes", "b", "mine"), conflict.row_version)];
+    assert_eq!(served.push(again).await.bundle_seq, now.bundle_seq + 1);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn an_insert_expects_nothing_and_a_deleted_record_is_told_from_one_that_never_was() {
+    let served = Served::first("laptop").await;
+    let refused = |op| async { conflict(&served.client.records().push(push(vec![op])).await.unwrap_err()) };
+    served.push(vec![based(put("notes", "a", "one"), 0)]).await;
+    let taken = refused(based(put("notes", "a", "mine"), 0)).await;
+    assert_eq!((taken.row_version, taken.deleted), (1, false));
+    served.push(vec![based(delete("notes", "a"), 1)]).await;
+    let gone = refused(based(put("notes", "a", "mine"), 1)).await;
+    assert_eq!((gone.row_version, gone.deleted, gone.current), (2, true, None));
+    let never = refused(based(delete("notes", "b"), 1)).await;
+    assert_eq!((never.op(), never.row_version, never.deleted), (ChangeKind::RecordDelete, 0, false));
+    // An insert over the tombstone, at its version.
+    served.push(vec![based(put("notes", "a", "mine"), gone.row_version)]).await;
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_large_record_is_left_out_of_its_conflict() {
+    let served = Served::first("laptop").await;
+    served.push(vec![put("notes", "a", &"x".repeat(100_000))]).await;
+    let refused = served.client.records().push(push(vec![based(delete("notes", "a"), 0)])).await.unwrap_err();
+    let conflict = conflict(&refused);
+    assert_eq!((conflict.row_version, conflict.deleted, conflict.current), (1, false, None));
+    served.stop().await;
+}
+
+fn based(mut op: op::Op, version: u64) -> op::Op {
+    match &mut op {
+        op::Op::PutRecord(put) => put.base_row_version = Some(version),
+        op::Op::DeleteRecord(delete) => delete.base_row_version = Some(version),
+        op::Op::PostMessage(_) | op::Op::SetMessageStatus(_) | op::Op::DeleteMessage(_) => panic!("no record"),
+    }
+    op
+}
+
+fn conflict(refused: &Status) -> RowConflict {
+    match detail(refused).payload {
+        Some(Payload::Conflict(conflict)) => conflict,
+        other => panic!("no conflict: {other:?}"),
+    }
 }
 
 #[tokio::test]

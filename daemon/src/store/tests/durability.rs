@@ -8,7 +8,7 @@ use kinfolk_core::ids::{Dot, RelayId, Seq};
 use kinfolk_core::lane::Mailbox;
 use kinfolk_core::op::{MessageBody, Op};
 use kinfolk_core::parcel::{Receipt, SignedHead};
-use kinfolk_core::step::{AppBundle, AppFact, Committed, Posted, SavedSibling};
+use kinfolk_core::step::{AppBundle, AppFact, Committed, Posted, REMEMBERED, SavedSibling};
 use kinfolk_core::value::Value;
 
 fn put(key: &str, text: &str) -> Vec<Op> {
@@ -108,7 +108,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(store);
     let before = fingerprint(dir.path());
     let refused = Store::open(dir.path(), &key());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 8 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 9 })), "{refused:?}");
     assert_eq!(fingerprint(dir.path()), before);
 }
 
@@ -284,16 +284,21 @@ fn an_apps_numbered_push_is_remembered() {
     assert_eq!(home.store.app_fact(&app(1)).unwrap(), None);
     let written = a.write(put("a", "x"));
     let Change::Append(mut first) = append(&home.store, &written) else { panic!("an append") };
-    first.app = Some((app(1), Hash([1; 32])));
+    let (dot, bundle_seq) = (Some(written.bundle.dot), BundleSeq(1));
+    let committed = Committed { dot, bundle_seq, content: Hash([1; 32]), no_ops: vec![1, 4_999] };
+    first.app = Some((app(1), committed.clone()));
     home.store.begin().unwrap();
     home.store.apply(&Change::Append(first)).unwrap();
-    let repeated = Committed { dot: None, bundle_seq: BundleSeq(1), content: Hash([2; 32]) };
-    home.store.apply(&Change::AppBundle(app(2), repeated)).unwrap();
-    let committed = Committed { dot: Some(written.bundle.dot), bundle_seq: BundleSeq(1), content: Hash([1; 32]) };
+    let repeated = Committed { dot: None, content: Hash([2; 32]), ..committed.clone() };
+    home.store.apply(&Change::AppBundle(app(2), repeated.clone())).unwrap();
     let fact = |id| home.store.app_fact(&app(id)).unwrap().unwrap();
     assert_eq!(fact(1), AppFact { last: 2, committed: Some(committed) });
-    assert_eq!(fact(2), AppFact { last: 2, committed: Some(repeated) });
+    assert_eq!(fact(2), AppFact { last: 2, committed: Some(repeated.clone()) });
     assert_eq!(fact(3), AppFact { last: 2, committed: None });
+    let later = AppBundle { id: REMEMBERED + 1, ..app(1) };
+    home.store.apply(&Change::AppBundle(later, repeated.clone())).unwrap();
+    assert_eq!(home.store.app_fact(&app(1)).unwrap().unwrap().committed, None, "too long ago for a retry");
+    assert_eq!(home.store.app_fact(&app(2)).unwrap().unwrap().committed, Some(repeated));
 }
 
 #[test]

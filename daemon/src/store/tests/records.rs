@@ -66,10 +66,10 @@ fn a_deleted_record_keeps_its_fields_dots_and_shows_them_again_when_it_is_revive
     home.take(&[&a.write(put("a", &[("title", Some("x")), ("body", Some("y"))]))]);
     home.take(&[&a.write(delete("a"))]);
     let fields = vec!["body".to_owned(), "title".to_owned()];
-    assert_eq!(row(&home), Some(RowFact { live: false, fields: fields.clone() }));
+    assert_eq!(row(&home), Some(RowFact { live: false, fields: fields.clone(), version: BundleSeq(2) }));
     assert_eq!(home.count("SELECT live FROM collection WHERE name = 'notes'"), 0);
     home.take(&[&a.write(put("a", &[]))]);
-    assert_eq!(row(&home), Some(RowFact { live: true, fields }));
+    assert_eq!(row(&home), Some(RowFact { live: true, fields, version: BundleSeq(3) }));
     assert_eq!(home.count("SELECT live FROM collection WHERE name = 'notes'"), 1);
 }
 
@@ -77,7 +77,7 @@ fn a_deleted_record_keeps_its_fields_dots_and_shows_them_again_when_it_is_revive
 fn a_field_written_absent_is_not_shown() {
     let (mut home, mut a) = (Home::in_memory(), Author::new(1, 100));
     home.take(&[&a.write(put("a", &[("title", Some("x"))])), &a.write(put("a", &[("title", None)]))]);
-    assert_eq!(row(&home), Some(RowFact { live: true, fields: Vec::new() }));
+    assert_eq!(row(&home), Some(RowFact { live: true, fields: Vec::new(), version: BundleSeq(2) }));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn facts_see_what_the_open_transaction_has_applied() {
     home.store.begin().unwrap();
     let change = append(&home.store, &a.write(put("a", &[("title", Some("x"))])));
     home.store.apply(&change).unwrap();
-    assert_eq!(row(&home), Some(RowFact { live: true, fields: vec!["title".to_owned()] }));
+    assert_eq!(row(&home), Some(RowFact { live: true, fields: vec!["title".to_owned()], version: BundleSeq(1) }));
     home.store.rollback().unwrap();
     assert_eq!(row(&home), None);
 }

@@ -9,7 +9,7 @@ impl Model {
     /// What is held about an app's pushes.
     pub fn app_fact(&self, app: &AppBundle) -> Option<AppFact> {
         let last = Some(self.last_of(&app.source)).filter(|last| *last > 0)?;
-        let committed = self.state.apps.get(&(app.source.clone(), app.id)).copied();
+        let committed = self.state.apps.get(&(app.source.clone(), app.id)).cloned();
         Some(AppFact { last, committed })
     }
 

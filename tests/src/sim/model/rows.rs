@@ -3,15 +3,22 @@
 use std::collections::BTreeMap;
 
 use kinfolk_core::digest;
-use kinfolk_core::ids::{Dot, Hash};
+use kinfolk_core::ids::{BundleSeq, Dot, Hash};
 use kinfolk_core::merge::{EXISTENCE, LIVE, Write, in_conflict, shown, superseded};
 use kinfolk_core::op::Op;
-use kinfolk_core::step::RowFact;
+use kinfolk_core::step::{Fact, RowFact};
 use kinfolk_core::value::Value;
 
 use super::shown::ShownRecord;
 use super::{Origin, Shown};
 use crate::sim::sabotage::Sabotage;
+
+/// Versions of rows are local to a database and for apps only; the model has none.
+pub fn unversioned(fact: &mut Fact) {
+    if let Fact::Row(Some(row)) = fact {
+        row.version = BundleSeq(0);
+    }
+}
 
 /// `(collection, key) → field → register`.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +64,7 @@ impl Rows {
         Some(RowFact {
             live: row.get(EXISTENCE).is_some_and(present),
             fields: fields.map(|(name, _)| name.clone()).collect(),
+            version: BundleSeq(0),
         })
     }
 

@@ -68,7 +68,8 @@ impl Group {
     pub(super) fn push(&mut self, index: usize, op: Op) -> Pushed {
         let ops = vec![op];
         let (facts, app_fact) = self.nodes[index].disk.facts(&ops, None).unwrap();
-        let replies = self.input(index, Input::Push(Push { call: CallId(1), ops, app: None, facts, app_fact }));
+        let push = Push { call: CallId(1), ops, app: None, facts, app_fact, bases: Default::default() };
+        let replies = self.input(index, Input::Push(push));
         let [Reply::Pushed(pushed)] = replies.as_slice() else { panic!("{replies:?}") };
         pushed.clone()
     }

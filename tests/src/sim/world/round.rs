@@ -114,7 +114,7 @@ impl World {
             Request::Push { ops, app } => {
                 let call = device.register(Call::Push { numbered: app.is_some() });
                 let (facts, app_fact) = device.disk.facts(&ops, app.as_ref())?;
-                Input::Push(Push { call, ops, app, facts, app_fact })
+                Input::Push(Push { call, ops, app, facts, app_fact, bases: Default::default() })
             }
             Request::Author(change) => {
                 let call = device.register(Call::Author(Box::new(change.clone())));

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kinfolk.v1 import records_pb2 as _records_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -87,6 +88,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The relay is there and does not let us in: wrong password, missing right. gRPC `PERMISSION_DENIED`."""
     ERROR_CODE_SYNC_OFF: _ErrorCode.ValueType  # 30
     """The sync mode is off, and the call needs the network. gRPC `FAILED_PRECONDITION`."""
+    ERROR_CODE_CONFLICT: _ErrorCode.ValueType  # 32
+    """A record is not what the write was based on; the first one is described. gRPC `ABORTED`."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """Every code. A code is never renamed or given another meaning; new ones may come."""
@@ -153,6 +156,8 @@ ERROR_CODE_RELAY_DENIED: ErrorCode.ValueType  # 29
 """The relay is there and does not let us in: wrong password, missing right. gRPC `PERMISSION_DENIED`."""
 ERROR_CODE_SYNC_OFF: ErrorCode.ValueType  # 30
 """The sync mode is off, and the call needs the network. gRPC `FAILED_PRECONDITION`."""
+ERROR_CODE_CONFLICT: ErrorCode.ValueType  # 32
+"""A record is not what the write was based on; the first one is described. gRPC `ABORTED`."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final
@@ -174,6 +179,7 @@ class ErrorDetail(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     MESSAGE_DIFFERS_FIELD_NUMBER: _builtins.int
+    CONFLICT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """The name of an `ErrorCode` without prefix and in lower case, such as `not_set_up`. Text, so that a client older than
     the daemon can still show it.
@@ -206,6 +212,10 @@ class ErrorDetail(_message.Message):
     def message_differs(self) -> Global___MessageDiffers:
         """With `message_differs`."""
 
+    @_builtins.property
+    def conflict(self) -> _records_pb2.RowConflict:
+        """With `conflict`."""
+
     def __init__(
         self,
         *,
@@ -219,14 +229,15 @@ class ErrorDetail(_message.Message):
         version: Global___VersionRange | None = ...,
         attempts: Global___AttemptsLeft | None = ...,
         message_differs: Global___MessageDiffers | None = ...,
+        conflict: _records_pb2.RowConflict | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "limit", b"limit", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "conflict", b"conflict", "limit", b"limit", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "code", b"code", "hint", b"hint", "limit", b"limit", "message", b"message", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "retryable", b"retryable", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "code", b"code", "conflict", b"conflict", "hint", b"hint", "limit", b"limit", "message", b"message", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "retryable", b"retryable", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__op_index: _TypeAlias = _typing.Literal["op_index"]  # noqa: Y015
     _WhichOneofArgType__op_index: _TypeAlias = _typing.Literal["_op_index", b"_op_index"]  # noqa: Y015
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["limit", "sequence", "version", "attempts", "message_differs"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["limit", "sequence", "version", "attempts", "message_differs", "conflict"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__op_index) -> _WhichOneofReturnType__op_index | None: ...

@@ -111,6 +111,56 @@ class Value(_message.Message):
 Global___Value: _TypeAlias = Value  # noqa: Y015
 
 @_typing.final
+class RowConflict(_message.Message):
+    """A write that was refused because its record has changed: all that is needed to decide. Keep what is there, write again on
+    `row_version`, or write a merged record on it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    OP_FIELD_NUMBER: _builtins.int
+    BASE_ROW_VERSION_FIELD_NUMBER: _builtins.int
+    ROW_VERSION_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """The collection."""
+    key: _builtins.str
+    """The key."""
+    op: Global___ChangeKind.ValueType
+    """What was asked: `CHANGE_KIND_RECORD_PUT` or `CHANGE_KIND_RECORD_DELETE`."""
+    base_row_version: _builtins.int
+    """What it was based on."""
+    row_version: _builtins.int
+    """Where the record is; 0 = it was never here."""
+    deleted: _builtins.bool
+    """Whether it was deleted."""
+    @_builtins.property
+    def current(self) -> Global___Record:
+        """The record as it stands, when it exists. Left out when it has more than 4 KiB: read it with `Get`."""
+
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        key: _builtins.str = ...,
+        op: Global___ChangeKind.ValueType = ...,
+        base_row_version: _builtins.int = ...,
+        row_version: _builtins.int = ...,
+        deleted: _builtins.bool = ...,
+        current: Global___Record | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["current", b"current"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_row_version", b"base_row_version", "collection", b"collection", "current", b"current", "deleted", b"deleted", "key", b"key", "op", b"op", "row_version", b"row_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RowConflict: _TypeAlias = RowConflict  # noqa: Y015
+
+@_typing.final
 class Record(_message.Message):
     """One record as it stands here."""
 
@@ -254,10 +304,15 @@ class PutRecord(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
     CLEAR_FIELDS_FIELD_NUMBER: _builtins.int
+    BASE_ROW_VERSION_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """The collection, 1–128 bytes."""
     key: _builtins.str
     """The key, 1–256 bytes."""
+    base_row_version: _builtins.int
+    """The `row_version` that this write was based on; 0 = there was no such record, and never had been. When the record is at
+    another version, the whole push is refused with `conflict`. Absent = write whatever is there.
+    """
     @_builtins.property
     def fields(self) -> _containers.MessageMap[_builtins.str, Global___Value]:
         """The fields to write, with those of `clear_fields` at most 256; names have 1–128 bytes."""
@@ -273,12 +328,15 @@ class PutRecord(_message.Message):
         key: _builtins.str = ...,
         fields: _abc.Mapping[_builtins.str, Global___Value] | None = ...,
         clear_fields: _abc.Iterable[_builtins.str] | None = ...,
+        base_row_version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_base_row_version", b"_base_row_version", "base_row_version", b"base_row_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clear_fields", b"clear_fields", "collection", b"collection", "fields", b"fields", "key", b"key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_base_row_version", b"_base_row_version", "base_row_version", b"base_row_version", "clear_fields", b"clear_fields", "collection", b"collection", "fields", b"fields", "key", b"key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__base_row_version: _TypeAlias = _typing.Literal["base_row_version"]  # noqa: Y015
+    _WhichOneofArgType__base_row_version: _TypeAlias = _typing.Literal["_base_row_version", b"_base_row_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__base_row_version) -> _WhichOneofReturnType__base_row_version | None: ...
 
 Global___PutRecord: _TypeAlias = PutRecord  # noqa: Y015
 
@@ -290,21 +348,27 @@ class DeleteRecord(_message.Message):
 
     COLLECTION_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
+    BASE_ROW_VERSION_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """The collection."""
     key: _builtins.str
     """The key."""
+    base_row_version: _builtins.int
+    """The `row_version` that this deletion was based on, as with `PutRecord`."""
     def __init__(
         self,
         *,
         collection: _builtins.str = ...,
         key: _builtins.str = ...,
+        base_row_version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_base_row_version", b"_base_row_version", "base_row_version", b"base_row_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "key", b"key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_base_row_version", b"_base_row_version", "base_row_version", b"base_row_version", "collection", b"collection", "key", b"key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__base_row_version: _TypeAlias = _typing.Literal["base_row_version"]  # noqa: Y015
+    _WhichOneofArgType__base_row_version: _TypeAlias = _typing.Literal["_base_row_version", b"_base_row_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__base_row_version) -> _WhichOneofReturnType__base_row_version | None: ...
 
 Global___DeleteRecord: _TypeAlias = DeleteRecord  # noqa: Y015
 
@@ -320,7 +384,7 @@ class PushRequest(_message.Message):
     source_id: _builtins.str
     """The app's own writer stream, any 1–128 bytes; empty = this push is not idempotent as a whole."""
     source_bundle_id: _builtins.int
-    """With `source_id`: 1, 2, 3 … without gaps."""
+    """With `source_id`: 1, 2, 3 … without gaps. The last 10,000 of a source are remembered for retries."""
     @_builtins.property
     def ops(self) -> _containers.RepeatedCompositeFieldContainer[Global___Op]:
         """1 to 5,000 ops; encoded at most 1 MiB."""
@@ -356,9 +420,13 @@ class PushResponse(_message.Message):
     seq: _builtins.int
     """The bundle's place in it. 0 when every op was a no-op: then no bundle was written."""
     bundle_seq: _builtins.int
-    """The bundle's place in this device's order of apply. 0 when no bundle was written."""
+    """The bundle's place in this device's order of apply, and so the `row_version` of every record that it wrote. 0 when no
+    bundle was written.
+    """
     already_committed: _builtins.bool
-    """Whether this is the answer to an earlier push with the same `(source_id, source_bundle_id)`."""
+    """Whether this is the answer to an earlier push with the same `(source_id, source_bundle_id)`, given again. All else is
+    as it was then.
+    """
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpResult]:
         """One for each op, in order."""

@@ -101,7 +101,7 @@ fn an_effect_is_never_applied_before_its_cause() {
     world.deliver_all();
     let read = vec![Op::message_status("m", Level::Read, None)];
     let known = vec![Fact::Message(Some(MessageFact::default()))];
-    let push = Push { call: CallId(7), ops: read, app: None, facts: known, app_fact: None };
+    let push = Push { call: CallId(7), ops: read, app: None, facts: known, app_fact: None, bases: Default::default() };
     world.push_with(3, push).unwrap();
     for parcel in world.intercept(3, 1) {
         assert!(appended(&world.deliver(&parcel)).is_empty());

@@ -13,7 +13,7 @@ use crate::step::{
 use crate::value::Value;
 
 fn push(ops: Vec<Op>, facts: Vec<Fact>) -> Push {
-    Push { call: CallId(7), ops, app: None, facts, app_fact: None }
+    Push { call: CallId(7), ops, app: None, facts, app_fact: None, bases: Default::default() }
 }
 
 fn refusal(world: &mut World, ops: Vec<Op>, facts: Vec<Fact>) -> Refusal {
@@ -185,7 +185,7 @@ fn a_message_that_is_not_there_can_be_neither_deleted_nor_read() {
 #[test]
 fn a_deleted_record_is_not_deleted_again() {
     let mut world = World::of(1);
-    let gone = vec![Fact::Row(Some(RowFact { live: false, fields: Vec::new() }))];
+    let gone = vec![Fact::Row(Some(RowFact { live: false, fields: Vec::new(), version: BundleSeq(1) }))];
     let pushed = world.push_with(1, push(vec![Op::record_delete("notes", "a")], gone)).unwrap();
     assert_eq!((pushed.dot, pushed.changed), (None, vec![false]));
 }
@@ -193,7 +193,11 @@ fn a_deleted_record_is_not_deleted_again() {
 #[test]
 fn a_put_after_a_deletion_writes_absent_to_the_fields_it_does_not_name() {
     let mut world = World::of(1);
-    let buried = vec![Fact::Row(Some(RowFact { live: false, fields: vec!["title".into(), "color".into()] }))];
+    let buried = vec![Fact::Row(Some(RowFact {
+        live: false,
+        fields: vec!["title".into(), "color".into()],
+        version: BundleSeq(1),
+    }))];
     world.push_with(1, push(vec![note("a")], buried)).unwrap();
     let written = world.node(1).disk.log[0].bundle.ops()[0].clone();
     assert_eq!(written.fields[0], note("a").fields[0]);
@@ -203,14 +207,14 @@ fn a_put_after_a_deletion_writes_absent_to_the_fields_it_does_not_name() {
 #[test]
 fn a_put_on_a_living_record_leaves_the_other_fields_alone() {
     let mut world = World::of(1);
-    let live = vec![Fact::Row(Some(RowFact { live: true, fields: vec!["color".into()] }))];
+    let live = vec![Fact::Row(Some(RowFact { live: true, fields: vec!["color".into()], version: BundleSeq(1) }))];
     world.push_with(1, push(vec![note("a")], live)).unwrap();
     assert_eq!(world.node(1).disk.log[0].bundle.ops(), [note("a")]);
 }
 
 fn named(number: u64, ops: Vec<Op>, app_fact: Option<AppFact>) -> Push {
     let app = Some(AppBundle { source: "importer".into(), id: number });
-    Push { call: CallId(7), ops, app, facts: Vec::new(), app_fact }
+    Push { call: CallId(7), ops, app, facts: Vec::new(), app_fact, bases: Default::default() }
 }
 
 #[test]
@@ -218,17 +222,22 @@ fn an_app_bundle_pushed_again_is_answered_as_before() {
     let mut world = World::of(1);
     let first = world.push_with(1, named(1, vec![note("a")], None)).unwrap();
     let content = content_hash(&[note("a")]);
-    assert_eq!(world.node(1).disk.log[0].app, Some((AppBundle { source: "importer".into(), id: 1 }, content)));
-    let committed = Some(Committed { dot: first.dot, bundle_seq: first.bundle_seq, content });
-    let again = world.push_with(1, named(1, vec![note("a")], Some(AppFact { last: 1, committed }))).unwrap();
+    let committed = Committed { dot: first.dot, bundle_seq: first.bundle_seq, content, no_ops: vec![] };
+    let app = AppBundle { source: "importer".into(), id: 1 };
+    assert_eq!(world.node(1).disk.log[0].app, Some((app, committed.clone())));
+    // The record has moved on meanwhile; that is nothing to the retry.
+    let fact = Some(AppFact { last: 1, committed: Some(committed) });
+    let retry = Push { bases: [(0, BundleSeq(77))].into(), ..named(1, vec![note("a")], fact) };
+    let again = world.push_with(1, retry).unwrap();
     assert_eq!((again.dot, again.bundle_seq, again.repeated), (first.dot, first.bundle_seq, true));
+    assert_eq!(again.changed, first.changed);
     assert_eq!(world.node(1).disk.log.len(), 1);
 }
 
 #[test]
 fn an_app_bundle_pushed_again_with_other_content_is_refused() {
     let mut world = World::of(1);
-    let committed = Some(Committed { dot: None, bundle_seq: BundleSeq(0), content: Hash([1; 32]) });
+    let committed = Some(Committed { dot: None, bundle_seq: BundleSeq(0), content: Hash([1; 32]), no_ops: vec![] });
     let refused = world.push_with(1, named(1, vec![note("a")], Some(AppFact { last: 1, committed })));
     assert_eq!(refused, Err(Refusal::AppBundleDiffers { id: 1 }));
 }
@@ -250,7 +259,7 @@ fn an_app_bundle_that_changes_nothing_still_takes_its_number() {
     let outputs = world.input(1, Input::Push(push));
     let app = AppBundle { source: "importer".into(), id: 1 };
     let content = content_hash(&[post("m")]);
-    let expected = Change::AppBundle(app, Committed { dot: None, bundle_seq: BundleSeq(0), content });
+    let expected = Change::AppBundle(app, Committed { dot: None, bundle_seq: BundleSeq(0), content, no_ops: vec![0] });
     assert!(matches!(&outputs[0], Output::Commit(change) if *change == expected));
     assert!(matches!(outputs[1], Output::Reply(..)));
 }

@@ -233,7 +233,14 @@ fn a_year_of_a_thousand_events_a_day_for_a_sibling_that_is_away_stays_within_the
     for event in 1..=365 * 1_000 {
         hermit.until(event * every);
         let ops = vec![note("n")];
-        hermit.input(Input::Push(Push { call: CallId(1), ops, app: None, facts: Vec::new(), app_fact: None }));
+        hermit.input(Input::Push(Push {
+            call: CallId(1),
+            ops,
+            app: None,
+            facts: Vec::new(),
+            app_fact: None,
+            bases: Default::default(),
+        }));
     }
     let puts = &hermit.puts;
     // What lies on the relay is at most what was put within the time that it keeps mail.

@@ -133,7 +133,14 @@ fn a_siblings_word_travels_with_the_next_commit_however_outputs_are_taken_off() 
     let engine = &mut world.node(1).engine;
     let delivery = Delivery { relay: RELAY, ticket: 1 };
     engine.handle(Input::Received { delivery, parcel: Box::new(receipt.parcel) }, now);
-    let push = Push { call: CallId(1), ops: vec![note("a")], app: None, facts: vec![], app_fact: None };
+    let push = Push {
+        call: CallId(1),
+        ops: vec![note("a")],
+        app: None,
+        facts: vec![],
+        app_fact: None,
+        bases: Default::default(),
+    };
     engine.handle(Input::Push(push), now);
     while engine.poll_output().is_some() {}
     engine.settle(now);
@@ -145,8 +152,16 @@ fn a_siblings_word_travels_with_the_next_commit_however_outputs_are_taken_off() 
 fn a_group_that_fails_is_refused_whole_and_can_be_pushed_again() {
     let mut world = World::of(1);
     let disk = world.node(1).disk.clone();
-    let push =
-        |n: u64| Input::Push(Push { call: CallId(n), ops: vec![note("a")], app: None, facts: vec![], app_fact: None });
+    let push = |n: u64| {
+        Input::Push(Push {
+            call: CallId(n),
+            ops: vec![note("a")],
+            app: None,
+            facts: vec![],
+            app_fact: None,
+            bases: Default::default(),
+        })
+    };
     world.inputs(1, vec![push(1), push(2)]);
     world.node(1).disk = disk;
     world.restart(1);

@@ -281,7 +281,10 @@ impl World {
 
     /// Pushes ops of which the store knows nothing yet.
     pub(super) fn push(&mut self, n: u8, ops: Vec<Op>) -> Result<Pushed, Refusal> {
-        self.push_with(n, Push { call: CallId(7), ops, app: None, facts: Vec::new(), app_fact: None })
+        self.push_with(
+            n,
+            Push { call: CallId(7), ops, app: None, facts: Vec::new(), app_fact: None, bases: Default::default() },
+        )
     }
 
     pub(super) fn push_with(&mut self, n: u8, push: Push) -> Result<Pushed, Refusal> {

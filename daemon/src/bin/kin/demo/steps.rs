@@ -149,7 +149,7 @@ impl Lane {
             collection: "notes".into(),
             key: word.into(),
             fields: [("title".to_owned(), title)].into(),
-            clear_fields: Vec::new(),
+            ..PutRecord::default()
         };
         let begin = Instant::now();
         let request = PushRequest { ops: vec![Op { op: Some(op::Op::PutRecord(put)) }], ..PushRequest::default() };

@@ -116,6 +116,6 @@ fn an_exported_item_is_read_back_as_the_same() {
         Record { collection: "c".into(), key: "k".into(), fields: fields.clone(), row_version: 3, ..Record::default() };
     let line = write(&ExportItem { item: Some(Item::Record(record)) }).unwrap();
     assert_eq!(line, r#"{"op":"record","collection":"c","key":"k","fields":{"t":"x"}}"#);
-    let put = PutRecord { collection: "c".into(), key: "k".into(), fields, clear_fields: Vec::new() };
+    let put = PutRecord { collection: "c".into(), key: "k".into(), fields, ..PutRecord::default() };
     assert_eq!(read(&line).unwrap().ops, [Op { op: Some(op::Op::PutRecord(put)) }]);
 }
