@@ -264,7 +264,7 @@ mod tests {
         {
           "collection": "todo",
           "key": "milk",
-          "op": "record_put",
+          "op": "record",
           "base_row_version": 4,
           "row_version": 7,
           "deleted": false,
