@@ -10,8 +10,9 @@
 //!
 //! The parts: [`push`](self) accepts local bundles, `receive` takes siblings' parcels in causal order, `membership` draws the consequences of
 //! the roster, `epochs` follows the group's secrets, `dispatch` decides what to tell whom, `bridge` hands on between siblings that cannot reach each
-//! other, `repair` asks for what nobody delivers, `retire` takes a fresh source when the own one may have been written elsewhere, `withheld` notices
-//! relays that keep mail back, `compact` finds what every sibling has, `hydrate` catches up with a log that was compacted.
+//! other, `repair` asks for what nobody delivers, `silence` speaks to who is silent, `retire` takes a fresh source when the own one may have been
+//! written elsewhere, `withheld` notices relays that keep mail back, `compact` finds what every sibling has, `hydrate` catches up with a log that was
+//! compacted.
 
 mod breach;
 mod bridge;
@@ -27,6 +28,7 @@ mod repair;
 mod report;
 mod retire;
 mod sibling;
+mod silence;
 mod telling;
 mod verdict;
 mod withheld;

@@ -22,7 +22,7 @@ const STEPS: &[Step] = &[
     step("generated code is what the .proto files say", &["gen-protos", "--check"]),
     step("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
     step("tests", &["test", "--workspace", "--locked"]),
-    step("a thousand simulated worlds come to rest", &["sim"]),
+    step("five thousand simulated worlds come to rest", &["sim"]),
     step("each rule broken on purpose is noticed", &["sim", "--prove-red"]),
     step("the real programs, end to end", &["e2e"]),
     step("the Python package, against the real daemon", &["python"]),

@@ -1,6 +1,6 @@
 //! `cargo sim`: simulated worlds, thousands of them if you like.
 //!
-//! `SEEDS=n` how many (1,000), `SEED_START=n` from where (0), `SEED=n` one of them, told event by event; `BREAK=rule` with a
+//! `SEEDS=n` how many (5,000), `SEED_START=n` from where (0), `SEED=n` one of them, told event by event; `BREAK=rule` with a
 //! rule broken on purpose; `REAL=n` with real databases beside every nth world (0: none); `-- --prove-red` breaks each rule in turn
 //! and succeeds when each is noticed.
 
@@ -125,6 +125,6 @@ fn unknown(name: &str) -> String {
 }
 
 /// Worlds in a run.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 5_000;
 /// Worlds in which a broken rule must be noticed: a removal or an old image must meet the one it hides from.
 const RED_SEEDS: u64 = 400;

@@ -5,7 +5,7 @@
 //! under way, new bundles gather for the next one: that is the batching, and at rest a single bundle leaves at once.
 //!
 //! Whoever does not answer may not know us: a device that was put back to before we joined hears nobody it does not find on its roster.
-//! So what is repeated in vain, and the word to a stale sibling, carry roster and epoch, whatever the sibling said of them before.
+//! So what is repeated in vain, and the word to a silent sibling (`silence`), carry roster and epoch, whatever the sibling said of them before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,13 +22,15 @@ use crate::step::{Output, RunRequest, Send};
 
 /// What a parcel says beside its bundles.
 #[derive(Clone, Copy, Debug)]
-struct Saying {
+pub(super) struct Saying {
     /// In how many letters the roster is told, if the sibling may not know it, or not our epoch.
-    roster_pieces: Option<u32>,
+    pub(super) roster_pieces: Option<u32>,
     /// What was said before was not answered.
-    in_vain: bool,
-    ask: bool,
-    receipt_was_due: bool,
+    pub(super) in_vain: bool,
+    pub(super) ask: bool,
+    pub(super) receipt_was_due: bool,
+    /// It is a word to a sibling that is silent.
+    pub(super) word: bool,
 }
 
 /// A parcel given to a relay worker.
@@ -41,6 +43,7 @@ pub(super) struct UnderWay {
     pub(super) foreign: Vec<SourceId>,
     receipt_was_due: bool,
     pub(super) asked: bool,
+    word: bool,
 }
 
 /// A parcel that lies on its relay.
@@ -61,7 +64,7 @@ impl Engine {
         let (live, stale): (Vec<DeviceId>, Vec<DeviceId>) =
             self.siblings.keys().copied().partition(|id| self.is_live(*id, now));
         let mut ways = BTreeMap::new();
-        for id in live {
+        for &id in &live {
             self.notice_below(id, now);
             self.help_laggard(id, now);
             ways.extend(self.free_way(id, now).map(|relay| (id, relay)));
@@ -70,9 +73,8 @@ impl Engine {
         for (id, relay) in ways {
             self.send_to(id, relay, wants.remove(&id).unwrap_or_default(), now);
         }
-        for id in stale {
-            self.show_to_stale(id, now);
-        }
+        live.into_iter().for_each(|id| self.show_to_quiet(id, now));
+        stale.into_iter().for_each(|id| self.show_to_stale(id, now));
     }
 
     /// The relay over which a sibling can be sent something now.
@@ -141,37 +143,21 @@ impl Engine {
         let letter =
             Letter { wants, receipt_requested, sums_requested, sums, records, epochs, hydration, ..self.letter(now) };
         let repeats = in_vain || (tell && roster_attempts > 0);
-        let said = Saying { roster_pieces: tell.then_some(pieces), in_vain: repeats, ask, receipt_was_due };
+        let roster_pieces = tell.then_some(pieces);
+        let said = Saying { roster_pieces, in_vain: repeats, ask, receipt_was_due, word: false };
         self.depart(to, relay, letter, (runs, chunk), said, now);
-    }
-
-    /// A sibling that was away for long may think the same of us: without a word nobody would begin. It gets a bare letter at
-    /// start and then once in [`BEACON`]; when it answers it is live again.
-    fn show_to_stale(&mut self, to: DeviceId, now: Now) {
-        if self.siblings.get(&to).is_none_or(|sibling| sibling.beacon_at > now.mono) {
-            return;
-        }
-        let Some(relay) = self.free_way(to, now) else { return };
-        let Some(sibling) = self.siblings.get_mut(&to) else { return };
-        let pause = Millis(BEACON_FIRST.0 << sibling.beacons.min(BEACON_DOUBLINGS)).min(BEACON);
-        (sibling.beacon_at, sibling.beacons) = (now.mono.plus(pause), sibling.beacons.saturating_add(1));
-        let unknown = !sibling.is_told();
-        let Telling { records, pieces } = self.tell_roster(to);
-        let letter = Letter { receipt_requested: true, records, epochs: self.gifts(to, true), ..self.letter(now) };
-        let roster_pieces = unknown.then_some(pieces);
-        let said = Saying { roster_pieces, in_vain: true, ask: false, receipt_was_due: false };
-        self.depart(to, relay, letter, (Vec::new(), None), said, now);
     }
 
     /// A letter of which the roster is all that counts.
     pub(super) fn tell_only_roster(&mut self, to: DeviceId, relay: RelayId, now: Now) {
         let Telling { records, pieces } = self.tell_roster(to);
         let letter = Letter { records, ..self.letter(now) };
-        let said = Saying { roster_pieces: Some(pieces), in_vain: true, ask: false, receipt_was_due: false };
+        let roster_pieces = Some(pieces);
+        let said = Saying { roster_pieces, in_vain: true, ask: false, receipt_was_due: false, word: false };
         self.depart(to, relay, letter, (Vec::new(), None), said, now);
     }
 
-    fn letter(&self, now: Now) -> Letter {
+    pub(super) fn letter(&self, now: Now) -> Letter {
         Letter {
             receipt: Receipt { generation: self.generation, term: self.term(), vector: self.vector.clone() },
             roster_hash: self.roster.hash(),
@@ -185,7 +171,7 @@ impl Engine {
         }
     }
 
-    fn depart(
+    pub(super) fn depart(
         &mut self,
         to: DeviceId,
         relay: RelayId,
@@ -216,9 +202,10 @@ impl Engine {
             sibling.lane.detour(&healthy, now.mono);
         }
         let foreign = runs.iter().map(|run| run.source).filter(|source| *source != own).collect();
-        let (receipt_was_due, asked) = (said.receipt_was_due, said.ask);
+        let Saying { receipt_was_due, ask: asked, word, .. } = said;
         let own_after = own_run.map(|(after, _)| after);
-        self.under_way.insert(ticket, UnderWay { to, relay, own: own_after, foreign, receipt_was_due, asked });
+        let under_way = UnderWay { to, relay, own: own_after, foreign, receipt_was_due, asked, word };
+        self.under_way.insert(ticket, under_way);
         self.outputs.push_back(Output::Send(Send { ticket, to, relay, prekey, epoch, letter, runs, chunk }));
     }
 
@@ -239,6 +226,9 @@ impl Engine {
                 sibling.due(now.mono.plus(RESEND_MIN));
             }
             sibling.ask_receipt |= under_way.asked;
+            if under_way.word {
+                sibling.quiet.failed(now.mono.plus(RESEND_MIN));
+            }
             sibling.roster_at = sibling.roster_at.min(now.mono.plus(RESEND_MIN));
             return;
         }
@@ -385,13 +375,6 @@ const FAST: Millis = Millis(500);
 const LAG_BEFORE_PUSH: Millis = Millis(60_000);
 /// The pause after the roster was told in vain, doubled each time: 10 s.
 const ROSTER_AGAIN: Millis = Millis(10_000);
-/// How soon after the first time a stale sibling is shown again that we are here: 1 min, then twice as long each time. After a start
-/// with a wrong clock everybody looks stale, and the first word may be lost.
-const BEACON_FIRST: Millis = Millis(60_000);
-/// 2^11 minutes are more than a day.
-const BEACON_DOUBLINGS: u32 = 11;
-/// How often it is shown that at the least: once a day.
-const BEACON: Millis = Millis(24 * 3_600_000);
 /// How many letters in a row that call for an answer go over one relay: four, more than a start brings forth. The next one takes another.
 const CALLS_BEFORE_DETOUR: u32 = 4;
 /// How many of them in vain make doubtful what the sibling said of where it looks for mail.

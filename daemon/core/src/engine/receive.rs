@@ -297,10 +297,12 @@ impl Engine {
         let older = letter.receipt.generation < sibling.receipt.generation;
         let held_before = sibling.receipt.vector.clone();
         let fresh_start = sibling.take_receipt(letter.receipt);
-        if sibling.receipt.vector != held_before {
-            // It moves: whatever it still lacks is probably on its way.
+        let moved = sibling.receipt.vector != held_before;
+        if moved {
+            // Whatever it still lacks is probably on its way.
             sibling.lag = None;
         }
+        sibling.quiet.heard(moved || fresh_start, now.mono, jitter);
         let told = sibling.receipt.vector.head(own);
         let acked = told.seq.min(last);
         if fresh_start && acked < sibling.lane.acked() {

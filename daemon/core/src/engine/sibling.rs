@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bridge::Bridged;
+use super::silence::Quiet;
 use super::withheld::Unheard;
 use crate::digest::Sum;
 use crate::epoch::Epoch;
@@ -71,6 +72,8 @@ pub(super) struct Sibling {
     pub(super) beacon_at: Millis,
     /// How often that was done since the start.
     pub(super) beacons: u32,
+    /// While it is live: for how long it is silent.
+    pub(super) quiet: Quiet,
     /// How far others' sources were handed on to it, as it cannot be reached by them.
     pub(super) bridged: Bridged,
     /// Letters since it spoke that called for an answer.
@@ -238,7 +241,12 @@ impl Sibling {
         let lag = self.lag.map(|lag| lag.next_at);
         let below = self.below.map(|below| below.tell_at);
         let alarm = self.unheard.as_ref().map(Unheard::alarm_at);
-        [self.receipt_due, roster, lag, below, alarm, self.ask_at].into_iter().flatten().filter(|at| *at > now).min()
+        let word = self.quiet.word_at();
+        [self.receipt_due, roster, lag, below, alarm, self.ask_at, word]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min()
     }
 }
 

@@ -21,5 +21,6 @@ mod repairs;
 mod restarts;
 mod retire;
 mod script;
+mod silence;
 mod withheld;
 mod world;

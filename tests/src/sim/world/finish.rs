@@ -43,7 +43,7 @@ impl World {
         // A device that is lost is still written to, by all others, ever less often; one that was removed writes on.
         let lost = u64::try_from(self.devices.len() - self.living().len()).unwrap_or_default();
         let out_of_reach = self.apart(&self.living());
-        let most = (lost * some + out_of_reach) * ENVELOPES_TO_A_LOST_DEVICE;
+        let most = (lost * some + out_of_reach) * ENVELOPES_TO_A_LOST_DEVICE + some * some * WORDS_AT_REST;
         Broken::unless(sent <= most, "who has nothing to say is silent", || format!("{sent} of at most {most}"))?;
         self.check_end()?;
         // Nothing was written since the world was found equal: once is enough for what takes long.
@@ -151,3 +151,5 @@ const ENVELOPES_PER_PAIR: u64 = 12;
 const ENVELOPES_PER_BUNDLE: u64 = 1;
 /// What a device sends to a lost one in three hours, when the pause between two attempts has grown to one.
 const ENVELOPES_TO_A_LOST_DEVICE: u64 = 16;
+/// What a device says to another one in the same time, when both are at rest: two words, or two answers.
+const WORDS_AT_REST: u64 = 2;

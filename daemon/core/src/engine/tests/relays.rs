@@ -130,7 +130,8 @@ fn a_relay_that_is_away_does_not_keep_a_device_awake() {
     world.write(1, 1);
     world.pass(600_000);
     let now = world.at();
-    assert_eq!(world.node(1).engine.settle(now), None);
+    let wake = world.node(1).engine.settle(now).unwrap();
+    assert!(wake.since(now.mono) > Millis(1_800_000), "{wake:?}");
     let unknown = RelayId([9; 16]);
     world.input(1, Input::RelayHealth { relay: unknown, up: true });
     assert!(world.mail.is_empty());
