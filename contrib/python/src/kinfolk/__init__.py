@@ -12,12 +12,15 @@ The daemon `kinfolkd` of this device must run and be set up; `kin up` and `kin i
 returns, and comes to the other devices by itself, now or when they are online again.
 """
 
+from kinfolk.clash import MINE, THEIRS, Choice, Clash, InvalidResolution, Merged, Resolve
 from kinfolk.client import PROTOCOL_MAX, PROTOCOL_MIN, Client, connect
 from kinfolk.conversations import Conversations
+from kinfolk.edit import Edit
 from kinfolk.errors import (
     BundleDiffers,
     Busy,
     ConfigurationError,
+    Conflict,
     ConnectionLost,
     DeadlineExceeded,
     Error,
@@ -35,9 +38,11 @@ from kinfolk.errors import (
     TooLarge,
     TooSlow,
     TurnedAway,
+    Unauthenticated,
     Unreachable,
     VersionMismatch,
 )
+from kinfolk.outbox import InvalidOutbox, Outbox
 from kinfolk.paths import Paths
 from kinfolk.record import Record, delete, put
 from kinfolk.records import Records
@@ -45,39 +50,51 @@ from kinfolk.values import Json, Timestamp
 from kinfolk.watch import Bundle, Change, MessageChange, RecordChange, UnknownChange, Watch
 
 __all__ = [
+    "MINE",
     "PROTOCOL_MAX",
     "PROTOCOL_MIN",
+    "THEIRS",
     "Bundle",
     "BundleDiffers",
     "Busy",
     "Change",
+    "Choice",
+    "Clash",
     "Client",
     "ConfigurationError",
+    "Conflict",
     "ConnectionLost",
     "Conversations",
     "DeadlineExceeded",
+    "Edit",
     "Error",
     "ForeignSocket",
     "InvalidArgument",
+    "InvalidOutbox",
+    "InvalidResolution",
     "Json",
     "Locked",
+    "Merged",
     "MessageChange",
     "MessageDiffers",
     "NotFound",
     "NotSetUp",
     "OutOfOrder",
+    "Outbox",
     "Paths",
     "PermissionDenied",
     "Record",
     "RecordChange",
     "Records",
     "Refused",
+    "Resolve",
     "ShuttingDown",
     "StoreFull",
     "Timestamp",
     "TooLarge",
     "TooSlow",
     "TurnedAway",
+    "Unauthenticated",
     "UnknownChange",
     "Unreachable",
     "VersionMismatch",

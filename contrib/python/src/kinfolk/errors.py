@@ -135,6 +135,14 @@ class PermissionDenied(Refused, code="permission_denied"):
     """The caller may not do this."""
 
 
+class Conflict(Refused, code="conflict"):
+    """A record is not what a write was based on. `detail.conflict` describes the first such record; `kinfolk.Outbox` deals with it."""
+
+
+class Unauthenticated(Refused, code="unauthenticated"):
+    """The caller showed no token, or one that is unknown or was revoked."""
+
+
 class MessageDiffers(Refused, code="message_differs"):
     """A message with this id is here and its content is not the same."""
 

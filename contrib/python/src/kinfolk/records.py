@@ -30,22 +30,33 @@ class Records:
         1, 2, 3 … With them a push counts once however often it is sent, so it is sent again after failures that pass; and after any
         error, send the same ops with the same two again, also in the next run of the program. Without them it is sent once.
 
-        Errors: `InvalidArgument`, `TooLarge`, `MessageDiffers`, `NotFound`, `OutOfOrder`, `BundleDiffers`, `StoreFull`; the refused op is
+        Errors: `InvalidArgument`, `TooLarge`, `MessageDiffers`, `NotFound`, `Conflict`, `OutOfOrder`, `BundleDiffers`, `StoreFull`; the refused op is
         in `op_index`.
         """
-        request = records_pb2.PushRequest(ops=ops, source_id=source_id, source_bundle_id=source_bundle_id)
-        call = self._manner.safely if source_id else self._manner.once
+        return self.push_request(
+            records_pb2.PushRequest(ops=ops, source_id=source_id, source_bundle_id=source_bundle_id)
+        )
+
+    def push_request(self, request: records_pb2.PushRequest) -> records_pb2.PushResponse:
+        """As `push`, for a request that was made before."""
+        call = self._manner.safely if request.source_id else self._manner.once
         return call(self._stub.Push, request)
 
     def put(
-        self, collection: str, key: str, fields: Mapping[str, Written], clear: Iterable[str] = ()
+        self,
+        collection: str,
+        key: str,
+        fields: Mapping[str, Written],
+        clear: Iterable[str] = (),
+        *,
+        base: Record | int | None = None,
     ) -> records_pb2.PushResponse:
-        """Writes the named fields of a record, as a bundle of its own."""
-        return self.push([put(collection, key, fields, clear)])
+        """Writes the named fields of a record, as a bundle of its own; see `kinfolk.put`."""
+        return self.push([put(collection, key, fields, clear, base=base)])
 
-    def delete(self, collection: str, key: str) -> records_pb2.PushResponse:
-        """Deletes a record, as a bundle of its own."""
-        return self.push([delete(collection, key)])
+    def delete(self, collection: str, key: str, *, base: Record | int | None = None) -> records_pb2.PushResponse:
+        """Deletes a record, as a bundle of its own; see `kinfolk.delete`."""
+        return self.push([delete(collection, key, base=base)])
 
     def get(self, collection: str, key: str) -> Record:
         """A record as it stands. Errors: `NotFound`, also after a deletion."""
