@@ -22,7 +22,8 @@ class Device:
     def __init__(self, name: str, home: Path) -> None:
         self.name, self.home = name, home
         self.environ = {**os.environ, "KINFOLK_HOME": str(home)}
-        self.environ.pop("KINFOLK_SOCKET", None)
+        for name in ("KINFOLK_SOCKET", "KINFOLK_TOKEN_FILE"):
+            self.environ.pop(name, None)
         self.daemon: subprocess.Popen[bytes] | None = None
 
     def start(self, **environ: str) -> None:

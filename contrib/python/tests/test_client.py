@@ -113,17 +113,34 @@ class Handshake(WithDevices):
         expected = "the daemon 9.9.9 speaks versions 7 to 9 of the local API, this client 1 to 1"
         self.assertEqual(str(caught.exception), expected)
 
-    def test_the_token_of_the_environment_is_sent_with_every_call_unless_another_is_given(self) -> None:
+    def test_every_call_shows_the_token_that_is_given_or_named_or_the_owner_s(self) -> None:
         info = self.serve(1, 1)
-        with mock.patch.dict(os.environ, {"KINFOLK_TOKEN": "from-the-environment"}):
-            with kinfolk.connect(paths=self.paths()) as client:
+        named = self.directory / "token"
+        named.write_text("kin_app_named\n")
+        environ = {"KINFOLK_HOME": str(self.directory), "KINFOLK_SOCKET": str(self.path)}
+        (self.directory / "state").mkdir()
+        (self.directory / "state/admin.token").write_text("kin_admin_x\n")
+        with mock.patch.dict(os.environ, environ):
+            with kinfolk.connect() as client:
                 client.get_info()
-            with kinfolk.connect(paths=self.paths(), token="given"):
-                pass
-            with kinfolk.connect(paths=self.paths(), token=""):
-                pass
-        expected = ["Bearer from-the-environment"] * 2 + ["Bearer given", None]
+            with mock.patch.dict(os.environ, {"KINFOLK_TOKEN_FILE": str(named)}):
+                kinfolk.connect().close()
+                kinfolk.connect(token="kin_app_given").close()
+                kinfolk.connect(token="").close()
+        expected = ["Bearer kin_admin_x"] * 2 + ["Bearer kin_app_named", "Bearer kin_app_given", None]
         self.assertEqual(info.authorizations, expected)
+
+    def test_a_token_file_that_is_named_must_hold_a_token(self) -> None:
+        self.serve(1, 1)
+        for text in ("", "two words", "\xfc", "x" * 257):
+            named = self.directory / "token"
+            named.write_text(text)
+            with mock.patch.dict(os.environ, {"KINFOLK_TOKEN_FILE": str(named)}):
+                with self.assertRaises(kinfolk.ConfigurationError) as caught:
+                    kinfolk.connect(paths=self.paths())
+                self.assertNotIn("two words", str(caught.exception))
+        with self.assertRaises(kinfolk.ConfigurationError):
+            kinfolk.connect(paths=self.paths(), token="a\nb")
 
 
 class Info(info_pb2_grpc.InfoServicer):

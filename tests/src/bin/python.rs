@@ -27,7 +27,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let package = root().join(PACKAGE);
     let mut types = python(&package);
     types.args(["-m", "mypy", "--config-file", "pyproject.toml", "--cache-dir"]).arg(root().join("target/mypy"));
-    succeed(types.args(["src/kinfolk", "tests", "generate.py"]))?;
+    succeed(types.args(["src/kinfolk", "tests", "examples", "generate.py"]))?;
 
     let programs = Programs::build()?;
     let mut tests = python(&package.join("tests"));

@@ -23,6 +23,7 @@ import grpc
 
 from kinfolk.calls import FIRST_PAUSE, Manner
 from kinfolk.conversations import Conversations
+from kinfolk.credential import metadata
 from kinfolk.endpoint import Endpoint
 from kinfolk.errors import (
     ConfigurationError,
@@ -109,21 +110,21 @@ def connect(
 
     `name` is what the daemon's log calls this program, such as `todo/1.0`. `wait` is for how many seconds a daemon that does not listen yet
     is waited for; one that is starting is waited for in any case. `timeout` is the deadline of each call, and `patience` for how long a call
-    that is safe to repeat is made again while the daemon restarts. `token` is the app's, by default that of `KINFOLK_TOKEN`.
+    that is safe to repeat is made again while the daemon restarts. `token` is the app's; without it the one in the
+    file that `KINFOLK_TOKEN_FILE` names is shown, else the owner's where it can be read, and with an empty one nothing.
 
     Errors: `Unreachable`, `TurnedAway`, `ForeignSocket`, `VersionMismatch`, `ConfigurationError`.
     """
     if sys.platform == "win32":
         raise ConfigurationError("gRPC for Python knows no named pipes", hint="use the Rust client on Windows")
     paths = Paths.discover() if paths is None else paths
-    token = os.environ.get("KINFOLK_TOKEN", "") if token is None else token
-    metadata = (("authorization", f"Bearer {token}"),) if token else ()
-    manner = Manner(timeout, patience, metadata)
     begin = time.monotonic()
     pause = FIRST_PAUSE
     while True:
         endpoint = Endpoint.read(paths.endpoint_file)
         try:
+            # Read each time: a daemon that starts for the first time writes the owner's token.
+            manner = Manner(timeout, patience, metadata(paths, token))
             return _try_connect(name, paths, endpoint, manner)
         except (Unreachable, TurnedAway):
             starting = endpoint is not None and _may_answer(paths, endpoint)

@@ -77,6 +77,11 @@ class Paths:
         """The file in which the daemon says where it listens."""
         return self.state / "endpoint.json"
 
+    @property
+    def credential_file(self) -> Path:
+        """The file with the token of the owner's own programs."""
+        return self.state / "admin.token"
+
 
 # Longest socket path in bytes: `sun_path` less its closing zero. 108 on Linux, 104 on macOS and the BSDs.
 _SOCKET_LIMIT = 107 if sys.platform == "linux" else 103
