@@ -16,15 +16,19 @@
 
 mod admin;
 mod admission;
+mod bulk;
 mod conversations;
 mod convert;
+mod cursors;
 mod error;
 mod health;
 mod info;
 pub mod listener;
 mod page;
 mod pipe;
+mod pull;
 mod records;
+mod snapshot;
 mod watch;
 
 use std::sync::Arc;
@@ -43,6 +47,7 @@ use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 
 use self::admission::{Admission, MAX_IN_FLIGHT, limit};
+use self::cursors::Cursors;
 use self::listener::{ListenError, Listener};
 use self::pipe::Pipes;
 use crate::daemon::{Daemon, Setup};
@@ -68,7 +73,7 @@ pub enum IpcError {
 pub async fn serve(listener: Listener, daemon: Arc<Daemon>, shutdown: Shutdown) -> Result<(), IpcError> {
     let (stop, stopping) = signal::channel(false);
     let long_reads = Arc::new(Semaphore::new(MAX_LONG_READS));
-    let api = Api { daemon, pipes: Pipes::new(stopping), long_reads };
+    let api = Api { daemon, pipes: Pipes::new(stopping), long_reads, cursors: Arc::default() };
     let describe = || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
     let describe = || describe().register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
 
@@ -116,6 +121,9 @@ pub async fn serve(listener: Listener, daemon: Arc<Daemon>, shutdown: Shutdown) 
             Ok(())
         }
     };
+    if let Ok(node) = api.node() {
+        api.cursors.write_down(&node).await;
+    }
     // The server has let go of the connections, so this ends, and the socket is gone when it has.
     if let Err(panic) = accepting.await {
         tracing::error!(%panic, "the listener broke down");
@@ -129,6 +137,7 @@ struct Api {
     daemon: Arc<Daemon>,
     pipes: Pipes,
     long_reads: Arc<Semaphore>,
+    cursors: Arc<Cursors>,
 }
 
 impl Api {

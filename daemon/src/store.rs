@@ -16,6 +16,7 @@
 //! **Road not taken.** State could be kept as a view over the log, without tables of its own. Every read would then pay for
 //! merging, and the wanted page of a million messages would not come in two milliseconds.
 
+mod app_cursor;
 mod apply;
 mod collections;
 mod compact;
@@ -37,6 +38,7 @@ mod reader;
 mod rebuild;
 mod registers;
 mod restore;
+mod revision;
 mod schema;
 mod sources;
 #[cfg(test)]
@@ -55,6 +57,7 @@ use kinfolk_core::parcel::MAX_SUMS;
 use kinfolk_core::roster::{Prekey, SignedRecord};
 use kinfolk_core::step::Change;
 
+pub use self::app_cursor::MAX_CONSUMERS;
 pub use self::compact::Compacted;
 pub use self::error::StoreError;
 pub use self::keep::SavedRelay;
@@ -63,8 +66,8 @@ pub use self::level::Idle;
 pub use self::open::DATABASE_FILE;
 pub use self::quarantine::{QUARANTINE_ROWS, QUARANTINE_TOTAL};
 pub use self::reader::{
-    ConversationView, Counts, Explained, Exported, Hit, Kept, LoggedBundle, MAX_PAGE, MessageView, Piece, Reader,
-    RecordView, Stretch, TracedBundle,
+    ConversationView, Counts, Entry, Explained, Exported, Hit, Kept, LoggedBundle, MAX_PAGE, MessageView, Part, Piece,
+    Reach, Reader, RecordView, Stretch, TracedBundle,
 };
 pub use self::verify::{MAX_PROBLEMS, Problem, Report};
 

@@ -228,7 +228,8 @@ pub enum Change {
     },
     /// Something that could not be used.
     Quarantine(Quarantined),
-    /// A source of a removed device ends earlier than it was applied: what follows is set aside, and its effect undone.
+    /// A source of a removed device ends earlier than it was applied: what follows is set aside, and its effect undone. Takes the next place
+    /// in this device's order.
     Cut {
         /// The source.
         source: SourceId,

@@ -6,6 +6,7 @@ use ipc_proto::v1::{
     ListMessagesRequest, ListMessagesResponse, PostRequest, PostResponse, SearchHit, SearchRequest, SearchResponse,
     SetStatusRequest, SetStatusResponse, SnippetPart, WatchMessagesRequest, WatchResponse, op,
 };
+use kinfolk_core::ids::BundleSeq;
 use tonic::{Request, Response, Status};
 
 use super::convert::push::Asked;
@@ -98,7 +99,8 @@ impl Conversations for Api {
         let node = self.node()?;
         let WatchMessagesRequest { after_bundle_seq, conversations } = request.get_ref();
         let filter = Filter::messages(conversations)?;
-        let watching = Watching::begin(&node.reader, node.driver.bell(), *after_bundle_seq, filter).await?;
+        let after = after_bundle_seq.map(BundleSeq);
+        let watching = Watching::begin(&node.reader, node.driver.bell(), after, filter).await?;
         self.pipes.open(&request, |pipe| watching.feed(pipe))
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn place<P: DeserializeOwned>(token: &str) -> Result<Option<P>, Statu
 }
 
 /// The token of a place.
-fn token(place: &impl Serialize) -> String {
+pub(super) fn token(place: &impl Serialize) -> String {
     // Text and numbers always become JSON.
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(place).unwrap_or_default())
 }

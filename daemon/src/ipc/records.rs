@@ -3,9 +3,11 @@
 use ipc_proto::v1::error_detail::Payload;
 use ipc_proto::v1::records_server::Records;
 use ipc_proto::v1::{
-    ChangeKind, ErrorCode, ErrorDetail, GetRequest, GetResponse, ListRequest, ListResponse, MessageDiffers,
-    PushRequest, PushResponse, RowConflict, WatchRequest, WatchResponse,
+    AckRequest, AckResponse, ChangeKind, ErrorCode, ErrorDetail, GetRequest, GetResponse, ListRequest, ListResponse,
+    MessageDiffers, PullRequest, PullResponse, PushRequest, PushResponse, RowConflict, SnapshotRequest,
+    SnapshotResponse, WatchRequest, WatchResponse,
 };
+use kinfolk_core::ids::BundleSeq;
 use kinfolk_core::op::{Meaning, Op};
 use kinfolk_core::step::{Pushed, Refusal};
 use prost::Message;
@@ -15,8 +17,8 @@ use uuid::Uuid;
 use super::convert::push::Asked;
 use super::convert::{message, record};
 use super::pipe::Events;
-use super::watch::{Filter, Watching};
-use super::{Api, error, page, read};
+use super::watch::{self, Filter, Watching};
+use super::{Api, error, page, pull, read, snapshot};
 use crate::driver::PushError;
 use crate::hops::{self, Hop};
 use crate::node::Node;
@@ -29,6 +31,7 @@ const USUAL_PAGE: usize = 100;
 #[tonic::async_trait]
 impl Records for Api {
     type WatchStream = Events<WatchResponse>;
+    type SnapshotStream = Events<SnapshotResponse>;
 
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
         let node = self.node()?;
@@ -65,10 +68,30 @@ impl Records for Api {
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let node = self.node()?;
-        let WatchRequest { after_bundle_seq, collections } = request.get_ref();
+        let WatchRequest { after_bundle_seq, collections, consumer } = request.get_ref();
         let filter = Filter::records(collections)?;
-        let watching = Watching::begin(&node.reader, node.driver.bell(), *after_bundle_seq, filter).await?;
+        let after = self.cursors.begin(&node, *after_bundle_seq, consumer).await?;
+        let watching = Watching::begin(&node.reader, node.driver.bell(), after, filter).await?;
         self.pipes.open(&request, |pipe| watching.feed(pipe))
+    }
+
+    async fn pull(&self, request: Request<PullRequest>) -> Result<Response<PullResponse>, Status> {
+        let node = self.node()?;
+        Ok(Response::new(pull::pull(&node, &self.cursors, request.into_inner()).await?))
+    }
+
+    async fn snapshot(&self, request: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+        let node = self.node()?;
+        let collections = watch::names(&request.get_ref().collections)?;
+        let leave = self.long_read()?;
+        self.pipes.open(&request, |pipe| snapshot::snapshot(node, collections, leave, pipe))
+    }
+
+    async fn ack(&self, request: Request<AckRequest>) -> Result<Response<AckResponse>, Status> {
+        let node = self.node()?;
+        let AckRequest { consumer, bundle_seq } = request.into_inner();
+        let stands = self.cursors.acknowledge(&node, consumer, BundleSeq(bundle_seq)).await?;
+        Ok(Response::new(AckResponse { bundle_seq: stands.0 }))
     }
 }
 

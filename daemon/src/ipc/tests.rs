@@ -2,6 +2,7 @@
 
 mod admin;
 mod conversations;
+mod following;
 mod proof;
 mod records;
 mod syncing;

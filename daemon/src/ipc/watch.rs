@@ -9,14 +9,20 @@
 //! The bell is looked at *before* the log is read: what is committed in between rings again. It carries no data, so nothing can be
 //! lost with it: whoever missed ten rings reads ten bundles. A bundle is sent with what it touched as that stands *now*; a client that
 //! stores what it is told, in order, comes to hold what this device shows.
+//!
+//! **Compaction** takes bundles away whose effect others have replaced. Whoever is before such a place, but not at 0, has seen something that nobody can
+//! tell about any more and is told so ([`resync`]): before the watch begins, and when it falls behind later. A watch from 0 reads
+//! what is kept and comes to hold what this device shows.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ipc_proto::MAX_REPLY_BYTES;
-use ipc_proto::v1::{Bundle, Change, ErrorCode, ErrorDetail, WatchPosition, WatchResponse, watch_response::Event};
+use ipc_proto::v1::error_detail::Payload;
+use ipc_proto::v1::{
+    Bundle, Change, ErrorCode, ErrorDetail, ResyncRequired, WatchPosition, WatchResponse, watch_response::Event,
+};
 use kinfolk_core::ids::BundleSeq;
-use kinfolk_core::op::Op;
 use prost::Message;
 use tokio::sync::watch::Receiver;
 use tokio::time::timeout;
@@ -29,7 +35,7 @@ use super::error;
 use super::pipe::{End, Pipe};
 use super::read;
 use crate::hops::{self, Hop};
-use crate::store::{LoggedBundle, Reader, StoreError};
+use crate::store::{Entry, Part, Reach, Reader, StoreError};
 
 /// The longest silence of a watch: after it, the position is sent as a sign of life.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -42,7 +48,7 @@ const LIVE: u64 = 2;
 /// Bytes of bundles read at a time, unless the first alone is larger.
 const BATCH_BYTES: usize = 1 << 20;
 /// Most bytes of one event: a reply with room for its framing.
-const MAX_EVENT: usize = MAX_REPLY_BYTES - 1024;
+pub(super) const MAX_EVENT: usize = MAX_REPLY_BYTES - 1024;
 
 /// What a watch is about.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -74,6 +80,8 @@ pub(super) struct Watching {
     reader: Reader,
     bell: Receiver<BundleSeq>,
     cursor: BundleSeq,
+    /// It began at 0 and has not caught up yet: what was compacted meanwhile is nothing to it.
+    from_start: bool,
     filter: Filter,
     heartbeat: Duration,
 }
@@ -83,15 +91,16 @@ impl Watching {
     pub(super) async fn begin(
         reader: &Reader,
         bell: Receiver<BundleSeq>,
-        after: Option<u64>,
+        after: Option<BundleSeq>,
         filter: Filter,
     ) -> Result<Self, Status> {
-        let last = read(reader, |reader| Ok(reader.counts()?.bundle_seq)).await?;
-        let cursor = after.map_or(last, BundleSeq);
-        if cursor > last {
-            return Err(invalid(format!("the cursor {} lies beyond the last bundle, {}", cursor.0, last.0)).into());
+        let reach = read(reader, |reader| reader.reach()).await?;
+        let cursor = after.unwrap_or(reach.last);
+        if !reach.continues(cursor) {
+            return Err(resync(cursor, reach).into());
         }
-        Ok(Self { reader: reader.clone(), bell, cursor, filter, heartbeat: HEARTBEAT })
+        let from_start = cursor.0 == 0;
+        Ok(Self { reader: reader.clone(), bell, cursor, from_start, filter, heartbeat: HEARTBEAT })
     }
 
     /// Sends everything to come.
@@ -127,6 +136,10 @@ impl Watching {
             pipe.wait(batch).await??
         };
         hops::passed(Hop::Read);
+        if !self.from_start && !batch.reach.continues(cursor) {
+            return Err(resync(cursor, batch.reach).into());
+        }
+        self.from_start &= !batch.last;
         let silent = batch.bundles.is_empty();
         for shown in batch.bundles {
             let bundle_seq = shown.bundle_seq;
@@ -150,8 +163,9 @@ impl Watching {
     }
 }
 
-/// What one look into the log gave.
+/// What one look into the order gave.
 struct Batch {
+    reach: Reach,
     bundles: Vec<Bundle>,
     /// Everything up to here is in `bundles` or does not match.
     upto: BundleSeq,
@@ -161,25 +175,42 @@ struct Batch {
 
 impl Batch {
     fn read(reader: &Reader, after: BundleSeq, filter: &Filter, most: u64) -> Result<Self, StoreError> {
-        let logged = reader.bundles_after(after, usize::try_from(most).unwrap_or(usize::MAX), BATCH_BYTES)?;
-        let mut batch = Self { bundles: Vec::new(), upto: after, last: logged.is_empty() };
-        for bundle in logged {
-            batch.upto = bundle.bundle_seq;
-            let changes = changes(reader, &bundle, filter)?;
-            if !changes.is_empty() {
-                batch.bundles.push(bundle::show(&bundle, changes));
-            }
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let Part { reach, entries, upto, last } = reader.order_after(after, None, most, BATCH_BYTES)?;
+        let mut bundles = Vec::new();
+        for entry in entries {
+            bundles.extend(show(reader, &entry, filter)?);
         }
-        Ok(batch)
+        Ok(Self { reach, bundles, upto, last })
     }
 }
 
-/// What a bundle touched of what the filter asks for.
-fn changes(reader: &Reader, bundle: &LoggedBundle, filter: &Filter) -> Result<Vec<Change>, StoreError> {
+/// What a place of the order holds of what the filter asks for; `None` when that is nothing.
+pub(super) fn show(reader: &Reader, entry: &Entry, filter: &Filter) -> Result<Option<Bundle>, StoreError> {
     let mut changes = Vec::new();
+    match entry {
+        Entry::Bundle(bundle) => {
+            let touched = bundle.ops.iter().map(|op| (bundle::touched(&op.meaning()), &op.collection, &op.key));
+            gather(reader, touched, filter, &mut changes)?;
+        }
+        Entry::Revision(_, names) => {
+            let touched = names.iter().map(|(collection, key)| (bundle::revised(collection), collection, key));
+            gather(reader, touched, filter, &mut changes)?;
+        }
+    }
+    Ok((!changes.is_empty()).then(|| bundle::show(entry, changes)))
+}
+
+/// How what was touched stands.
+fn gather<'n>(
+    reader: &Reader,
+    touched: impl Iterator<Item = (Touched, &'n String, &'n String)>,
+    filter: &Filter,
+    changes: &mut Vec<Change>,
+) -> Result<(), StoreError> {
     let mut bytes = 0_usize;
-    for op in &bundle.ops {
-        let Some(change) = change(reader, op, filter)? else { continue };
+    for (touched, collection, key) in touched {
+        let Some(change) = change(reader, touched, collection, key, filter)? else { continue };
         bytes = bytes.saturating_add(change.encoded_len());
         changes.push(change);
         if bytes > MAX_EVENT {
@@ -187,30 +218,33 @@ fn changes(reader: &Reader, bundle: &LoggedBundle, filter: &Filter) -> Result<Ve
             break;
         }
     }
-    Ok(changes)
+    Ok(())
 }
 
-fn change(reader: &Reader, op: &Op, filter: &Filter) -> Result<Option<Change>, StoreError> {
-    let (collection, key) = (op.collection.clone(), op.key.clone());
-    Ok(match (bundle::touched(&op.meaning()), filter) {
-        (Touched::Record(kind), Filter::Everything) => {
-            let now = reader.record(&collection, &key)?;
-            Some(bundle::record_change(kind, collection, key, now))
-        }
-        (Touched::Record(kind), Filter::Records(names)) if names.contains(&collection) => {
-            let now = reader.record(&collection, &key)?;
-            Some(bundle::record_change(kind, collection, key, now))
-        }
+fn change(
+    reader: &Reader,
+    touched: Touched,
+    collection: &str,
+    key: &str,
+    filter: &Filter,
+) -> Result<Option<Change>, StoreError> {
+    let record = |kind| -> Result<Option<Change>, StoreError> {
+        let now = reader.record(collection, key)?;
+        Ok(Some(bundle::record_change(kind, collection.to_owned(), key.to_owned(), now)))
+    };
+    Ok(match (touched, filter) {
+        (Touched::Record(kind), Filter::Everything) => record(kind)?,
+        (Touched::Record(kind), Filter::Records(names)) if names.contains(collection) => record(kind)?,
         (Touched::Message(kind), Filter::Everything) => {
-            let now = reader.message(&key)?;
-            Some(bundle::message_change(kind, key, now))
+            let now = reader.message(key)?;
+            Some(bundle::message_change(kind, key.to_owned(), now))
         }
         (Touched::Message(kind), Filter::Messages(names)) => {
-            let now = reader.message(&key)?;
+            let now = reader.message(key)?;
             // A deleted message has forgotten its conversation; who shows it must learn that it is gone.
             let matches =
                 now.as_ref().is_none_or(|message| names.is_empty() || names.contains(&message.body.conversation));
-            matches.then(|| bundle::message_change(kind, key, now))
+            matches.then(|| bundle::message_change(kind, key.to_owned(), now))
         }
         (Touched::Unknown, Filter::Everything) => Some(Change::default()),
         (Touched::Record(_), Filter::Records(_) | Filter::Messages(_))
@@ -220,7 +254,25 @@ fn change(reader: &Reader, op: &Op, filter: &Filter) -> Result<Option<Change>, S
     })
 }
 
-fn names(names: &[String]) -> Result<BTreeSet<String>, Status> {
+/// A cursor from which nobody can go on.
+pub(super) fn resync(cursor: BundleSeq, reach: Reach) -> ErrorDetail {
+    let Reach { compacted_upto, last } = reach;
+    let message = if cursor > last {
+        format!("the cursor {cursor} lies beyond the last bundle, {last}: this device was put back to an earlier state")
+    } else {
+        format!("the cursor {cursor} lies below {compacted_upto}, up to where the log was compacted")
+    };
+    ErrorDetail::new(ErrorCode::ResyncRequired, message)
+        .hint("take a snapshot, or read everything again after 0")
+        .payload(Payload::Resync(ResyncRequired {
+            compacted_up_to: compacted_upto.0,
+            cursor: cursor.0,
+            bundle_seq: last.0,
+        }))
+}
+
+/// The names of a filter.
+pub(super) fn names(names: &[String]) -> Result<BTreeSet<String>, Status> {
     if names.len() > MAX_FILTER {
         return Err(invalid(format!("a filter has at most {MAX_FILTER} names, this one has {}", names.len())).into());
     }
@@ -228,7 +280,7 @@ fn names(names: &[String]) -> Result<BTreeSet<String>, Status> {
 }
 
 /// Records grow by many writes; a bundle that touches many large ones can be more than a reply may be.
-fn too_large(bundle: &Bundle) -> ErrorDetail {
+pub(super) fn too_large(bundle: &Bundle) -> ErrorDetail {
     let message = format!("bundle {} touches more than {MAX_EVENT} bytes of records", bundle.bundle_seq);
     ErrorDetail::new(ErrorCode::TooLarge, message)
         .hint("read its collections with List, then watch after this bundle")

@@ -88,6 +88,7 @@ impl Store {
         }
         let sql = "UPDATE compaction SET times = times + 1, upto = max(upto, ?1), last = max(last, ?2)";
         connection.prepare_cached(sql)?.execute((upto, int(self.cache.last.0)))?;
+        self.forget_revisions()?;
         self.cache.level.discount(compacted.invalid);
         self.compacted = compacted;
         Ok(())

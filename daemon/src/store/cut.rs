@@ -1,7 +1,7 @@
 //! Sources that end earlier than they were applied, because their device was removed.
 //!
 //! What lies beyond the end leaves the log and is kept aside, and every record and message that it named is made anew from what
-//! remains ([`super::rebuild`]). All in the transaction that takes the removal in.
+//! remains ([`super::rebuild`]). All in the transaction that takes the removal in. Apps that have seen them are told ([`super::revision`]).
 
 use std::collections::BTreeSet;
 
@@ -22,6 +22,7 @@ use super::{Store, StoreError, floors};
 impl Store {
     /// Takes `source` back to `end`.
     pub(super) fn cut(&mut self, source: SourceId, end: Head) -> Result<(), StoreError> {
+        let place = self.take_place()?;
         let Some(idx) = self.cache.sources.idx(source) else { return Ok(()) };
         let floor = floors::of(&self.connection, idx)?;
         if end.seq < floor.head.seq {
@@ -53,6 +54,7 @@ impl Store {
             context.join(&body.context.iter().copied().collect());
         })?;
         self.cache.sources.jump(idx, &Mark { head: end, stamp, context })?;
+        self.tell_revised(place, &entities)?;
         self.rebuild_uncounted(&entities)
     }
 

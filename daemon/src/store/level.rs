@@ -7,7 +7,8 @@
 //!
 //! The way down does not exist: an older version would take effects for damage. It is refused the database, as with a newer schema.
 //!
-//! Places in this device's order stay as they were given, so a watch that is past an op does not show it again.
+//! Places in this device's order stay as they were given. A watch that is past such an op is told of its effect at a place of its own
+//! ([`super::revision`]).
 
 use std::collections::BTreeSet;
 
@@ -130,6 +131,10 @@ impl Store {
         }
         // Rebuilding goes over some ops again: what was counted here is what counts.
         self.cache.level = Level { ops: level, idle: None, written: None };
+        if !late.is_empty() {
+            let place = self.take_place()?;
+            self.tell_revised(place, &late)?;
+        }
         self.rebuild(&late)?;
         self.cache.level.idle = Some(idle);
         self.commit()

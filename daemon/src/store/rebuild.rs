@@ -32,8 +32,8 @@ const PAGE: i64 = 256;
 /// The name of a record or message.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Entity {
-    collection: String,
-    key: String,
+    pub(super) collection: String,
+    pub(super) key: String,
 }
 
 impl Entity {

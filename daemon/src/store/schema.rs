@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("schema/01.sql"),
     include_str!("schema/02.sql"),
     include_str!("schema/03.sql"),
@@ -20,6 +20,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("schema/07.sql"),
     include_str!("schema/08.sql"),
     include_str!("schema/09.sql"),
+    include_str!("schema/10.sql"),
 ];
 
 /// Brings the database up to the newest schema.

@@ -388,6 +388,133 @@ pub struct WatchRequest {
     /// is left out when nothing does.
     #[prost(string, repeated, tag = "2")]
     pub collections: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Without `after_bundle_seq`: begin after what this consumer acknowledged; from the start when it never did.
+    #[prost(string, tag = "3")]
+    pub consumer: ::prost::alloc::string::String,
+}
+/// Asks for a page of bundles.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PullRequest {
+    /// Bundles after this place; absent = after what `consumer` acknowledged, or from the start.
+    #[prost(uint64, optional, tag = "1")]
+    pub after_bundle_seq: ::core::option::Option<u64>,
+    /// See `WatchRequest`.
+    #[prost(string, repeated, tag = "2")]
+    pub collections: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// See `WatchRequest`.
+    #[prost(string, tag = "3")]
+    pub consumer: ::prost::alloc::string::String,
+    /// How many bundles at most; 0 = 100, more than 1,000 counts as 1,000.
+    #[prost(uint32, tag = "4")]
+    pub max_bundles: u32,
+    /// How many bytes at most, unless one bundle alone is larger; 0 = 1 MiB, more than 8 MiB counts as 8 MiB.
+    #[prost(uint32, tag = "5")]
+    pub max_bytes: u32,
+    /// `next_page_token` of the page before, with the other fields unchanged; empty = a new pull.
+    #[prost(string, tag = "6")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of bundles.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PullResponse {
+    /// Complete bundles in order. A record in them stands as it does when the page is sent; when its `row_version` is greater
+    /// than `stable_bundle_seq`, a later bundle has changed it already, which comes with the next pull.
+    #[prost(message, repeated, tag = "1")]
+    pub bundles: ::prost::alloc::vec::Vec<Bundle>,
+    /// Where the pull ends: the same on all its pages.
+    #[prost(uint64, tag = "2")]
+    pub stable_bundle_seq: u64,
+    /// For the next page; empty = this was the last.
+    #[prost(string, tag = "3")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Asks for a snapshot.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotRequest {
+    /// Only records of these collections; empty = all records and all messages.
+    #[prost(string, repeated, tag = "1")]
+    pub collections: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A part of a snapshot.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotResponse {
+    /// Exactly one is set.
+    #[prost(oneof = "snapshot_response::Event", tags = "1, 2, 3")]
+    pub event: ::core::option::Option<snapshot_response::Event>,
+}
+/// Nested message and enum types in `SnapshotResponse`.
+pub mod snapshot_response {
+    /// Exactly one is set.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        /// Comes first.
+        #[prost(message, tag = "1")]
+        Begin(super::SnapshotBegin),
+        /// Some items.
+        #[prost(message, tag = "2")]
+        Items(super::SnapshotItems),
+        /// Comes last. Without it the snapshot is not whole.
+        #[prost(message, tag = "3")]
+        End(super::SnapshotEnd),
+    }
+}
+/// The beginning of a snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotBegin {
+    /// The place in this device's order at which everything stands so: the cursor to go on from.
+    #[prost(uint64, tag = "1")]
+    pub snapshot_bundle_seq: u64,
+}
+/// Items of a snapshot: messages by conversation and time, then records by collection and key.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotItems {
+    /// At least one, about 1 MiB.
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<SnapshotItem>,
+}
+/// One item.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotItem {
+    /// Exactly one is set.
+    #[prost(oneof = "snapshot_item::Item", tags = "1, 2")]
+    pub item: ::core::option::Option<snapshot_item::Item>,
+}
+/// Nested message and enum types in `SnapshotItem`.
+pub mod snapshot_item {
+    /// Exactly one is set.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Item {
+        /// A record.
+        #[prost(message, tag = "1")]
+        Record(super::Record),
+        /// A message.
+        #[prost(message, tag = "2")]
+        Message(super::Message),
+    }
+}
+/// The end of a snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotEnd {
+    /// How many items there were.
+    #[prost(uint64, tag = "1")]
+    pub items: u64,
+}
+/// Moves a cursor.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AckRequest {
+    /// The name under which the app reads, any 1–128 bytes. The cursors of the 1,000 consumers that moved last are kept.
+    #[prost(string, tag = "1")]
+    pub consumer: ::prost::alloc::string::String,
+    /// The last place in this device's order that it has dealt with.
+    #[prost(uint64, tag = "2")]
+    pub bundle_seq: u64,
+}
+/// Where a cursor stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AckResponse {
+    /// Its place: that of the request, or a later one that was acknowledged before.
+    #[prost(uint64, tag = "1")]
+    pub bundle_seq: u64,
 }
 /// One event of a watch.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -417,7 +544,7 @@ pub struct WatchPosition {
     #[prost(uint64, tag = "1")]
     pub bundle_seq: u64,
 }
-/// A bundle as this device applied it.
+/// A bundle as this device applied it, or a change that no bundle brought: then only `bundle_seq` and `changes` are set.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Bundle {
     /// Its place in this device's order of apply.
@@ -505,6 +632,8 @@ pub enum ChangeKind {
     MessageStatus = 4,
     /// A message was deleted.
     MessageDelete = 5,
+    /// Changed without an op: bundles of a removed device were taken back, or an upgrade understood what it had kept.
+    Revised = 6,
 }
 impl ChangeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -519,6 +648,7 @@ impl ChangeKind {
             Self::MessagePost => "CHANGE_KIND_MESSAGE_POST",
             Self::MessageStatus => "CHANGE_KIND_MESSAGE_STATUS",
             Self::MessageDelete => "CHANGE_KIND_MESSAGE_DELETE",
+            Self::Revised => "CHANGE_KIND_REVISED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -530,6 +660,7 @@ impl ChangeKind {
             "CHANGE_KIND_MESSAGE_POST" => Some(Self::MessagePost),
             "CHANGE_KIND_MESSAGE_STATUS" => Some(Self::MessageStatus),
             "CHANGE_KIND_MESSAGE_DELETE" => Some(Self::MessageDelete),
+            "CHANGE_KIND_REVISED" => Some(Self::Revised),
             _ => None,
         }
     }
@@ -679,6 +810,10 @@ pub mod records_client {
         }
         /// Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
         /// client keeps the greatest `bundle_seq` it has dealt with and resumes there; nothing is skipped or lost.
+        ///
+        /// `resync_required` when the cursor lies below what was compacted (never for 0), also later when a watch falls that far
+        /// behind; `too_slow` when it is not read. Changes that no bundle brought (bundles of a removed device taken back) come as a
+        /// bundle of their own with changes of the kind `CHANGE_KIND_REVISED`.
         pub async fn watch(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchRequest>,
@@ -699,6 +834,74 @@ pub mod records_client {
             let mut req = request.into_request();
             req.extensions_mut().insert(GrpcMethod::new("kinfolk.v1.Records", "Watch"));
             self.inner.server_streaming(req, path, codec).await
+        }
+        /// Complete bundles after a cursor, page by page, up to the last one that was here when the first page was asked for. After
+        /// the last page the cursor is `stable_bundle_seq`; between two pages it is the `bundle_seq` of the last bundle. Reading
+        /// moves no cursor. `resync_required` as with `Watch`.
+        pub async fn pull(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PullRequest>,
+        ) -> std::result::Result<tonic::Response<super::PullResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/kinfolk.v1.Records/Pull");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("kinfolk.v1.Records", "Pull"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// All records and messages as they stood at one place of this device's order: first the place, then items, last their
+        /// number. To be resumed with `Watch` or `Pull` after that place. Hang up to abort. `busy` when too many are under way.
+        pub async fn snapshot(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SnapshotRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SnapshotResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Records/Snapshot",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Records", "Snapshot"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Moves the cursor of a consumer: it has dealt with everything up to there, for good. Nothing else moves it, and it never
+        /// moves backwards: an earlier place changes nothing. Written down within 5 s and when the daemon stops; after a crash the
+        /// consumer may be told again what it has dealt with. Errors: `invalid_argument` for a place that was not given out yet.
+        pub async fn ack(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AckRequest>,
+        ) -> std::result::Result<tonic::Response<super::AckResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/kinfolk.v1.Records/Ack");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("kinfolk.v1.Records", "Ack"));
+            self.inner.unary(req, path, codec).await
         }
     }
 }
@@ -743,10 +946,40 @@ pub mod records_server {
             + 'static;
         /// Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
         /// client keeps the greatest `bundle_seq` it has dealt with and resumes there; nothing is skipped or lost.
+        ///
+        /// `resync_required` when the cursor lies below what was compacted (never for 0), also later when a watch falls that far
+        /// behind; `too_slow` when it is not read. Changes that no bundle brought (bundles of a removed device taken back) come as a
+        /// bundle of their own with changes of the kind `CHANGE_KIND_REVISED`.
         async fn watch(
             &self,
             request: tonic::Request<super::WatchRequest>,
         ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
+        /// Complete bundles after a cursor, page by page, up to the last one that was here when the first page was asked for. After
+        /// the last page the cursor is `stable_bundle_seq`; between two pages it is the `bundle_seq` of the last bundle. Reading
+        /// moves no cursor. `resync_required` as with `Watch`.
+        async fn pull(
+            &self,
+            request: tonic::Request<super::PullRequest>,
+        ) -> std::result::Result<tonic::Response<super::PullResponse>, tonic::Status>;
+        /// Server streaming response type for the Snapshot method.
+        type SnapshotStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SnapshotResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// All records and messages as they stood at one place of this device's order: first the place, then items, last their
+        /// number. To be resumed with `Watch` or `Pull` after that place. Hang up to abort. `busy` when too many are under way.
+        async fn snapshot(
+            &self,
+            request: tonic::Request<super::SnapshotRequest>,
+        ) -> std::result::Result<tonic::Response<Self::SnapshotStream>, tonic::Status>;
+        /// Moves the cursor of a consumer: it has dealt with everything up to there, for good. Nothing else moves it, and it never
+        /// moves backwards: an earlier place changes nothing. Written down within 5 s and when the daemon stops; after a crash the
+        /// consumer may be told again what it has dealt with. Errors: `invalid_argument` for a place that was not given out yet.
+        async fn ack(
+            &self,
+            request: tonic::Request<super::AckRequest>,
+        ) -> std::result::Result<tonic::Response<super::AckResponse>, tonic::Status>;
     }
     /// Typed rows, bundles of writes, and the live stream of what was applied.
     #[derive(Debug)]
@@ -1000,6 +1233,138 @@ pub mod records_server {
                     };
                     Box::pin(fut)
                 }
+                "/kinfolk.v1.Records/Pull" => {
+                    #[allow(non_camel_case_types)]
+                    struct PullSvc<T: Records>(pub Arc<T>);
+                    impl<T: Records> tonic::server::UnaryService<super::PullRequest>
+                    for PullSvc<T> {
+                        type Response = super::PullResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PullRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Records>::pull(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PullSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Records/Snapshot" => {
+                    #[allow(non_camel_case_types)]
+                    struct SnapshotSvc<T: Records>(pub Arc<T>);
+                    impl<
+                        T: Records,
+                    > tonic::server::ServerStreamingService<super::SnapshotRequest>
+                    for SnapshotSvc<T> {
+                        type Response = super::SnapshotResponse;
+                        type ResponseStream = T::SnapshotStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SnapshotRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Records>::snapshot(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SnapshotSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Records/Ack" => {
+                    #[allow(non_camel_case_types)]
+                    struct AckSvc<T: Records>(pub Arc<T>);
+                    impl<T: Records> tonic::server::UnaryService<super::AckRequest>
+                    for AckSvc<T> {
+                        type Response = super::AckResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AckRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Records>::ack(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AckSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -1062,7 +1427,7 @@ pub struct ErrorDetail {
     #[prost(uint32, optional, tag = "5")]
     pub op_index: ::core::option::Option<u32>,
     /// More, by kind of error.
-    #[prost(oneof = "error_detail::Payload", tags = "10, 11, 12, 13, 14, 15")]
+    #[prost(oneof = "error_detail::Payload", tags = "10, 11, 12, 13, 14, 15, 16")]
     pub payload: ::core::option::Option<error_detail::Payload>,
 }
 /// Nested message and enum types in `ErrorDetail`.
@@ -1088,6 +1453,9 @@ pub mod error_detail {
         /// With `conflict`.
         #[prost(message, tag = "15")]
         Conflict(super::RowConflict),
+        /// With `resync_required`.
+        #[prost(message, tag = "16")]
+        Resync(super::ResyncRequired),
     }
 }
 /// A size or count above what is allowed.
@@ -1115,6 +1483,19 @@ pub struct SequenceExpected {
     /// The one that came.
     #[prost(uint64, tag = "3")]
     pub actual: u64,
+}
+/// Why reading cannot go on at a cursor.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResyncRequired {
+    /// Up to where the log was compacted: whoever has dealt with this or more can go on.
+    #[prost(uint64, tag = "1")]
+    pub compacted_up_to: u64,
+    /// The cursor that came.
+    #[prost(uint64, tag = "2")]
+    pub cursor: u64,
+    /// The last place in this device's order: less than the cursor after the device was put back to an earlier state.
+    #[prost(uint64, tag = "3")]
+    pub bundle_seq: u64,
 }
 /// The protocol versions a daemon speaks, both ends included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1209,6 +1590,9 @@ pub enum ErrorCode {
     RelayDenied = 29,
     /// The sync mode is off, and the call needs the network. gRPC `FAILED_PRECONDITION`.
     SyncOff = 30,
+    /// A cursor lies below the place up to which the log was compacted, or beyond its end; never 0. Take a snapshot, or read
+    /// everything again after 0. gRPC `OUT_OF_RANGE`.
+    ResyncRequired = 31,
     /// A record is not what the write was based on; the first one is described. gRPC `ABORTED`.
     Conflict = 32,
 }
@@ -1250,6 +1634,7 @@ impl ErrorCode {
             Self::TooSlow => "ERROR_CODE_TOO_SLOW",
             Self::RelayDenied => "ERROR_CODE_RELAY_DENIED",
             Self::SyncOff => "ERROR_CODE_SYNC_OFF",
+            Self::ResyncRequired => "ERROR_CODE_RESYNC_REQUIRED",
             Self::Conflict => "ERROR_CODE_CONFLICT",
         }
     }
@@ -1287,6 +1672,7 @@ impl ErrorCode {
             "ERROR_CODE_TOO_SLOW" => Some(Self::TooSlow),
             "ERROR_CODE_RELAY_DENIED" => Some(Self::RelayDenied),
             "ERROR_CODE_SYNC_OFF" => Some(Self::SyncOff),
+            "ERROR_CODE_RESYNC_REQUIRED" => Some(Self::ResyncRequired),
             "ERROR_CODE_CONFLICT" => Some(Self::Conflict),
             _ => None,
         }

@@ -150,7 +150,7 @@ pub struct Window {
 /// # Errors
 /// When a push is refused or an event does not arrive in two minutes.
 pub async fn live(a: &Device, b: &Device, round: usize, count: usize) -> Result<Live, BudgetError> {
-    let request = WatchRequest { after_bundle_seq: None, collections: vec![LIVE.into()] };
+    let request = WatchRequest { collections: vec![LIVE.into()], ..WatchRequest::default() };
     let mut watch = b.client.records().watch(request).await?.into_inner();
     // The first event is a position: from here on nothing is missed.
     watch.next().await.ok_or_else(|| BudgetError::Unexpected("the watch ended".into()))??;

@@ -95,6 +95,8 @@ impl Engine {
         if self.vector.seq(source) > end.seq {
             self.vector.cut(source, end);
             self.cut.insert(source);
+            // It takes a place in this device's order: apps that are past what changes are told.
+            self.bundle_seq = self.bundle_seq.next();
             self.commit(Change::Cut { source, end });
         }
     }

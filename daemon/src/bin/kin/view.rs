@@ -243,6 +243,7 @@ pub(crate) fn change_name(kind: ChangeKind) -> &'static str {
         ChangeKind::MessagePost => "message",
         ChangeKind::MessageStatus => "status",
         ChangeKind::MessageDelete => "delete",
+        ChangeKind::Revised => "revised",
     }
 }
 

@@ -46,7 +46,11 @@ impl Watch {
         let mut cursor = self.after;
         let mut client = context.client().await?;
         loop {
-            let request = WatchRequest { after_bundle_seq: cursor, collections: self.collection.clone() };
+            let request = WatchRequest {
+                after_bundle_seq: cursor,
+                collections: self.collection.clone(),
+                ..WatchRequest::default()
+            };
             let failure = match client.records().watch(request).await {
                 Err(status) => Failure::from(status),
                 Ok(events) => match self.follow(context, events.into_inner(), &mut cursor).await {

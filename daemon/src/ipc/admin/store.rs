@@ -4,28 +4,23 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ipc_proto::v1::{
-    Comparison, DeviceComparison, ErrorCode, ErrorDetail, ExportItem, ExportResponse, StoreCompactResponse,
-    StoreCompareResponse, StoreVerifyResponse, export_item::Item,
+    Comparison, DeviceComparison, ExportItem, ExportResponse, StoreCompactResponse, StoreCompareResponse,
+    StoreVerifyResponse, export_item::Item,
 };
 use kinfolk_core::digest::{self, Sum};
 use kinfolk_core::ids::{Hash, Millis};
 use kinfolk_core::op::OP_LEVEL;
 use kinfolk_core::parcel::MAX_SUMS;
 use kinfolk_core::step::SiblingStatus;
-use prost::Message;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
+use crate::ipc::bulk::{self, Chunk};
 use crate::ipc::convert::{device, invalid, message, record};
 use crate::ipc::pipe::{End, Pipe};
 use crate::ipc::{error, read};
 use crate::node::Node;
 use crate::store::{Compacted, Exported};
-
-/// Most bytes of one reply of an export, unless one item alone is larger.
-const MAX_CHUNK: usize = 1 << 20;
-/// Chunks between the thread that reads and the stream: 2 MiB.
-const CHUNKS: usize = 2;
 
 /// Rebuilds the state from the log and compares.
 pub(super) async fn verify(node: &Node) -> Result<StoreVerifyResponse, Status> {
@@ -86,29 +81,19 @@ pub(super) async fn export(
     leave: OwnedSemaphorePermit,
     pipe: Pipe<ExportResponse>,
 ) -> Result<(), End> {
-    let (chunks, mut read_chunks) = mpsc::channel(CHUNKS);
-    let reader = node.reader.clone();
-    let reading = tokio::task::spawn_blocking(move || {
-        let _leave = leave;
-        let mut chunk = Chunk::default();
-        reader.export(|item| match chunk.add(show(item)).map(|full| chunks.blocking_send(full)) {
-            None | Some(Ok(())) => ControlFlow::Continue(()),
-            // No receiver: the stream has ended.
-            Some(Err(_)) => ControlFlow::Break(()),
+    bulk::send(&node.reader, leave, pipe, |reader, send| {
+        let mut chunk = Chunk::new();
+        reader.export(|item| match chunk.add(show(item)) {
+            None => ControlFlow::Continue(()),
+            Some(items) => send(ExportResponse { items }),
         })?;
-        if !chunk.items.is_empty() {
-            chunks.blocking_send(chunk.items).ok();
+        if let Some(items) = chunk.rest() {
+            // Nobody reads any more: that is all right, too.
+            let _ = send(ExportResponse { items });
         }
         Ok(())
-    });
-    while let Some(items) = pipe.wait(read_chunks.recv()).await? {
-        pipe.send(ExportResponse { items }).await?;
-    }
-    match reading.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(fault)) => Err(error::store(&fault).into()),
-        Err(_) => Err(ErrorDetail::new(ErrorCode::Internal, "reading the store broke down").into()),
-    }
+    })
+    .await
 }
 
 /// The first collection that differs; empty when this device has moved on from `ours` meanwhile.
@@ -150,29 +135,8 @@ fn show(item: Exported) -> ExportItem {
     ExportItem { item: Some(item) }
 }
 
-/// Items that go out together.
-#[derive(Default)]
-struct Chunk {
-    items: Vec<ExportItem>,
-    bytes: usize,
-}
-
-impl Chunk {
-    /// Takes an item; gives back the items before it when they would not fit together.
-    fn add(&mut self, item: ExportItem) -> Option<Vec<ExportItem>> {
-        // A tag and a length beside each item.
-        let bytes = item.encoded_len() + 6;
-        let full = self.bytes + bytes > MAX_CHUNK && !self.items.is_empty();
-        let before = full.then(|| std::mem::take(&mut self.items));
-        self.bytes = if full { bytes } else { self.bytes + bytes };
-        self.items.push(item);
-        before
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use ipc_proto::v1;
     use kinfolk_core::ids::DeviceId;
 
     use super::*;
@@ -190,27 +154,6 @@ mod tests {
         assert_eq!(result(sibling(1, 0, Some(Hash([8; 32])))), Comparison::Behind);
         assert_eq!(result(sibling(0, 1, None)), Comparison::Behind);
         assert_eq!(result(sibling(0, 0, None)), Comparison::Unspecified);
-    }
-
-    #[test]
-    fn chunks_hold_all_items_in_order_and_fit_into_a_reply() {
-        let sizes = [10, MAX_CHUNK / 2, MAX_CHUNK / 2, 1, MAX_CHUNK * 2, 5];
-        let mut chunk = Chunk::default();
-        let mut chunks: Vec<Vec<ExportItem>> = sizes.iter().filter_map(|size| chunk.add(item(*size))).collect();
-        chunks.push(chunk.items);
-        let counts: Vec<usize> = chunks.iter().map(Vec::len).collect();
-        assert_eq!(counts, [2, 2, 1, 1]);
-        for items in &chunks {
-            let reply = ExportResponse { items: items.clone() };
-            assert!(reply.encoded_len() <= MAX_CHUNK || items.len() == 1);
-        }
-        let order: Vec<usize> = chunks.iter().flatten().map(|item| item.encoded_len()).collect();
-        assert_eq!(order, sizes.map(|size| item(size).encoded_len()));
-    }
-
-    fn item(size: usize) -> ExportItem {
-        let body = v1::message::Body::Text("x".repeat(size));
-        ExportItem { item: Some(Item::Message(v1::Message { body: Some(body), ..Default::default() })) }
     }
 
     fn quiet() -> SiblingStatus {

@@ -1,11 +1,11 @@
 //! Bundles, outwards: what each op touched, and how that stands now.
 
 use ipc_proto::v1::{self, ChangeKind, change::Now};
-use kinfolk_core::op::Meaning;
+use kinfolk_core::op::{MESSAGE_COLLECTION, Meaning};
 use uuid::Uuid;
 
 use super::{message, record};
-use crate::store::{LoggedBundle, MessageView, RecordView};
+use crate::store::{Entry, MessageView, RecordView};
 
 /// What an op touched.
 #[derive(Debug, Eq, PartialEq)]
@@ -33,6 +33,12 @@ pub(in crate::ipc) fn touched(meaning: &Meaning) -> Touched {
     }
 }
 
+/// What changed without an op, by its collection.
+pub(in crate::ipc) fn revised(collection: &str) -> Touched {
+    let message = collection == MESSAGE_COLLECTION;
+    if message { Touched::Message(ChangeKind::Revised) } else { Touched::Record(ChangeKind::Revised) }
+}
+
 /// A touched record as it stands.
 pub(in crate::ipc) fn record_change(
     kind: ChangeKind,
@@ -56,14 +62,17 @@ pub(in crate::ipc) fn message_change(kind: ChangeKind, id: String, now: Option<M
     v1::Change { kind: kind.into(), now: Some(now) }
 }
 
-/// A bundle with its changes.
-pub(in crate::ipc) fn show(bundle: &LoggedBundle, changes: Vec<v1::Change>) -> v1::Bundle {
-    v1::Bundle {
-        bundle_seq: bundle.bundle_seq.0,
-        device_id: bundle.device.to_string(),
-        source_id: Uuid::from_bytes(bundle.dot.source.0).to_string(),
-        seq: bundle.dot.seq.0,
-        written_at_ms: bundle.stamp.millis().0,
-        changes,
+/// A place of the order with its changes.
+pub(in crate::ipc) fn show(entry: &Entry, changes: Vec<v1::Change>) -> v1::Bundle {
+    match entry {
+        Entry::Bundle(bundle) => v1::Bundle {
+            bundle_seq: bundle.bundle_seq.0,
+            device_id: bundle.device.to_string(),
+            source_id: Uuid::from_bytes(bundle.dot.source.0).to_string(),
+            seq: bundle.dot.seq.0,
+            written_at_ms: bundle.stamp.millis().0,
+            changes,
+        },
+        Entry::Revision(place, _) => v1::Bundle { bundle_seq: place.0, changes, ..v1::Bundle::default() },
     }
 }

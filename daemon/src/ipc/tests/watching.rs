@@ -1,5 +1,6 @@
+use ipc_proto::v1::error_detail::Payload;
 use ipc_proto::v1::watch_response::Event;
-use ipc_proto::v1::{Bundle, Change, WatchMessagesRequest, WatchRequest, WatchResponse, change::Now};
+use ipc_proto::v1::{Bundle, Change, ResyncRequired, WatchMessagesRequest, WatchRequest, WatchResponse, change::Now};
 use tonic::Streaming;
 
 use super::*;
@@ -104,10 +105,14 @@ async fn who_watches_a_conversation_learns_of_deletions_too() {
 }
 
 #[tokio::test]
-async fn a_cursor_from_nowhere_is_refused() {
+async fn a_cursor_beyond_the_last_bundle_must_read_anew() {
     let served = Served::first("laptop").await;
-    let request = WatchRequest { after_bundle_seq: Some(7), collections: vec![] };
-    assert_eq!(code(&served.client.records().watch(request).await.unwrap_err()), "invalid_argument");
+    served.push(vec![put("notes", "a", "x")]).await;
+    // As after a device was put back to an earlier state.
+    let request = WatchRequest { after_bundle_seq: Some(7), ..WatchRequest::default() };
+    let refused = served.client.records().watch(request).await.unwrap_err();
+    let resync = ResyncRequired { compacted_up_to: 0, cursor: 7, bundle_seq: 1 };
+    assert_eq!(detail(&refused).payload, Some(Payload::Resync(resync)));
     served.stop().await;
 }
 
@@ -152,7 +157,8 @@ async fn a_watch_ends_with_a_word_when_the_daemon_stops() {
 #[tokio::test]
 async fn a_watch_ends_at_its_deadline() {
     let served = Served::first("laptop").await;
-    let mut request = tonic::Request::new(WatchRequest { after_bundle_seq: Some(0), collections: vec![] });
+    let mut request =
+        tonic::Request::new(WatchRequest { after_bundle_seq: Some(0), collections: vec![], ..WatchRequest::default() });
     request.set_timeout(Duration::from_millis(50));
     let mut stream = served.client.records().watch(request).await.unwrap().into_inner();
     assert_eq!(position(&mut stream).await, 0);
@@ -163,7 +169,7 @@ async fn a_watch_ends_at_its_deadline() {
 
 async fn watch(served: &Served, after_bundle_seq: Option<u64>, collections: &[&str]) -> Streaming<WatchResponse> {
     let collections = collections.iter().map(ToString::to_string).collect();
-    let request = WatchRequest { after_bundle_seq, collections };
+    let request = WatchRequest { after_bundle_seq, collections, ..WatchRequest::default() };
     served.client.records().watch(request).await.unwrap().into_inner()
 }
 

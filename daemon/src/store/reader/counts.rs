@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kinfolk_core::digest::Sum;
 use kinfolk_core::ids::{BundleSeq, Hash};
 
-use super::Reader;
+use super::{Reader, order};
 use crate::store::StoreError;
 use crate::store::collections::Collections;
 use crate::store::convert::uint;
@@ -44,10 +44,9 @@ impl Reader {
              (SELECT count(*) FROM conversation),
              (SELECT coalesce(sum(messages), 0) FROM conversation),
              (SELECT coalesce(sum(live), 0) FROM collection),
-             max((SELECT coalesce(max(bundle_seq), 0) FROM log), (SELECT coalesce(max(bundle_seq), 0) FROM cut_bundle),
-                 (SELECT last FROM compaction)),
              (SELECT coalesce(unknown, 0) FROM level)";
         self.with(|connection| {
+            let bundle_seq = order::reach(connection)?.last;
             let counts = connection.prepare_cached(sql)?.query_row((), |row| {
                 let number = |column| row.get(column).map(uint);
                 Ok(Counts {
@@ -58,8 +57,8 @@ impl Reader {
                     conversations: number(4)?,
                     messages: number(5)?,
                     records: number(6)?,
-                    bundle_seq: BundleSeq(number(7)?),
-                    unknown_ops: number(8)?,
+                    bundle_seq,
+                    unknown_ops: number(7)?,
                 })
             })?;
             Ok(counts)

@@ -4,17 +4,18 @@
 //! over exactly this: two devices that show the same have the same, and so has a device that imported what another one
 //! exported, stamps and dots aside.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use prost::Message;
 use rusqlite::Connection;
 
-use kinfolk_core::ids::Hash;
+use kinfolk_core::ids::{BundleSeq, Hash};
 use kinfolk_core::op::Level;
 
 use super::conversations::{COLUMNS, MessageView, read};
 use super::records::{self, RecordView};
-use super::{MAX_PAGE, Reader, Span};
+use super::{MAX_PAGE, Reader, Span, order};
 use crate::store::StoreError;
 
 /// One thing that apps see.
@@ -33,6 +34,26 @@ impl Reader {
         self.during(Span::Long, |connection| {
             let _ = walk(connection, &mut each)?;
             Ok(())
+        })
+    }
+
+    /// Hands everything, or only the records of these collections, to `each` with the place of this device's order at which it stands so; first
+    /// nothing but the place. Says whether `each` broke off.
+    pub fn snapshot(
+        &self,
+        only: Option<&BTreeSet<String>>,
+        mut each: impl FnMut(BundleSeq, Option<Exported>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        self.during(Span::Long, |connection| {
+            let place = order::reach(connection)?.last;
+            if each(place, None).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            let mut each = |item| each(place, Some(item));
+            match only {
+                None => walk(connection, &mut each),
+                Some(only) => walk_records(connection, only.iter(), &mut each),
+            }
         })
     }
 
@@ -63,10 +84,19 @@ fn walk(
             }
         }
     }
-    for (collection, _) in records::names(connection)? {
+    let names = records::names(connection)?;
+    walk_records(connection, names.iter().map(|(name, _)| name), each)
+}
+
+fn walk_records<'n>(
+    connection: &Connection,
+    collections: impl Iterator<Item = &'n String>,
+    each: &mut impl FnMut(Exported) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, StoreError> {
+    for collection in collections {
         let mut after: Option<String> = None;
         loop {
-            let page = records::page(connection, &collection, "", after.as_deref(), MAX_PAGE)?;
+            let page = records::page(connection, collection, "", after.as_deref(), MAX_PAGE)?;
             after = page.last().map(|record| record.key.clone());
             for record in page {
                 if each(Exported::Record(Box::new(record))).is_break() {

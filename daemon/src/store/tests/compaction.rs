@@ -143,9 +143,14 @@ fn what_is_not_understood_is_kept_and_what_breaks_a_rule_goes() {
     let all = [a.write(vec![unknown.clone(), invalid]), a.write(vec![Op::message_status("x", Level::Sent, Some(1))])];
     home.take(&all.iter().collect::<Vec<_>>());
     home.compact(&vector_of(&all));
-    let left = home.reader().bundles_after(BundleSeq(0), 10, 1 << 20).unwrap();
-    assert_eq!(left.iter().map(|bundle| bundle.ops.len()).collect::<Vec<_>>(), [1, 1]);
-    assert_eq!(left[0].ops, [unknown]);
+    let left = home.reader().order_after(BundleSeq(0), None, 10, 1 << 20).unwrap().entries;
+    let ops = |entry: Entry| match entry {
+        Entry::Bundle(bundle) => bundle.ops,
+        Entry::Revision(..) => panic!("nothing was revised"),
+    };
+    let left: Vec<Vec<Op>> = left.into_iter().map(ops).collect();
+    assert_eq!(left.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(left[0], [unknown]);
     home.proves_itself();
 }
 

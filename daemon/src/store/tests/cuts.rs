@@ -69,7 +69,41 @@ fn places_that_were_given_out_are_not_given_out_again() {
     home.take(&[&history[0], &history[1], &history[2]]);
     let last = home.store.bundle_seq();
     cut(&mut home, source, Head::default());
-    assert_eq!(home.reopen().store.bundle_seq(), last);
+    assert_eq!(home.reopen().store.bundle_seq(), last.next(), "the cut itself took one");
+}
+
+#[test]
+fn who_is_past_what_was_cut_is_told_what_changed() {
+    let (history, source) = history();
+    let mut home = Home::new();
+    home.take(&[&history[0], &history[1], &history[2]]);
+    let last = home.store.bundle_seq();
+    cut(&mut home, source, history[1].bundle.head());
+    home.take(&[&history[3]]);
+    let part = home.reader().order_after(last, None, 10, 1 << 20).unwrap();
+    assert_eq!(part.upto, home.store.bundle_seq());
+    let [Entry::Revision(place, names), Entry::Bundle(bundle)] = part.entries.as_slice() else { panic!("{part:?}") };
+    assert_eq!((*place, bundle.bundle_seq), (last.next(), last.next().next()));
+    let name = |collection: &str, key: &str| (collection.to_owned(), key.to_owned());
+    let records = ["a", "b", "c"].map(|key| name("notes", key));
+    let messages = ["m1", "m2", "m4"].map(|id| name("@message", id));
+    assert_eq!(*names, [messages, records].concat());
+    assert_eq!(home.reader().order_after(*place, None, 10, 1 << 20).unwrap().entries.len(), 1);
+}
+
+#[test]
+fn of_a_cut_that_changes_too_much_nothing_is_told_but_to_read_anew() {
+    let (mut honest, mut thief) = (Author::new(1, 100), Author::new(2, 50));
+    let flood = (0..=revision::MAX_REVISED).map(|n| put(&n.to_string(), "x", "1")).collect();
+    let mut home = Home::new();
+    let (first, flood) = (honest.write(vec![put("a", "x", "1")]), thief.write(flood));
+    home.take(&[&first, &flood]);
+    let before = home.store.bundle_seq();
+    cut(&mut home, flood.bundle.dot.source, Head::default());
+    let reader = home.reader();
+    assert!(reader.order_after(before, None, 10, 1 << 20).unwrap().entries.is_empty());
+    let reach = reader.reach().unwrap();
+    assert_eq!([before, before.next(), BundleSeq(0)].map(|cursor| reach.continues(cursor)), [false, true, true]);
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(store);
     let before = fingerprint(dir.path());
     let refused = Store::open(dir.path(), &key());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 9 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 10 })), "{refused:?}");
     assert_eq!(fingerprint(dir.path()), before);
 }
 
@@ -299,6 +299,23 @@ fn an_apps_numbered_push_is_remembered() {
     home.store.apply(&Change::AppBundle(later, repeated.clone())).unwrap();
     assert_eq!(home.store.app_fact(&app(1)).unwrap().unwrap().committed, None, "too long ago for a retry");
     assert_eq!(home.store.app_fact(&app(2)).unwrap().unwrap().committed, Some(repeated));
+}
+
+#[test]
+fn cursors_of_apps_never_move_backwards_and_the_oldest_make_room() {
+    let mut home = Home::new();
+    let keep = |home: &mut Home, name: &str, place, at| {
+        home.store.keep_cursors(&[(name.to_owned(), BundleSeq(place))], Millis(at)).unwrap();
+    };
+    keep(&mut home, "app", 5, 1);
+    keep(&mut home, "app", 3, 2);
+    assert_eq!(home.reader().cursor("app").unwrap(), Some(BundleSeq(5)));
+    let others: Vec<(String, BundleSeq)> = (0..MAX_CONSUMERS).map(|n| (n.to_string(), BundleSeq(1))).collect();
+    home.store.keep_cursors(&others[1..], Millis(3)).unwrap();
+    assert_eq!(home.reader().cursor("app").unwrap(), Some(BundleSeq(5)));
+    keep(&mut home, "0", 1, 4);
+    assert_eq!(home.reader().cursor("app").unwrap(), None);
+    assert_eq!(home.reader().cursor("1").unwrap(), Some(BundleSeq(1)));
 }
 
 #[test]

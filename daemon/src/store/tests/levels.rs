@@ -46,6 +46,19 @@ fn what_an_older_version_kept_takes_effect_after_the_upgrade() {
 }
 
 #[test]
+fn who_has_read_on_before_an_upgrade_is_told_what_is_understood_now() {
+    let mut older = Home::new().reopen_at(KIND_RECORD_PUT);
+    older.take(&history().iter().collect::<Vec<_>>());
+    let last = older.store.bundle_seq();
+    let upgraded = older.reopen();
+    let entries = upgraded.reader().order_after(last, None, 10, 1 << 20).unwrap().entries;
+    let [Entry::Revision(place, names)] = entries.as_slice() else { panic!("{entries:?}") };
+    assert_eq!(*place, last.next());
+    assert!(names.contains(&("notes".to_owned(), "seen".to_owned())), "{names:?}");
+    assert_eq!(upgraded.reopen().store.bundle_seq(), last.next(), "once");
+}
+
+#[test]
 fn an_upgrade_goes_step_by_step_as_well_as_at_once() {
     let history: Vec<Written> = history();
     let (mut newer, mut older) = (Home::new(), Home::new().reopen_at(1));

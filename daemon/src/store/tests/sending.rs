@@ -19,15 +19,24 @@ fn a_watch_gets_bundles_in_order_within_its_bounds() {
     let all = [a.write(vec![put("n", "a", &[])]), b.write(vec![put("n", "b", &[])]), a.write(vec![put("n", "c", &[])])];
     home.take(&all.iter().collect::<Vec<_>>());
     let reader = home.reader();
-    let places = |after, most, bytes| {
-        let bundles = reader.bundles_after(BundleSeq(after), most, bytes).unwrap();
-        bundles.iter().map(|bundle| bundle.bundle_seq.0).collect::<Vec<_>>()
+    let bundles = |after, most, bytes| {
+        let part = reader.order_after(BundleSeq(after), None, most, bytes).unwrap();
+        let bundle = |entry| match entry {
+            Entry::Bundle(bundle) => bundle,
+            Entry::Revision(..) => panic!("nothing was revised"),
+        };
+        (part.entries.into_iter().map(bundle).collect::<Vec<_>>(), part.last)
     };
-    assert_eq!(places(0, 10, 1 << 20), [1, 2, 3]);
-    assert_eq!(places(1, 1, 1 << 20), [2]);
-    assert_eq!(places(0, 10, 1), [1], "always at least one");
-    assert_eq!(places(3, 10, 1 << 20), [0_u64; 0]);
-    let second = reader.bundles_after(BundleSeq(1), 1, 1).unwrap().remove(0);
+    let places = |after, most, bytes| {
+        let (bundles, last) = bundles(after, most, bytes);
+        (bundles.iter().map(|bundle| bundle.bundle_seq.0).collect::<Vec<_>>(), last)
+    };
+    assert_eq!(places(0, 10, 1 << 20), (vec![1, 2, 3], true));
+    assert_eq!(places(0, 3, 1 << 20), (vec![1, 2, 3], true));
+    assert_eq!(places(1, 1, 1 << 20), (vec![2], false));
+    assert_eq!(places(0, 10, 1), (vec![1], false), "always at least one");
+    assert_eq!(places(3, 10, 1 << 20), (vec![], true));
+    let second = bundles(1, 1, 1).0.remove(0);
     assert_eq!((second.dot, second.device), (all[1].bundle.dot, all[1].device));
     assert_eq!(second.ops, all[1].bundle.ops());
     assert_eq!(second.stamp, all[1].bundle.body.as_ref().unwrap().stamp);

@@ -83,6 +83,7 @@ impl State {
     }
 
     pub(super) fn take_back(&mut self, source: SourceId, end: Head, sabotage: Option<Sabotage>) -> Held {
+        self.bundle_seq = self.bundle_seq.next();
         let floor = self.watermark.get(&source).cloned().unwrap_or_default();
         Broken::unless(floor.head.seq <= end.seq, "what is compacted stands", || format!("{source} at {end:?}"))?;
         let (beyond, kept): (BTreeMap<_, _>, _) =

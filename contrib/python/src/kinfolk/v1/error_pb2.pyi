@@ -88,6 +88,10 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The relay is there and does not let us in: wrong password, missing right. gRPC `PERMISSION_DENIED`."""
     ERROR_CODE_SYNC_OFF: _ErrorCode.ValueType  # 30
     """The sync mode is off, and the call needs the network. gRPC `FAILED_PRECONDITION`."""
+    ERROR_CODE_RESYNC_REQUIRED: _ErrorCode.ValueType  # 31
+    """A cursor lies below the place up to which the log was compacted, or beyond its end; never 0. Take a snapshot, or read
+    everything again after 0. gRPC `OUT_OF_RANGE`.
+    """
     ERROR_CODE_CONFLICT: _ErrorCode.ValueType  # 32
     """A record is not what the write was based on; the first one is described. gRPC `ABORTED`."""
 
@@ -156,6 +160,10 @@ ERROR_CODE_RELAY_DENIED: ErrorCode.ValueType  # 29
 """The relay is there and does not let us in: wrong password, missing right. gRPC `PERMISSION_DENIED`."""
 ERROR_CODE_SYNC_OFF: ErrorCode.ValueType  # 30
 """The sync mode is off, and the call needs the network. gRPC `FAILED_PRECONDITION`."""
+ERROR_CODE_RESYNC_REQUIRED: ErrorCode.ValueType  # 31
+"""A cursor lies below the place up to which the log was compacted, or beyond its end; never 0. Take a snapshot, or read
+everything again after 0. gRPC `OUT_OF_RANGE`.
+"""
 ERROR_CODE_CONFLICT: ErrorCode.ValueType  # 32
 """A record is not what the write was based on; the first one is described. gRPC `ABORTED`."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
@@ -180,6 +188,7 @@ class ErrorDetail(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     MESSAGE_DIFFERS_FIELD_NUMBER: _builtins.int
     CONFLICT_FIELD_NUMBER: _builtins.int
+    RESYNC_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """The name of an `ErrorCode` without prefix and in lower case, such as `not_set_up`. Text, so that a client older than
     the daemon can still show it.
@@ -216,6 +225,10 @@ class ErrorDetail(_message.Message):
     def conflict(self) -> _records_pb2.RowConflict:
         """With `conflict`."""
 
+    @_builtins.property
+    def resync(self) -> Global___ResyncRequired:
+        """With `resync_required`."""
+
     def __init__(
         self,
         *,
@@ -230,14 +243,15 @@ class ErrorDetail(_message.Message):
         attempts: Global___AttemptsLeft | None = ...,
         message_differs: Global___MessageDiffers | None = ...,
         conflict: _records_pb2.RowConflict | None = ...,
+        resync: Global___ResyncRequired | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "conflict", b"conflict", "limit", b"limit", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "conflict", b"conflict", "limit", b"limit", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "resync", b"resync", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "code", b"code", "conflict", b"conflict", "hint", b"hint", "limit", b"limit", "message", b"message", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "retryable", b"retryable", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "code", b"code", "conflict", b"conflict", "hint", b"hint", "limit", b"limit", "message", b"message", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "resync", b"resync", "retryable", b"retryable", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__op_index: _TypeAlias = _typing.Literal["op_index"]  # noqa: Y015
     _WhichOneofArgType__op_index: _TypeAlias = _typing.Literal["_op_index", b"_op_index"]  # noqa: Y015
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["limit", "sequence", "version", "attempts", "message_differs", "conflict"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["limit", "sequence", "version", "attempts", "message_differs", "conflict", "resync"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__op_index) -> _WhichOneofReturnType__op_index | None: ...
@@ -305,6 +319,36 @@ class SequenceExpected(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SequenceExpected: _TypeAlias = SequenceExpected  # noqa: Y015
+
+@_typing.final
+class ResyncRequired(_message.Message):
+    """Why reading cannot go on at a cursor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPACTED_UP_TO_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    compacted_up_to: _builtins.int
+    """Up to where the log was compacted: whoever has dealt with this or more can go on."""
+    cursor: _builtins.int
+    """The cursor that came."""
+    bundle_seq: _builtins.int
+    """The last place in this device's order: less than the cursor after the device was put back to an earlier state."""
+    def __init__(
+        self,
+        *,
+        compacted_up_to: _builtins.int = ...,
+        cursor: _builtins.int = ...,
+        bundle_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_seq", b"bundle_seq", "compacted_up_to", b"compacted_up_to", "cursor", b"cursor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResyncRequired: _TypeAlias = ResyncRequired  # noqa: Y015
 
 @_typing.final
 class VersionRange(_message.Message):

@@ -40,6 +40,8 @@ class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind
     """The status of a message rose."""
     CHANGE_KIND_MESSAGE_DELETE: _ChangeKind.ValueType  # 5
     """A message was deleted."""
+    CHANGE_KIND_REVISED: _ChangeKind.ValueType  # 6
+    """Changed without an op: bundles of a removed device were taken back, or an upgrade understood what it had kept."""
 
 class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
     """What an op did."""
@@ -56,6 +58,8 @@ CHANGE_KIND_MESSAGE_STATUS: ChangeKind.ValueType  # 4
 """The status of a message rose."""
 CHANGE_KIND_MESSAGE_DELETE: ChangeKind.ValueType  # 5
 """A message was deleted."""
+CHANGE_KIND_REVISED: ChangeKind.ValueType  # 6
+"""Changed without an op: bundles of a removed device were taken back, or an upgrade understood what it had kept."""
 Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
 
 @_typing.final
@@ -594,8 +598,11 @@ class WatchRequest(_message.Message):
 
     AFTER_BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
     COLLECTIONS_FIELD_NUMBER: _builtins.int
+    CONSUMER_FIELD_NUMBER: _builtins.int
     after_bundle_seq: _builtins.int
     """Bundles after this place; 0 = all from the start, absent = only those applied from now on."""
+    consumer: _builtins.str
+    """Without `after_bundle_seq`: begin after what this consumer acknowledged; from the start when it never did."""
     @_builtins.property
     def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only records of these collections; empty = all records and all messages. A bundle then holds only what matches and
@@ -607,16 +614,307 @@ class WatchRequest(_message.Message):
         *,
         after_bundle_seq: _builtins.int | None = ...,
         collections: _abc.Iterable[_builtins.str] | None = ...,
+        consumer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq", "collections", b"collections"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq", "collections", b"collections", "consumer", b"consumer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__after_bundle_seq: _TypeAlias = _typing.Literal["after_bundle_seq"]  # noqa: Y015
     _WhichOneofArgType__after_bundle_seq: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__after_bundle_seq) -> _WhichOneofReturnType__after_bundle_seq | None: ...
 
 Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
+
+@_typing.final
+class PullRequest(_message.Message):
+    """Asks for a page of bundles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    COLLECTIONS_FIELD_NUMBER: _builtins.int
+    CONSUMER_FIELD_NUMBER: _builtins.int
+    MAX_BUNDLES_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    after_bundle_seq: _builtins.int
+    """Bundles after this place; absent = after what `consumer` acknowledged, or from the start."""
+    consumer: _builtins.str
+    """See `WatchRequest`."""
+    max_bundles: _builtins.int
+    """How many bundles at most; 0 = 100, more than 1,000 counts as 1,000."""
+    max_bytes: _builtins.int
+    """How many bytes at most, unless one bundle alone is larger; 0 = 1 MiB, more than 8 MiB counts as 8 MiB."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with the other fields unchanged; empty = a new pull."""
+    @_builtins.property
+    def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """See `WatchRequest`."""
+
+    def __init__(
+        self,
+        *,
+        after_bundle_seq: _builtins.int | None = ...,
+        collections: _abc.Iterable[_builtins.str] | None = ...,
+        consumer: _builtins.str = ...,
+        max_bundles: _builtins.int = ...,
+        max_bytes: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq", "collections", b"collections", "consumer", b"consumer", "max_bundles", b"max_bundles", "max_bytes", b"max_bytes", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after_bundle_seq: _TypeAlias = _typing.Literal["after_bundle_seq"]  # noqa: Y015
+    _WhichOneofArgType__after_bundle_seq: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_bundle_seq) -> _WhichOneofReturnType__after_bundle_seq | None: ...
+
+Global___PullRequest: _TypeAlias = PullRequest  # noqa: Y015
+
+@_typing.final
+class PullResponse(_message.Message):
+    """A page of bundles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUNDLES_FIELD_NUMBER: _builtins.int
+    STABLE_BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    stable_bundle_seq: _builtins.int
+    """Where the pull ends: the same on all its pages."""
+    next_page_token: _builtins.str
+    """For the next page; empty = this was the last."""
+    @_builtins.property
+    def bundles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bundle]:
+        """Complete bundles in order. A record in them stands as it does when the page is sent; when its `row_version` is greater
+        than `stable_bundle_seq`, a later bundle has changed it already, which comes with the next pull.
+        """
+
+    def __init__(
+        self,
+        *,
+        bundles: _abc.Iterable[Global___Bundle] | None = ...,
+        stable_bundle_seq: _builtins.int = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles", b"bundles", "next_page_token", b"next_page_token", "stable_bundle_seq", b"stable_bundle_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PullResponse: _TypeAlias = PullResponse  # noqa: Y015
+
+@_typing.final
+class SnapshotRequest(_message.Message):
+    """Asks for a snapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only records of these collections; empty = all records and all messages."""
+
+    def __init__(
+        self,
+        *,
+        collections: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotRequest: _TypeAlias = SnapshotRequest  # noqa: Y015
+
+@_typing.final
+class SnapshotResponse(_message.Message):
+    """A part of a snapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEGIN_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def begin(self) -> Global___SnapshotBegin:
+        """Comes first."""
+
+    @_builtins.property
+    def items(self) -> Global___SnapshotItems:
+        """Some items."""
+
+    @_builtins.property
+    def end(self) -> Global___SnapshotEnd:
+        """Comes last. Without it the snapshot is not whole."""
+
+    def __init__(
+        self,
+        *,
+        begin: Global___SnapshotBegin | None = ...,
+        items: Global___SnapshotItems | None = ...,
+        end: Global___SnapshotEnd | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "end", b"end", "event", b"event", "items", b"items"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "end", b"end", "event", b"event", "items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["begin", "items", "end"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___SnapshotResponse: _TypeAlias = SnapshotResponse  # noqa: Y015
+
+@_typing.final
+class SnapshotBegin(_message.Message):
+    """The beginning of a snapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOT_BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    snapshot_bundle_seq: _builtins.int
+    """The place in this device's order at which everything stands so: the cursor to go on from."""
+    def __init__(
+        self,
+        *,
+        snapshot_bundle_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["snapshot_bundle_seq", b"snapshot_bundle_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotBegin: _TypeAlias = SnapshotBegin  # noqa: Y015
+
+@_typing.final
+class SnapshotItems(_message.Message):
+    """Items of a snapshot: messages by conversation and time, then records by collection and key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___SnapshotItem]:
+        """At least one, about 1 MiB."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___SnapshotItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotItems: _TypeAlias = SnapshotItems  # noqa: Y015
+
+@_typing.final
+class SnapshotItem(_message.Message):
+    """One item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def record(self) -> Global___Record:
+        """A record."""
+
+    @_builtins.property
+    def message(self) -> _message_pb2.Message:
+        """A message."""
+
+    def __init__(
+        self,
+        *,
+        record: Global___Record | None = ...,
+        message: _message_pb2.Message | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "message", b"message", "record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "message", b"message", "record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["record", "message"]  # noqa: Y015
+    _WhichOneofArgType_item: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_item) -> _WhichOneofReturnType_item | None: ...
+
+Global___SnapshotItem: _TypeAlias = SnapshotItem  # noqa: Y015
+
+@_typing.final
+class SnapshotEnd(_message.Message):
+    """The end of a snapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    items: _builtins.int
+    """How many items there were."""
+    def __init__(
+        self,
+        *,
+        items: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotEnd: _TypeAlias = SnapshotEnd  # noqa: Y015
+
+@_typing.final
+class AckRequest(_message.Message):
+    """Moves a cursor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSUMER_FIELD_NUMBER: _builtins.int
+    BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    consumer: _builtins.str
+    """The name under which the app reads, any 1–128 bytes. The cursors of the 1,000 consumers that moved last are kept."""
+    bundle_seq: _builtins.int
+    """The last place in this device's order that it has dealt with."""
+    def __init__(
+        self,
+        *,
+        consumer: _builtins.str = ...,
+        bundle_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_seq", b"bundle_seq", "consumer", b"consumer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AckRequest: _TypeAlias = AckRequest  # noqa: Y015
+
+@_typing.final
+class AckResponse(_message.Message):
+    """Where a cursor stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    bundle_seq: _builtins.int
+    """Its place: that of the request, or a later one that was acknowledged before."""
+    def __init__(
+        self,
+        *,
+        bundle_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_seq", b"bundle_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AckResponse: _TypeAlias = AckResponse  # noqa: Y015
 
 @_typing.final
 class WatchResponse(_message.Message):
@@ -676,7 +974,7 @@ Global___WatchPosition: _TypeAlias = WatchPosition  # noqa: Y015
 
 @_typing.final
 class Bundle(_message.Message):
-    """A bundle as this device applied it."""
+    """A bundle as this device applied it, or a change that no bundle brought: then only `bundle_seq` and `changes` are set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

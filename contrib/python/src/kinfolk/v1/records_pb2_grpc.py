@@ -55,6 +55,21 @@ class RecordsStub(object):
                 request_serializer=kinfolk_dot_v1_dot_records__pb2.WatchRequest.SerializeToString,
                 response_deserializer=kinfolk_dot_v1_dot_records__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.Pull = channel.unary_unary(
+                '/kinfolk.v1.Records/Pull',
+                request_serializer=kinfolk_dot_v1_dot_records__pb2.PullRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_records__pb2.PullResponse.FromString,
+                _registered_method=True)
+        self.Snapshot = channel.unary_stream(
+                '/kinfolk.v1.Records/Snapshot',
+                request_serializer=kinfolk_dot_v1_dot_records__pb2.SnapshotRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_records__pb2.SnapshotResponse.FromString,
+                _registered_method=True)
+        self.Ack = channel.unary_unary(
+                '/kinfolk.v1.Records/Ack',
+                request_serializer=kinfolk_dot_v1_dot_records__pb2.AckRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_records__pb2.AckResponse.FromString,
+                _registered_method=True)
 
 
 class RecordsServicer(object):
@@ -90,6 +105,36 @@ class RecordsServicer(object):
     def Watch(self, request, context):
         """Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
         client keeps the greatest `bundle_seq` it has dealt with and resumes there; nothing is skipped or lost.
+
+        `resync_required` when the cursor lies below what was compacted (never for 0), also later when a watch falls that far
+        behind; `too_slow` when it is not read. Changes that no bundle brought (bundles of a removed device taken back) come as a
+        bundle of their own with changes of the kind `CHANGE_KIND_REVISED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Pull(self, request, context):
+        """Complete bundles after a cursor, page by page, up to the last one that was here when the first page was asked for. After
+        the last page the cursor is `stable_bundle_seq`; between two pages it is the `bundle_seq` of the last bundle. Reading
+        moves no cursor. `resync_required` as with `Watch`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Snapshot(self, request, context):
+        """All records and messages as they stood at one place of this device's order: first the place, then items, last their
+        number. To be resumed with `Watch` or `Pull` after that place. Hang up to abort. `busy` when too many are under way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Ack(self, request, context):
+        """Moves the cursor of a consumer: it has dealt with everything up to there, for good. Nothing else moves it, and it never
+        moves backwards: an earlier place changes nothing. Written down within 5 s and when the daemon stops; after a crash the
+        consumer may be told again what it has dealt with. Errors: `invalid_argument` for a place that was not given out yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +162,21 @@ def add_RecordsServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=kinfolk_dot_v1_dot_records__pb2.WatchRequest.FromString,
                     response_serializer=kinfolk_dot_v1_dot_records__pb2.WatchResponse.SerializeToString,
+            ),
+            'Pull': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pull,
+                    request_deserializer=kinfolk_dot_v1_dot_records__pb2.PullRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_records__pb2.PullResponse.SerializeToString,
+            ),
+            'Snapshot': grpc.unary_stream_rpc_method_handler(
+                    servicer.Snapshot,
+                    request_deserializer=kinfolk_dot_v1_dot_records__pb2.SnapshotRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_records__pb2.SnapshotResponse.SerializeToString,
+            ),
+            'Ack': grpc.unary_unary_rpc_method_handler(
+                    servicer.Ack,
+                    request_deserializer=kinfolk_dot_v1_dot_records__pb2.AckRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_records__pb2.AckResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -228,6 +288,87 @@ class Records(object):
             '/kinfolk.v1.Records/Watch',
             kinfolk_dot_v1_dot_records__pb2.WatchRequest.SerializeToString,
             kinfolk_dot_v1_dot_records__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pull(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Records/Pull',
+            kinfolk_dot_v1_dot_records__pb2.PullRequest.SerializeToString,
+            kinfolk_dot_v1_dot_records__pb2.PullResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Snapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kinfolk.v1.Records/Snapshot',
+            kinfolk_dot_v1_dot_records__pb2.SnapshotRequest.SerializeToString,
+            kinfolk_dot_v1_dot_records__pb2.SnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Ack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Records/Ack',
+            kinfolk_dot_v1_dot_records__pb2.AckRequest.SerializeToString,
+            kinfolk_dot_v1_dot_records__pb2.AckResponse.FromString,
             options,
             channel_credentials,
             insecure,

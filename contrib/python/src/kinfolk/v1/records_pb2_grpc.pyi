@@ -50,6 +50,24 @@ class RecordsStub:
     Watch: _grpc.UnaryStreamMultiCallable[_records_pb2.WatchRequest, _records_pb2.WatchResponse]
     """Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
     client keeps the greatest `bundle_seq` it has dealt with and resumes there; nothing is skipped or lost.
+
+    `resync_required` when the cursor lies below what was compacted (never for 0), also later when a watch falls that far
+    behind; `too_slow` when it is not read. Changes that no bundle brought (bundles of a removed device taken back) come as a
+    bundle of their own with changes of the kind `CHANGE_KIND_REVISED`.
+    """
+    Pull: _grpc.UnaryUnaryMultiCallable[_records_pb2.PullRequest, _records_pb2.PullResponse]
+    """Complete bundles after a cursor, page by page, up to the last one that was here when the first page was asked for. After
+    the last page the cursor is `stable_bundle_seq`; between two pages it is the `bundle_seq` of the last bundle. Reading
+    moves no cursor. `resync_required` as with `Watch`.
+    """
+    Snapshot: _grpc.UnaryStreamMultiCallable[_records_pb2.SnapshotRequest, _records_pb2.SnapshotResponse]
+    """All records and messages as they stood at one place of this device's order: first the place, then items, last their
+    number. To be resumed with `Watch` or `Pull` after that place. Hang up to abort. `busy` when too many are under way.
+    """
+    Ack: _grpc.UnaryUnaryMultiCallable[_records_pb2.AckRequest, _records_pb2.AckResponse]
+    """Moves the cursor of a consumer: it has dealt with everything up to there, for good. Nothing else moves it, and it never
+    moves backwards: an earlier place changes nothing. Written down within 5 s and when the daemon stops; after a crash the
+    consumer may be told again what it has dealt with. Errors: `invalid_argument` for a place that was not given out yet.
     """
 
 @_typing.type_check_only
@@ -72,6 +90,24 @@ class RecordsAsyncStub(RecordsStub):
     Watch: _aio.UnaryStreamMultiCallable[_records_pb2.WatchRequest, _records_pb2.WatchResponse]  # type: ignore[assignment]
     """Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
     client keeps the greatest `bundle_seq` it has dealt with and resumes there; nothing is skipped or lost.
+
+    `resync_required` when the cursor lies below what was compacted (never for 0), also later when a watch falls that far
+    behind; `too_slow` when it is not read. Changes that no bundle brought (bundles of a removed device taken back) come as a
+    bundle of their own with changes of the kind `CHANGE_KIND_REVISED`.
+    """
+    Pull: _aio.UnaryUnaryMultiCallable[_records_pb2.PullRequest, _records_pb2.PullResponse]  # type: ignore[assignment]
+    """Complete bundles after a cursor, page by page, up to the last one that was here when the first page was asked for. After
+    the last page the cursor is `stable_bundle_seq`; between two pages it is the `bundle_seq` of the last bundle. Reading
+    moves no cursor. `resync_required` as with `Watch`.
+    """
+    Snapshot: _aio.UnaryStreamMultiCallable[_records_pb2.SnapshotRequest, _records_pb2.SnapshotResponse]  # type: ignore[assignment]
+    """All records and messages as they stood at one place of this device's order: first the place, then items, last their
+    number. To be resumed with `Watch` or `Pull` after that place. Hang up to abort. `busy` when too many are under way.
+    """
+    Ack: _aio.UnaryUnaryMultiCallable[_records_pb2.AckRequest, _records_pb2.AckResponse]  # type: ignore[assignment]
+    """Moves the cursor of a consumer: it has dealt with everything up to there, for good. Nothing else moves it, and it never
+    moves backwards: an earlier place changes nothing. Written down within 5 s and when the daemon stops; after a crash the
+    consumer may be told again what it has dealt with. Errors: `invalid_argument` for a place that was not given out yet.
     """
 
 class RecordsServicer(metaclass=_abc_1.ABCMeta):
@@ -115,6 +151,42 @@ class RecordsServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_records_pb2.WatchResponse], _abc.AsyncIterator[_records_pb2.WatchResponse]]:
         """Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
         client keeps the greatest `bundle_seq` it has dealt with and resumes there; nothing is skipped or lost.
+
+        `resync_required` when the cursor lies below what was compacted (never for 0), also later when a watch falls that far
+        behind; `too_slow` when it is not read. Changes that no bundle brought (bundles of a removed device taken back) come as a
+        bundle of their own with changes of the kind `CHANGE_KIND_REVISED`.
+        """
+
+    @_abc_1.abstractmethod
+    def Pull(
+        self,
+        request: _records_pb2.PullRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.PullResponse, _abc.Awaitable[_records_pb2.PullResponse]]:
+        """Complete bundles after a cursor, page by page, up to the last one that was here when the first page was asked for. After
+        the last page the cursor is `stable_bundle_seq`; between two pages it is the `bundle_seq` of the last bundle. Reading
+        moves no cursor. `resync_required` as with `Watch`.
+        """
+
+    @_abc_1.abstractmethod
+    def Snapshot(
+        self,
+        request: _records_pb2.SnapshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_records_pb2.SnapshotResponse], _abc.AsyncIterator[_records_pb2.SnapshotResponse]]:
+        """All records and messages as they stood at one place of this device's order: first the place, then items, last their
+        number. To be resumed with `Watch` or `Pull` after that place. Hang up to abort. `busy` when too many are under way.
+        """
+
+    @_abc_1.abstractmethod
+    def Ack(
+        self,
+        request: _records_pb2.AckRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.AckResponse, _abc.Awaitable[_records_pb2.AckResponse]]:
+        """Moves the cursor of a consumer: it has dealt with everything up to there, for good. Nothing else moves it, and it never
+        moves backwards: an earlier place changes nothing. Written down within 5 s and when the daemon stops; after a crash the
+        consumer may be told again what it has dealt with. Errors: `invalid_argument` for a place that was not given out yet.
         """
 
 def add_RecordsServicer_to_server(servicer: RecordsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,62 @@
+//! Snapshots: everything that apps see, as it stood at one place of this device's order.
+//!
+//! All of it is read in one transaction. The place comes first and a count last: a client takes what came between for whole only when the
+//! counts agree, and then reads on after the place.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use ipc_proto::v1::snapshot_item::Item;
+use ipc_proto::v1::snapshot_response::Event;
+use ipc_proto::v1::{SnapshotBegin, SnapshotEnd, SnapshotItem, SnapshotItems, SnapshotResponse};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::bulk::{self, Chunk};
+use super::convert::{message, record};
+use super::pipe::{End, Pipe};
+use crate::node::Node;
+use crate::store::{Exported, Reader, StoreError};
+
+/// Sends a snapshot of the records of these collections; of everything when none is named.
+pub(super) async fn snapshot(
+    node: Arc<Node>,
+    collections: BTreeSet<String>,
+    leave: OwnedSemaphorePermit,
+    pipe: Pipe<SnapshotResponse>,
+) -> Result<(), End> {
+    bulk::send(&node.reader, leave, pipe, move |reader, send| read(reader, &collections, send)).await
+}
+
+fn read(
+    reader: &Reader,
+    collections: &BTreeSet<String>,
+    send: &mut dyn FnMut(SnapshotResponse) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let mut send = |event| send(SnapshotResponse { event: Some(event) });
+    let (mut chunk, mut end) = (Chunk::new(), SnapshotEnd::default());
+    let only = (!collections.is_empty()).then_some(collections);
+    let whole = reader.snapshot(only, |place, item| {
+        let item = match item {
+            None => return send(Event::Begin(SnapshotBegin { snapshot_bundle_seq: place.0 })),
+            Some(Exported::Message(view)) => Item::Message(message::show(*view)),
+            Some(Exported::Record(view)) => Item::Record(record::show(*view)),
+        };
+        end.items += 1;
+        match chunk.add(SnapshotItem { item: Some(item) }) {
+            Some(items) => send(Event::Items(SnapshotItems { items })),
+            None => ControlFlow::Continue(()),
+        }
+    })?;
+    if whole.is_break() {
+        return Ok(());
+    }
+    if let Some(items) = chunk.rest()
+        && send(Event::Items(SnapshotItems { items })).is_break()
+    {
+        return Ok(());
+    }
+    // Nobody reads any more: that is all right, too.
+    let _ = send(Event::End(end));
+    Ok(())
+}
