@@ -109,7 +109,7 @@ fn chain(events: u64, op: fn(u64) -> Op) -> Vec<Bundle> {
     (1..=events)
         .filter_map(|n| {
             let birth = (n == 1).then_some(Birth { device: DEVICE, generation: 1 });
-            let body = Body { stamp: Stamp(n << 16), birth, context: Vec::new(), ops: vec![op(n)] };
+            let body = Body { stamp: Stamp(n << 16), birth, context: Vec::new(), ops: vec![op(n)], origin: None };
             let bundle = Bundle::write(Dot { source: SOURCE, seq: Seq(n) }, head.hash, body).ok()?;
             head = bundle.head();
             Some(bundle)

@@ -25,6 +25,7 @@ mod convert;
 mod cut;
 mod epochs;
 mod error;
+mod evidence;
 mod facts;
 mod floors;
 mod join;

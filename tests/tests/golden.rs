@@ -5,3 +5,5 @@
 
 #[path = "golden/core.rs"]
 mod core;
+#[path = "golden/evidence.rs"]
+mod evidence;

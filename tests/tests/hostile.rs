@@ -132,7 +132,7 @@ fn valid_record() -> Vec<u8> {
 
 fn valid_parcel() -> Vec<u8> {
     let mut letter = Letter::bare(DeviceId([1; 16]), Millis(1));
-    letter.wants = vec![Want { source: DOT.source, after: Seq(1), upto: Seq(2) }];
+    letter.wants = vec![Want { source: DOT.source, after: Seq(1), upto: Seq(2), exact: true }];
     letter.digest = Some(Hash([1; 32]));
     let signature = Bytes::from_static(&[1; 64]);
     let bodies = vec![Bytes::from(valid_body())];

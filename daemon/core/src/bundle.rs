@@ -54,6 +54,8 @@ pub struct Body {
     pub context: Vec<(SourceId, Head)>,
     /// The changes, in order.
     pub ops: Vec<Op>,
+    /// The bundle whose changes these are, when it stood in a source of the same device that ended before it.
+    pub origin: Option<(SourceId, Head)>,
 }
 
 /// The first words of a source.
@@ -121,7 +123,8 @@ impl Body {
     fn encode(&self) -> Vec<u8> {
         let context = self.context.iter().map(|(source, head)| HeadWire::from((*source, *head))).collect();
         let (device, generation) = self.birth.map_or_else(Default::default, |b| (b.device.0.to_vec(), b.generation));
-        BodyWire { stamp: self.stamp.0, device, generation, context, ops: self.ops.clone() }.encode_to_vec()
+        let origin = self.origin.map(HeadWire::from);
+        BodyWire { stamp: self.stamp.0, device, generation, context, ops: self.ops.clone(), origin }.encode_to_vec()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -131,7 +134,11 @@ impl Body {
             device => Some(Birth { device: DeviceId::from_slice(device)?, generation: wire.generation }),
         };
         let context = wire.context.iter().map(HeadWire::read).collect::<Option<_>>()?;
-        Some(Self { stamp: Stamp(wire.stamp), birth, context, ops: wire.ops })
+        let origin = match &wire.origin {
+            None => None,
+            Some(origin) => Some(origin.read()?),
+        };
+        Some(Self { stamp: Stamp(wire.stamp), birth, context, ops: wire.ops, origin })
     }
 }
 
@@ -148,6 +155,8 @@ struct BodyWire {
     context: Vec<HeadWire>,
     #[prost(message, repeated, tag = "5")]
     ops: Vec<Op>,
+    #[prost(message, optional, tag = "40")]
+    origin: Option<HeadWire>,
 }
 
 /// The context alone, as it stands in a body.
@@ -201,7 +210,8 @@ mod tests {
     fn body() -> Body {
         let birth = Some(Birth { device: DeviceId([9; 16]), generation: 1 });
         let op = Op::record_put("notes", "a", vec![("title".into(), Some(Value::text("hello")))]);
-        Body { stamp: Stamp(65_536), birth, context: vec![(SourceId([8; 16]), Head::default())], ops: vec![op] }
+        let origin = Some((SourceId([6; 16]), Head::default()));
+        Body { stamp: Stamp(65_536), birth, context: vec![(SourceId([8; 16]), Head::default())], ops: vec![op], origin }
     }
 
     #[test]

@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_residue_is_the_body_with_the_ops_that_stay_and_the_context_given() {
         let ops: Vec<Op> = ["a", "b", "c"].map(|key| Op::record_delete("notes", key)).into();
-        let body = Body { stamp: Stamp(9), birth: None, context: vec![seen(2, 4)], ops: ops.clone() };
+        let body = Body { stamp: Stamp(9), birth: None, context: vec![seen(2, 4)], ops: ops.clone(), origin: None };
         let bundle = Bundle::write(Dot { source: S, seq: Seq(3) }, Hash::default(), body.clone()).unwrap();
         let left = residue(&bundle.bytes, &[true, false, true], &[seen(3, 5)]).unwrap();
         let read = Bundle::rebuild(bundle.dot, Hash::default(), left.into()).unwrap().body.unwrap();

@@ -12,21 +12,24 @@
 //! the roster, `epochs` follows the group's secrets, `dispatch` decides what to tell whom, `bridge` hands on between siblings that cannot reach each
 //! other, `repair` asks for what nobody delivers, `silence` speaks to who is silent, `retire` takes a fresh source when the own one may have been
 //! written elsewhere, `withheld` notices relays that keep mail back, `compact` finds what every sibling has, `hydrate` catches up with a log that was
-//! compacted.
+//! compacted, `fork` ends sources that were written twice, and `reissue` writes again what is lost so.
 
 mod breach;
 mod bridge;
 mod compact;
 mod dispatch;
 mod epochs;
+mod fork;
 mod hydrate;
 mod membership;
 mod pass;
 mod push;
 mod receive;
+mod reissue;
 mod repair;
 mod report;
 mod retire;
+mod serve;
 mod sibling;
 mod silence;
 mod telling;
@@ -51,6 +54,8 @@ pub use self::retire::next_generation;
 
 use self::breach::Breach;
 use self::dispatch::Lying;
+use self::fork::Forks;
+use self::reissue::Again;
 use self::repair::Repair;
 use self::sibling::Sibling;
 
@@ -94,6 +99,9 @@ pub struct Engine {
     refused: BTreeMap<SourceId, Breach>,
     /// Sources that were taken back in this engine's life.
     cut: BTreeSet<SourceId>,
+    forks: Forks,
+    /// The own source that is being written again.
+    again: Option<Again>,
     /// Parcels of removed devices that were dropped since the start.
     from_removed: u64,
     roster: Roster,
@@ -188,6 +196,8 @@ impl Engine {
             early,
             refused: BTreeMap::new(),
             cut: BTreeSet::new(),
+            forks: Forks::resume(saved.verdicts),
+            again: None,
             from_removed: 0,
             roster,
             siblings: BTreeMap::new(),
@@ -296,6 +306,7 @@ impl Engine {
                 }
             }
             Input::Compact { call, chain } => self.compact(call, &chain, now),
+            Input::Looked(looked) => self.looked(looked, now),
             Input::Tick => {}
         }
     }

@@ -5,7 +5,7 @@
 //! rule: what a reply, a send or an acknowledgement rests on is committed by an output before it.
 //!
 //! Reading order: [`ids`], [`clock`], [`value`], [`op`], [`vector`], [`bundle`], [`merge`], [`digest`], [`epoch`], [`roster`],
-//! [`parcel`], [`compact`], [`snapshot`], [`lane`], [`early`], [`step`], [`engine`].
+//! [`parcel`], [`evidence`], [`compact`], [`snapshot`], [`lane`], [`early`], [`look`], [`step`], [`engine`].
 //!
 //! **Invariant:** this crate touches no clock, randomness, file, socket, environment, thread or log. Time and randomness
 //! are arguments. `.clippy.toml` beside it and the tidy test hold that.
@@ -18,8 +18,10 @@ pub mod digest;
 pub mod early;
 pub mod engine;
 pub mod epoch;
+pub mod evidence;
 pub mod ids;
 pub mod lane;
+pub mod look;
 pub mod merge;
 pub mod op;
 pub mod parcel;

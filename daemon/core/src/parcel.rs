@@ -13,6 +13,7 @@ use crate::bound;
 use crate::bundle::{Bundle, HeadWire};
 use crate::digest::Sum;
 use crate::epoch::{Epoch, GivenEpoch, KeptEpoch, MAX_GIVEN};
+use crate::evidence::{Evidence, EvidenceWire, MAX_PIECES};
 use crate::ids::{DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
 use crate::op::OP_LEVEL;
 use crate::roster::{MAX_RECORDS, PREKEY_BYTES, Prekey, SignedRecord, Verified};
@@ -36,8 +37,8 @@ pub const MAX_BODIES: usize = 32 * 1024;
 pub const MAX_ENDED: usize = 256;
 /// Most collections whose sums are told: 512 × (name ≤ 128 + sum 40 + 6) are at most 87 KiB.
 pub const MAX_SUMS: usize = 512;
-/// Most fields of a parcel: its 25 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, and given epochs.
-const MAX_PARTS: usize = 25 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN;
+/// Most fields of a parcel: its 28 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, and given epochs.
+const MAX_PARTS: usize = 28 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN;
 
 /// All that is said besides bundles.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +81,10 @@ pub struct Letter {
     pub sums: Option<Vec<(String, Sum)>>,
     /// Catching up with a compacted log.
     pub hydration: Hydration,
+    /// [`crate::evidence::summary`] of the sender.
+    pub verdicts: Option<Hash>,
+    /// Evidence that the sibling may lack.
+    pub evidence: Vec<Evidence>,
 }
 
 /// Whose a source is that ends because its device was removed, and what of it stands.
@@ -93,22 +98,24 @@ pub struct Ended {
     pub stands: Head,
 }
 
-/// What a device holds. Generation and term say whether a lower vector is a fresh start: they only grow, and a source of a removed
-/// device shrinks to its end only with a record that the device had not held before.
+/// What a device holds. Generation, term and trials say whether a lower vector is a fresh start: they only grow, and a source shrinks to its
+/// end only with a roster record or evidence that the device had not held before.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Receipt {
     /// Generation of the device's active source.
     pub generation: u64,
     /// How many roster records the device holds.
     pub term: u32,
+    /// How often it has ended a source by evidence, ever earlier.
+    pub trials: u32,
     /// What it has applied durably.
     pub vector: VersionVector,
 }
 
 impl Receipt {
     /// What only grows at its device: of two receipts of one device the greater is the later.
-    pub fn age(&self) -> (u64, u32) {
-        (self.generation, self.term)
+    pub fn age(&self) -> (u64, u32, u32) {
+        (self.generation, self.term, self.trials)
     }
 }
 
@@ -121,6 +128,8 @@ pub struct Want {
     pub after: Seq,
     /// What is known to exist.
     pub upto: Seq,
+    /// Whether to begin there, whatever was receipted: the two may hold different histories, and look for where they part.
+    pub exact: bool,
 }
 
 /// A stretch of a source, chained, ending at a signed head.
@@ -182,8 +191,8 @@ pub struct Parcel {
     pub runs: Vec<Run>,
 }
 
-/// A parcel whose signatures hold: the letter was signed by its sender, each run's head by the run's device. Runs and records that did
-/// not verify are left out and counted.
+/// A parcel whose signatures hold: the letter was signed by its sender, each run's head by the run's device. Runs, records and evidence that
+/// did not verify are left out and counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifiedParcel {
     /// What is said.
@@ -194,7 +203,9 @@ pub struct VerifiedParcel {
     pub epochs: Vec<KeptEpoch>,
     /// The runs that verified.
     pub runs: Vec<Verified<Run>>,
-    /// How many runs and records did not.
+    /// The evidence that verified, out of the letter's.
+    pub evidence: Vec<Verified<Evidence>>,
+    /// How many runs, records and pieces of evidence did not.
     pub rejected: u32,
 }
 
@@ -236,10 +247,12 @@ impl Parcel {
             || wire.ended.len() > MAX_ENDED
             || wire.sums.len() > MAX_SUMS
             || wire.epochs.len() > MAX_GIVEN
+            || wire.evidence.len() > MAX_PIECES
         {
             return Err(Malformed("more entries than a parcel may have"));
         }
-        if wire.runs.iter().map(|run| run.bodies.len()).sum::<usize>() > MAX_BODIES {
+        let proving: usize = wire.evidence.iter().map(EvidenceWire::bodies).sum();
+        if wire.runs.iter().map(|run| run.bodies.len()).sum::<usize>() + proving > MAX_BODIES {
             return Err(Malformed("more bundles than a parcel may have"));
         }
         let runs = wire.runs.iter().map(RunWire::read).collect::<Result<_, _>>()?;
@@ -296,6 +309,12 @@ struct ParcelWire {
     /// What [`Hydration`] writes: its parts are counted before they are decoded.
     #[prost(bytes = "bytes", tag = "30")]
     hydration: Bytes,
+    #[prost(bytes = "vec", tag = "41")]
+    verdicts: Vec<u8>,
+    #[prost(message, repeated, tag = "42")]
+    evidence: Vec<EvidenceWire>,
+    #[prost(uint32, tag = "43")]
+    trials: u32,
     #[prost(bytes = "vec", tag = "50")]
     epoch_id: Vec<u8>,
     #[prost(message, repeated, tag = "51")]
@@ -317,7 +336,7 @@ struct EndedWire {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct RunWire {
+pub(crate) struct RunWire {
     #[prost(bytes = "vec", tag = "1")]
     device: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
@@ -327,7 +346,7 @@ struct RunWire {
     #[prost(bytes = "vec", tag = "4")]
     prev: Vec<u8>,
     #[prost(bytes = "bytes", repeated, tag = "5")]
-    bodies: Vec<Bytes>,
+    pub(crate) bodies: Vec<Bytes>,
     #[prost(bytes = "bytes", tag = "6")]
     signature: Bytes,
 }
@@ -348,6 +367,8 @@ struct WantWire {
     after: u64,
     #[prost(uint64, tag = "3")]
     upto: u64,
+    #[prost(bool, tag = "40")]
+    exact: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -364,6 +385,7 @@ impl From<&Letter> for ParcelWire {
             source: want.source.0.to_vec(),
             after: want.after.0,
             upto: want.upto.0,
+            exact: want.exact,
         });
         let records = letter
             .records
@@ -390,11 +412,14 @@ impl From<&Letter> for ParcelWire {
             receipt_requested: letter.receipt_requested,
             relays: letter.relays.iter().map(|relay| relay.0.to_vec()).collect(),
             term: letter.receipt.term,
+            trials: letter.receipt.trials,
             ended: letter.ended.iter().map(EndedWire::from).collect(),
             sums_requested: letter.sums_requested,
             sums_told: letter.sums.is_some(),
             sums: letter.sums.iter().flatten().map(SumWire::from).collect(),
             hydration: letter.hydration.encode(),
+            verdicts: letter.verdicts.map(|hash| hash.0.to_vec()).unwrap_or_default(),
+            evidence: letter.evidence.iter().map(Evidence::wire).collect(),
         }
     }
 }
@@ -439,13 +464,17 @@ impl ParcelWire {
         let vector = self.vector.iter().map(HeadWire::read).collect::<Option<VersionVector>>();
         let wants = self.wants.iter().map(|want| {
             let source = SourceId::from_slice(&want.source)?;
-            Some(Want { source, after: Seq(want.after), upto: Seq(want.upto) })
+            Some(Want { source, after: Seq(want.after), upto: Seq(want.upto), exact: want.exact })
         });
         let relays = self.relays.iter().map(|relay| RelayId::from_slice(relay)).collect::<Option<_>>();
         let ended = self.ended.iter().map(EndedWire::read).collect::<Option<_>>();
         let digest = match self.digest.as_slice() {
             [] => None,
             digest => Some(Hash::from_slice(digest).ok_or(Malformed("digest is not 32 bytes"))?),
+        };
+        let verdicts = match self.verdicts.as_slice() {
+            [] => None,
+            hash => Some(Hash::from_slice(hash).ok_or(Malformed("the hash of ended sources is not 32 bytes"))?),
         };
         if !self.prekey.is_empty() && self.prekey.len() != PREKEY_BYTES {
             return Err(Malformed("prekey is not 1216 bytes"));
@@ -461,6 +490,7 @@ impl ParcelWire {
             receipt: Receipt {
                 generation: self.generation,
                 term: self.term,
+                trials: self.trials,
                 vector: vector.ok_or(Malformed("bad vector entry"))?,
             },
             wants: wants.collect::<Option<_>>().ok_or(Malformed("bad want"))?,
@@ -478,6 +508,8 @@ impl ParcelWire {
             sums_requested: self.sums_requested,
             sums: self.sums_told.then_some(sums),
             hydration,
+            verdicts,
+            evidence: self.evidence.iter().map(EvidenceWire::read).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -496,7 +528,7 @@ impl From<&RunBodies> for RunWire {
 }
 
 impl RunWire {
-    fn read(&self) -> Result<Run, ParcelError> {
+    pub(crate) fn read(&self) -> Result<Run, ParcelError> {
         use ParcelError::Malformed;
         let source = SourceId::from_slice(&self.source).ok_or(Malformed("source is not 16 bytes"))?;
         let device = DeviceId::from_slice(&self.device).ok_or(Malformed("device is not 16 bytes"))?;
@@ -539,6 +571,8 @@ impl Letter {
             sums_requested: false,
             sums: None,
             hydration: Hydration::default(),
+            verdicts: None,
+            evidence: Vec::new(),
         }
     }
 }
@@ -576,7 +610,7 @@ mod tests {
         let mut letter = Letter::bare(DeviceId([1; 16]), Millis(7));
         letter.receipt.generation = 4;
         letter.receipt.vector.advance(SourceId([3; 16]), bundles[4].head());
-        letter.wants.push(Want { source: SourceId([5; 16]), after: Seq(1), upto: Seq(9) });
+        letter.wants.push(Want { source: SourceId([5; 16]), after: Seq(1), upto: Seq(9), exact: true });
         letter.digest = Some(Hash([2; 32]));
         letter.sums = Some(vec![("notes".into(), Sum::default())]);
         let bytes = encode(&letter, &[run_of(&bundles[1..])]).unwrap();

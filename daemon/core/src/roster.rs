@@ -217,6 +217,11 @@ impl Removed {
         self.ends.get(&source).map_or(Seq::ZERO, |end| end.head.seq)
     }
 
+    /// The same with the hash there; of nothing where nothing counts.
+    pub fn head(&self, source: SourceId) -> Head {
+        self.ends.get(&source).map(|end| end.head).unwrap_or_default()
+    }
+
     /// The ends of its sources, signed by itself.
     pub fn ends(&self) -> impl Iterator<Item = &SignedHead> {
         self.ends.values()

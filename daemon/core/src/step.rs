@@ -19,8 +19,10 @@ use crate::bundle::Bundle;
 use crate::clock::Stamp;
 use crate::digest::Sum;
 use crate::epoch::{Epoch, HeldEpoch, KeptEpoch};
+use crate::evidence::{Evidence, Verdict};
 use crate::ids::{BundleSeq, DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
 use crate::lane::Mailbox;
+use crate::look::{Look, Looked};
 use crate::op::Op;
 use crate::parcel::{Ended, Letter, Receipt, SignedHead, VerifiedParcel};
 use crate::roster::{Prekey, SignedRecord, Verified};
@@ -132,6 +134,8 @@ pub enum Input {
         /// as far as the log has them.
         chain: BTreeMap<Dot, Hash>,
     },
+    /// The answer to an [`Output::Look`].
+    Looked(Looked),
     /// Nothing but time has passed.
     Tick,
 }
@@ -195,6 +199,8 @@ pub enum Output {
     Send(Send),
     /// Tell the relay to delete an envelope: its content is durable here.
     Acknowledge(Delivery),
+    /// Look something up, with what was committed by the outputs before. Answered by [`Input::Looked`] before anything else is handed over.
+    Look(Look),
 }
 
 /// One thing to write. The store applies them in order, in one transaction.
@@ -261,6 +267,8 @@ pub enum Change {
     HydrationOver,
     /// The staged entries join the log and take effect; then catching up is over.
     Join(Join),
+    /// Evidence that ends a source, in place of what was known about it before.
+    Evidence(Evidence),
 }
 
 /// A bundle to append.
@@ -430,6 +438,8 @@ pub struct Send {
     pub runs: Vec<RunRequest>,
     /// The chunk of a snapshot to put into the letter; there are no runs beside one.
     pub chunk: Option<Ask>,
+    /// The source whose evidence to tell, if any: the driver puts it into the letter, or one of its runs, by turns, among the runs.
+    pub evidence: Option<SourceId>,
 }
 
 /// A stretch of a source to deliver: positions after `after`, at most up to `upto`. A run of a foreign source ends at a stored
@@ -477,6 +487,8 @@ pub struct Saved {
     pub standing: VersionVector,
     /// A snapshot under way to here.
     pub hydrating: Option<Hydrating>,
+    /// What evidence says of sources, and how often each of them was ended, ever earlier.
+    pub verdicts: Vec<(Verdict, u32)>,
 }
 
 /// A source as far as it is applied.
@@ -547,7 +559,7 @@ pub struct Status {
     pub from_removed: u64,
     /// The other members, in order of id.
     pub siblings: Vec<SiblingStatus>,
-    /// Sources that broke a rule and are stopped.
+    /// Sources that broke a rule and are stopped, here or everywhere.
     pub refused: Vec<RefusedSource>,
     /// Bundles waiting for an earlier one.
     pub early: u64,
@@ -573,6 +585,8 @@ pub struct RefusedSource {
     pub after: Seq,
     /// What it broke, with both values.
     pub reason: String,
+    /// Evidence ends it there, on all devices; what its device wrote beyond comes again under another source.
+    pub ended: bool,
 }
 
 /// A sibling, for `status`.

@@ -1,15 +1,27 @@
-//! Roster records that this device makes and signs.
+//! What this device signs in a round: roster records that it makes, and heads of its own sources when they are held against another history.
 
 use kinfolk_core::ids::Now;
+use kinfolk_core::look::Look;
 use kinfolk_core::roster::{MAX_RECORD_BYTES, Record, Removal, RosterChange, SignedRecord, Verified, name_fits};
 use kinfolk_core::step::Input;
+use kinfolk_core::vector::Head;
 use tracing::{info, warn};
 
 use super::handle::Authored;
 use super::{Driver, DriverError};
 use crate::seal;
+use crate::store::StoreError;
 
 impl Driver {
+    /// Answers a question of the engine, from the open transaction.
+    pub(super) fn look_up(&mut self, look: Look, now: Now) -> Result<(), StoreError> {
+        let (me, identity) = (self.me, &self.credentials.identity);
+        let sign = |source, head: Head| identity.sign_head(me, source, head.seq, head.hash).to_vec().into();
+        let looked = self.store.look(look, me, sign)?;
+        self.engine.handle(Input::Looked(looked), now);
+        Ok(())
+    }
+
     /// What a record says, if it can be said.
     fn change(&self, authored: Authored) -> Result<RosterChange, DriverError> {
         let roster = self.engine.roster();

@@ -84,7 +84,7 @@ impl Driver {
         ready.reverse();
         while let Some(request) = ready.pop() {
             self.take(request, round, now)?;
-            self.collect(round)?;
+            self.collect(round, now)?;
         }
         self.mint(now);
         if now.mono >= self.compact_at {
@@ -94,7 +94,7 @@ impl Driver {
             self.compact(CallId(self.next_call), now)?;
         }
         let wake = self.engine.settle(now);
-        self.collect(round)?;
+        self.collect(round, now)?;
         if round.begun {
             hops::passed(Hop::Applied);
             self.store.commit()?;
@@ -146,6 +146,7 @@ impl Driver {
                     | Input::AskSums(_)
                     | Input::Minted { .. }
                     | Input::Compact { .. }
+                    | Input::Looked(_)
                     | Input::Tick => {}
                 }
                 self.engine.handle(input, now);
@@ -193,8 +194,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Applies commits as they come, in the open transaction, and keeps the rest for later.
-    fn collect(&mut self, round: &mut Round) -> Result<(), StoreError> {
+    /// Applies commits as they come, in the open transaction, answers questions to the log, and keeps the rest for later.
+    fn collect(&mut self, round: &mut Round, now: Now) -> Result<(), StoreError> {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Commit(change) => {
@@ -210,6 +211,7 @@ impl Driver {
                         self.recent.push(&append.bundle);
                     }
                 }
+                Output::Look(look) => self.look_up(look, now)?,
                 Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => round.later.push(output),
             }
         }
@@ -221,7 +223,7 @@ impl Driver {
         let mut turned_away = false;
         for output in outputs {
             match output {
-                Output::Commit(_) => error!("a commit was left for after the commit"),
+                Output::Commit(_) | Output::Look(_) => error!("a commit or a question was left for after the commit"),
                 Output::Reply(call, reply) => {
                     if let Some(caller) = self.calls.remove(&call) {
                         caller.answer(reply, self.store.last_compaction());

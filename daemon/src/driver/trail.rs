@@ -118,6 +118,7 @@ impl Trail {
             | Input::AskSums(_)
             | Input::Minted { .. }
             | Input::Compact { .. }
+            | Input::Looked(_)
             | Input::Tick => {}
         }
     }
@@ -197,13 +198,14 @@ mod tests {
         let run = RunRequest { device: DeviceId([9; 16]), source: SOURCE, after: Seq(after), upto: Seq(upto) };
         let letter = Letter::bare(DeviceId([9; 16]), Millis(0));
         let (prekey, epoch) = (Prekey::default(), Default::default());
-        Send { ticket, to: PHONE, relay: RELAY, prekey, epoch, letter, runs: vec![run], chunk: None }
+        Send { ticket, to: PHONE, relay: RELAY, prekey, epoch, letter, runs: vec![run], chunk: None, evidence: None }
     }
 
     fn letter(upto: u64) -> VerifiedParcel {
         let mut letter = Letter::bare(PHONE, Millis(0));
         letter.receipt.vector = VersionVector::from_iter([(SOURCE, Head { seq: Seq(upto), hash: Hash::default() })]);
-        VerifiedParcel { letter, records: Vec::new(), epochs: Vec::new(), runs: Vec::new(), rejected: 0 }
+        let (records, epochs, runs, evidence) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        VerifiedParcel { letter, records, epochs, runs, evidence, rejected: 0 }
     }
 
     #[test]

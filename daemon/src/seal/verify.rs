@@ -3,7 +3,7 @@
 //! ```text
 //! records   each by the key it names, an addition also by the device it adds, a removal by the one it removes
 //! sender    by its key in the roster as it is *with* those records: a new sibling introduces itself
-//! runs      each head by its device's key in that same roster, a removed device's too
+//! runs      each head by its device's key in that same roster, a removed device's too; those of evidence as well
 //! ```
 //!
 //! A parcel whose sender is no member, or did not sign it, is refused as a whole. A run or record that does not hold is left out
@@ -12,6 +12,7 @@
 
 use super::envelope::{OpenError, Opened};
 use super::identity::{self, SignatureError};
+use kinfolk_core::evidence::Evidence;
 use kinfolk_core::ids::DeviceId;
 use kinfolk_core::parcel::{Letter, Parcel, ParcelError, Run, VerifiedParcel};
 use kinfolk_core::roster::{Record, RecordError, Roster, RosterChange, SignedRecord, Verified};
@@ -93,13 +94,24 @@ pub fn verify(opened: Opened, known: &Roster) -> Result<VerifiedParcel, VerifyEr
             return Err(VerifyError::Removed { sender });
         }
         let letter = Letter::bare(sender, letter.written);
-        return Ok(VerifiedParcel { letter, records: news, epochs: Vec::new(), runs: Vec::new(), rejected: 0 });
+        return Ok(VerifiedParcel {
+            letter,
+            records: news,
+            epochs: Vec::new(),
+            runs: Vec::new(),
+            evidence: Vec::new(),
+            rejected: 0,
+        });
     }
 
     let carried = runs.len();
     let runs: Vec<_> = runs.into_iter().filter_map(|run| verify_run(run, &roster)).collect();
-    let rejected = u32::try_from(refused + (carried - runs.len())).unwrap_or(u32::MAX);
-    Ok(VerifiedParcel { letter, records, epochs: Vec::new(), runs, rejected })
+    let proofs = std::mem::take(&mut letter.evidence);
+    let told = proofs.len();
+    let evidence: Vec<_> = proofs.into_iter().filter_map(|proof| verify_evidence(proof, &roster)).collect();
+    let rejected = refused + (carried - runs.len()) + (told - evidence.len());
+    let rejected = u32::try_from(rejected).unwrap_or(u32::MAX);
+    Ok(VerifiedParcel { letter, records, epochs: Vec::new(), runs, evidence, rejected })
 }
 
 /// Checks roster records; says how many did not hold. Also for what a pairing brought and for what the store kept.
@@ -145,11 +157,19 @@ pub fn verify_record(signed: SignedRecord) -> Result<Verified<SignedRecord>, Rec
 
 /// Checks a run's head under its device's key; `None` when it does not hold or nobody knows the device.
 fn verify_run(run: Run, roster: &Roster) -> Option<Verified<Run>> {
-    let signed = run.signed_head()?;
-    let key = roster.known(signed.device)?.key;
+    is_signed(&run, roster).then(|| Verified::vouch(run))
+}
+
+/// Checks all runs of a piece of evidence. The letter's own list is left empty: what counts of it is in `evidence`.
+fn verify_evidence(evidence: Evidence, roster: &Roster) -> Option<Verified<Evidence>> {
+    evidence.runs().iter().all(|run| is_signed(run, roster)).then(|| Verified::vouch(evidence))
+}
+
+fn is_signed(run: &Run, roster: &Roster) -> bool {
+    let Some(signed) = run.signed_head() else { return false };
+    let Some(device) = roster.known(signed.device) else { return false };
     let head = signed.head;
-    identity::verify_head(&key, signed.device, signed.source, head.seq, head.hash, &signed.signature).ok()?;
-    Some(Verified::vouch(run))
+    identity::verify_head(&device.key, signed.device, signed.source, head.seq, head.hash, &signed.signature).is_ok()
 }
 
 #[cfg(test)]

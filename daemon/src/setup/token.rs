@@ -94,7 +94,10 @@ pub(super) fn settle(
     let saved = store.restore()?;
     store.begin()?;
     if !belongs {
-        let generation = next_generation(saved.me, saved.generation, &saved.sources, wall_clock());
+        let mut drawn = [0; 2];
+        rng.fill_bytes(&mut drawn);
+        let drawn = u16::from_be_bytes(drawn);
+        let generation = next_generation(saved.me, saved.generation, &saved.sources, wall_clock(), drawn);
         store.apply(&Change::Fresh { source: SourceId(*uuid::Uuid::new_v4().as_bytes()), generation })?;
     }
     keep(store, kek, TOKEN, &next.to_bytes(), rng)?;

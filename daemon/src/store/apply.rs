@@ -50,6 +50,7 @@ impl Store {
             Change::Staged(chunk) => self.stage(chunk),
             Change::HydrationOver => self.end_hydration(),
             Change::Join(join) => self.join(join),
+            Change::Evidence(evidence) => self.evidence(evidence),
         }
     }
 
@@ -67,7 +68,7 @@ impl Store {
         let stamp = bundle.body.as_ref().map_or(Stamp::default(), |body| body.stamp);
         let origin = Origin { source, dot: bundle.dot, stamp, context: &append.context, place: append.bundle_seq };
         bundle.ops().iter().try_for_each(|op| self.take_effect(&origin, op))?;
-        self.uncut(source, bundle.dot)?;
+        self.uncut(source, bundle)?;
         if self.cache.sources.is_late(bundle.dot) { self.settle_late(bundle.ops()) } else { Ok(()) }
     }
 
@@ -145,8 +146,8 @@ impl Store {
 
     fn sibling(&self, sibling: &SavedSibling) -> Result<(), StoreError> {
         let sql = "INSERT OR REPLACE INTO sibling (device, generation, vector, heard, prekey_slot, prekey, epoch, term,
-                   epoch_id, under, under_id, relays, posted)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+                   epoch_id, under, under_id, relays, posted, trials)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
         self.connection.prepare_cached(sql)?.execute((
             sibling.device.0,
             int(sibling.receipt.generation),
@@ -161,6 +162,7 @@ impl Store {
             sibling.under.id,
             sibling.relays.iter().flat_map(|relay| relay.0).collect::<Vec<u8>>(),
             posted_to_bytes(&sibling.posted),
+            sibling.receipt.trials,
         ))?;
         Ok(())
     }

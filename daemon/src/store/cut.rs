@@ -1,23 +1,24 @@
-//! Sources that end earlier than they were applied, because their device was removed.
+//! Sources that end earlier than they were applied, because their device was removed or because they have two histories.
 //!
 //! What lies beyond the end leaves the log and is kept aside, and every record and message that it named is made anew from what
-//! remains ([`super::rebuild`]). All in the transaction that takes the removal in. Apps that have seen them are told ([`super::revision`]).
+//! remains ([`super::rebuild`]). All in the transaction that takes the removal or the evidence in. Apps that have seen them are told
+//! ([`super::revision`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use kinfolk_core::bundle::Bundle;
 use kinfolk_core::ids::{DeviceId, Dot, Hash, Seq, SourceId};
 use kinfolk_core::op::{Meaning, Op};
-use kinfolk_core::parcel::Ended;
+use kinfolk_core::parcel::{Ended, Run, SignedHead};
 use kinfolk_core::roster::{End, MAX_ENDS};
 use kinfolk_core::snapshot::Mark;
 use kinfolk_core::vector::Head;
 
 use super::convert::{int, uint};
 use super::rebuild::Entity;
-use super::{Store, StoreError, floors};
+use super::{Store, StoreError, evidence, floors};
 
 impl Store {
     /// Takes `source` back to `end`.
@@ -53,7 +54,10 @@ impl Store {
             stamp = if body.stamp.is_valid() { body.stamp } else { stamp };
             context.join(&body.context.iter().copied().collect());
         })?;
-        self.cache.sources.jump(idx, &Mark { head: end, stamp, context })?;
+        // Of two histories that part before the end, this device may hold the other one.
+        let dot = Dot { source, seq: end.seq };
+        let hash = self.chain(&[dot])?.get(&dot).copied().unwrap_or(end.hash);
+        self.cache.sources.jump(idx, &Mark { head: Head { hash, ..end }, stamp, context })?;
         self.tell_revised(place, &entities)?;
         self.rebuild_uncounted(&entities)
     }
@@ -80,22 +84,27 @@ impl Store {
     /// Bundles that were cut count again, up to `upto`: what is kept of them is in the log.
     pub(super) fn uncut_upto(&self, source: i64, upto: Seq) -> Result<(), StoreError> {
         if self.cache.any_cut {
-            let sql = "DELETE FROM cut_bundle WHERE source = ?1 AND seq <= ?2";
+            // Of two histories the other one stays aside.
+            let sql = "DELETE FROM cut_bundle WHERE source = ?1 AND seq <= ?2 AND (
+                         EXISTS (SELECT 1 FROM log l
+                                 WHERE l.source = ?1 AND l.seq = cut_bundle.seq AND l.hash = cut_bundle.hash)
+                         OR NOT EXISTS (SELECT 1 FROM evidence e JOIN source s ON s.id = e.source WHERE s.idx = ?1))";
             self.connection.prepare_cached(sql)?.execute((source, int(upto.0)))?;
         }
         Ok(())
     }
 
     /// A bundle that was cut is in the log again.
-    pub(super) fn uncut(&self, source: i64, dot: Dot) -> Result<(), StoreError> {
+    pub(super) fn uncut(&self, source: i64, bundle: &Bundle) -> Result<(), StoreError> {
         if self.cache.any_cut {
-            let sql = "DELETE FROM cut_bundle WHERE source = ?1 AND seq = ?2";
-            self.connection.prepare_cached(sql)?.execute((source, int(dot.seq.0)))?;
+            let sql = "DELETE FROM cut_bundle WHERE source = ?1 AND seq = ?2 AND hash = ?3";
+            self.connection.prepare_cached(sql)?.execute((source, int(bundle.dot.seq.0), bundle.hash.0))?;
         }
         Ok(())
     }
 
-    /// The last signed head held of each source of `device`: where its sources end when it is removed now. `None` when it wrote under more sources than a removal can name.
+    /// The last signed head held of each source of `device`: where its sources end when it is removed now. Evidence ends a source no later
+    /// than its runs do. `None` when it wrote under more sources than a removal can name.
     pub fn ends_of(&self, device: DeviceId) -> Result<Option<Vec<End>>, StoreError> {
         let sql = "SELECT h.source, max(h.seq), h.hash, h.signature FROM head h
                    JOIN source s ON s.id = h.source AND s.device = h.device
@@ -108,12 +117,27 @@ impl Store {
             let head = Head { seq: Seq(uint(row.get(1)?)), hash: Hash(row.get(2)?) };
             Ok(End { source: SourceId(row.get(0)?), head, signature: Bytes::from(row.get::<_, Vec<u8>>(3)?) })
         })?;
-        let ends: Vec<End> = ends.collect::<Result<_, _>>()?;
+        let mut ends: BTreeMap<SourceId, End> =
+            ends.map(|end| end.map(|end: End| (end.source, end))).collect::<Result<_, _>>()?;
+        for proof in evidence::by(&self.connection, device)? {
+            let signed = proof.runs().first().and_then(Run::signed_head);
+            ends.extend(signed.map(|signed| {
+                let SignedHead { source, head, signature, .. } = signed;
+                (source, End { source, head, signature })
+            }));
+        }
+        let ends: Vec<End> = ends.into_values().collect();
         Ok((ends.len() <= MAX_ENDS).then_some(ends))
     }
 
     /// Goes over the bundles of a source after a position and up to another, in order.
-    fn bodies(&self, idx: i64, after: Seq, upto: Seq, mut take: impl FnMut(Bundle)) -> Result<(), StoreError> {
+    pub(super) fn bodies(
+        &self,
+        idx: i64,
+        after: Seq,
+        upto: Seq,
+        mut take: impl FnMut(Bundle),
+    ) -> Result<(), StoreError> {
         let sql = "SELECT seq, body FROM log WHERE source = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query((idx, int(after.0), int(upto.0)))?;

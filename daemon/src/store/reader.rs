@@ -37,6 +37,7 @@ pub use self::order::{Entry, Part, Reach};
 pub use self::quarantine::Kept;
 pub use self::records::RecordView;
 pub use self::runs::Stretch;
+pub(super) use self::runs::stretch;
 pub use self::search::{Hit, Piece};
 
 use super::open::{self, Access};

@@ -42,6 +42,7 @@ impl Store {
             watermark: floors::watermark(&self.connection)?,
             standing: floors::standing(&self.connection)?,
             hydrating: self.hydrating()?,
+            verdicts: self.saved_verdicts()?,
             ..saved
         })
     }
@@ -63,7 +64,7 @@ impl Store {
     fn saved_siblings(&self) -> Result<Vec<SavedSibling>, StoreError> {
         let sql =
             "SELECT device, generation, vector, heard, prekey_slot, prekey, epoch, term, epoch_id, under, under_id,
-                     relays, posted
+                     relays, posted, trials
                    FROM sibling ORDER BY device";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query(())?;
@@ -76,7 +77,7 @@ impl Store {
             };
             siblings.push(SavedSibling {
                 device: DeviceId(row.get(0)?),
-                receipt: Receipt { generation: uint(row.get(1)?), term: row.get(7)?, vector },
+                receipt: Receipt { generation: uint(row.get(1)?), term: row.get(7)?, trials: row.get(13)?, vector },
                 heard: Millis(uint(row.get(3)?)),
                 prekey,
                 epoch: Epoch { number: row.get(6)?, id: row.get(8)? },

@@ -5,6 +5,7 @@ mod compaction;
 mod convergence;
 mod cuts;
 mod durability;
+mod evidence;
 mod hydration;
 mod levels;
 mod messages;

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use kinfolk_core::engine::{Config, Engine};
 use kinfolk_core::epoch::Epoch;
 use kinfolk_core::ids::{DeviceId, Millis, Now, RelayId, Seq};
+use kinfolk_core::look::Look;
 use kinfolk_core::op::Op;
 use kinfolk_core::roster::RosterChange;
 use kinfolk_core::step::{AppBundle, CallId, Input};
 use kinfolk_core::vector::VersionVector;
 
-use super::broken::Broken;
+use super::broken::{Broken, Held};
 use super::disk::{Disk, Image};
 use super::people::EPOCH;
 
@@ -116,6 +117,15 @@ impl Device {
         let config = Config { seed, entropy, ..Config::default() };
         self.engine = Some(Engine::restore(self.disk.restore()?, config));
         self.life += 1;
+        Ok(())
+    }
+
+    /// Answers a question of its engine.
+    pub(super) fn look_up(&mut self, look: Look, now: Millis) -> Held {
+        let (looked, at) = (self.disk.look(look)?, self.at(now));
+        if let Some(engine) = self.engine.as_mut() {
+            engine.handle(Input::Looked(looked), at);
+        }
         Ok(())
     }
 

@@ -1,18 +1,16 @@
 //! What a simulated device remembers: the model, and for some seeds the real database beside it, compared at every commit.
 
-use std::collections::BTreeMap;
+mod asked;
+
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use kinfolk::store::{DbKey, Exported, NewDevice, Reader, Store, StoreError};
-use kinfolk_core::ids::{DeviceId, Dot, Hash};
+use kinfolk_core::ids::{DeviceId, Hash};
 use kinfolk_core::op::Op;
-use kinfolk_core::parcel::RunBodies;
-use kinfolk_core::roster::End;
-use kinfolk_core::snapshot::{Ask, Chunk};
-use kinfolk_core::step::{AppBundle, AppFact, Change, Fact, RunRequest, Saved};
+use kinfolk_core::step::{AppBundle, AppFact, Change, Fact, Saved};
 use tempfile::TempDir;
 
 use super::broken::{Broken, Held};
@@ -179,56 +177,6 @@ impl Disk {
             same("facts of an app", &read.flatten(), &facts.1)?;
         }
         Ok(facts)
-    }
-
-    /// A stretch to send.
-    ///
-    /// # Errors
-    /// When the database and the model differ.
-    pub fn run(&self, request: &RunRequest, max_bytes: usize) -> Result<Option<RunBodies>, Broken> {
-        let run = self.model.run(request, max_bytes);
-        if let Some(database) = &self.database {
-            let signed = request.device != database.me;
-            let read = database.reader.run(request, max_bytes, signed).map_err(|error| failed(&error))?;
-            same("a run", &read.map(|stretch| stretch.run), &run)?;
-        }
-        Ok(run)
-    }
-
-    /// Where the sources of a device end if it is removed now.
-    ///
-    /// # Errors
-    /// When the database and the model differ.
-    pub fn ends_of(&self, device: DeviceId) -> Result<Vec<End>, Broken> {
-        let ends = self.model.ends_of(device);
-        if let Some(database) = &self.database {
-            let read = database.store.ends_of(device).map_err(|error| failed(&error))?;
-            same("the ends of a device's sources", &read.as_ref(), &Some(&ends))?;
-        }
-        Ok(ends)
-    }
-
-    /// The chain hashes at those places.
-    ///
-    /// # Errors
-    /// When the database and the model differ.
-    pub fn chain(&self, places: &[Dot]) -> Result<BTreeMap<Dot, Hash>, Broken> {
-        if let Some(database) = &self.database {
-            // The model forgets nothing, so it may know more.
-            return database.store.chain(places).map_err(|error| failed(&error));
-        }
-        Ok(self.model.chain(places))
-    }
-
-    /// The chunk of a snapshot that was asked for.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn chunk(&self, ask: Ask) -> Result<Chunk, Broken> {
-        match &self.database {
-            Some(database) => database.reader.chunk(ask).map_err(|error| failed(&error)),
-            None => Ok(self.model.chunk(ask)),
-        }
     }
 
     /// The model, to look things up.

@@ -6,6 +6,7 @@
 
 mod apps;
 mod epochs;
+mod forks;
 mod messages;
 mod removal;
 mod rows;
@@ -29,6 +30,7 @@ use kinfolk_core::step::{Append, Change, Committed, Fact, Hydrating, Saved, Save
 use kinfolk_core::vector::VersionVector;
 
 use self::epochs::Epochs;
+use self::forks::Proofs;
 use self::messages::Messages;
 use self::rows::Rows;
 pub use self::rows::unversioned;
@@ -70,7 +72,7 @@ struct State {
     hydrating: Option<Hydrating>,
     staged: Vec<Kept>,
     bundle_seq: BundleSeq,
-    heads: BTreeMap<(SourceId, Seq), SignedHead>,
+    heads: BTreeMap<(SourceId, Seq, Hash), SignedHead>,
     early: BTreeMap<Dot, (DeviceId, Bundle)>,
     siblings: BTreeMap<DeviceId, SavedSibling>,
     epochs: Epochs,
@@ -78,6 +80,7 @@ struct State {
     roster: Roster,
     /// Bundles of removed devices that were taken back.
     cut: BTreeMap<Dot, Logged>,
+    proofs: Proofs,
     apps: BTreeMap<(String, u64), Committed>,
     rows: Rows,
     messages: Messages,
@@ -166,6 +169,7 @@ impl Model {
             watermark: self.watermark(),
             standing: state.standing.clone(),
             hydrating: state.hydrating,
+            verdicts: state.proofs.values().map(|(evidence, times)| (evidence.verdict(), *times)).collect(),
         }
     }
 
@@ -265,7 +269,7 @@ impl State {
                 }
             }
             Change::Head(head) => {
-                self.heads.entry((head.source, head.head.seq)).or_insert_with(|| head.clone());
+                self.heads.entry((head.source, head.head.seq, head.head.hash)).or_insert_with(|| head.clone());
             }
             Change::Sibling(sibling) => {
                 let held = self.siblings.insert(sibling.device, sibling.clone());
@@ -287,6 +291,7 @@ impl State {
             Change::Cut { source, end } => self.take_back(*source, *end, sabotage)?,
             Change::Ended(ended) => self.end(ended)?,
             Change::Stands { source, head } => self.standing.advance(*source, *head),
+            Change::Evidence(evidence) => self.prove(evidence),
             Change::AppBundle(app, committed) => self.number(app, committed.clone())?,
             Change::Fresh { source, generation } => self.take_fresh(*source, *generation)?,
             Change::Epoch(kept) => self.epochs.hold(kept)?,

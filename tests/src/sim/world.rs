@@ -6,6 +6,7 @@
 
 mod brief;
 mod compaction;
+mod compose;
 mod epochs;
 mod finish;
 mod held;

@@ -21,19 +21,19 @@ use kinfolk_core::vector::{Head, VersionVector};
 use kinfolk_core::{digest, merge};
 use prost::Message;
 
-const SOURCE: SourceId = SourceId(*b"source-of-device");
-const OTHER: SourceId = SourceId(*b"source-of-others");
-const DEVICE: DeviceId = DeviceId(*b"the-first-device");
+pub(super) const SOURCE: SourceId = SourceId(*b"source-of-device");
+pub(super) const OTHER: SourceId = SourceId(*b"source-of-others");
+pub(super) const DEVICE: DeviceId = DeviceId(*b"the-first-device");
 const JOINER: DeviceId = DeviceId(*b"the-other-device");
 
 const EPOCH: Epoch = Epoch { number: 2, id: *b"the-second-epoch" };
 
-const SIGNATURE: Bytes = Bytes::from_static(&[7; 64]);
+pub(super) const SIGNATURE: Bytes = Bytes::from_static(&[7; 64]);
 
 /// 2026-01-02 03:04:05 UTC, counter 6.
-const STAMP: Stamp = Stamp(1_767_323_045_000 << 16 | 6);
+pub(super) const STAMP: Stamp = Stamp(1_767_323_045_000 << 16 | 6);
 
-fn frozen(name: &str, what: &str, today: &[u8]) -> Bytes {
+pub(super) fn frozen(name: &str, what: &str, today: &[u8]) -> Bytes {
     Bytes::from(kinfolk_tests::frozen::check("core", name, what, today).unwrap_or_else(|error| panic!("{error}")))
 }
 
@@ -290,14 +290,26 @@ fn message_body() -> MessageBody {
     }
 }
 
-fn first_body() -> Body {
+pub(super) fn first_body() -> Body {
     let birth = Some(Birth { device: DEVICE, generation: 1 });
-    Body { stamp: STAMP, birth, context: Vec::new(), ops: vec![put(), Op::message_post("m-1", &message_body())] }
+    Body {
+        stamp: STAMP,
+        birth,
+        context: Vec::new(),
+        ops: vec![put(), Op::message_post("m-1", &message_body())],
+        origin: None,
+    }
 }
 
-fn second_body() -> Body {
+pub(super) fn second_body() -> Body {
     let context = vec![(OTHER, Head { seq: Seq(300), hash: Hash([0x5A; 32]) })];
-    Body { stamp: Stamp(STAMP.0 + 1), birth: None, context, ops: vec![Op::record_delete("notes", "shopping")] }
+    Body {
+        stamp: Stamp(STAMP.0 + 1),
+        birth: None,
+        context,
+        ops: vec![Op::record_delete("notes", "shopping")],
+        origin: None,
+    }
 }
 
 fn device(id: DeviceId, name: &str, fill: u8) -> Device {
@@ -359,7 +371,7 @@ fn letter() -> Letter {
     let mut letter = Letter::bare(DEVICE, Millis(1_767_323_045_678));
     letter.receipt.generation = 3;
     letter.receipt.vector.advance(OTHER, Head { seq: Seq(300), hash: Hash([0x5A; 32]) });
-    letter.wants = vec![Want { source: OTHER, after: Seq(300), upto: Seq(305) }];
+    letter.wants = vec![Want { source: OTHER, after: Seq(300), upto: Seq(305), exact: false }];
     letter.records = vec![SignedRecord { bytes: genesis().encode(), signature: Bytes::from_static(&[0x66; 64]) }];
     letter.roster_hash = Hash([0x77; 32]);
     letter.prekey = Prekey { slot: 9, public: Bytes::from(vec![0x88; PREKEY_BYTES]) };

@@ -16,6 +16,16 @@ pub(super) enum Breach {
     Birth(DeviceId),
 }
 
+impl Breach {
+    /// A position at which the other history differs from what is held; of stamps the one before they run backwards.
+    pub(super) fn differs(self) -> Seq {
+        match self {
+            Self::Forked { at, .. } | Self::Chain { at, .. } | Self::Stamps { at, .. } => at,
+            Self::Birth(_) => Seq::ZERO,
+        }
+    }
+}
+
 fn half(hash: &Hash) -> String {
     let mut text = hash.to_string();
     text.truncate(Hash::LEN);

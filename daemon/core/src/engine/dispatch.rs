@@ -9,7 +9,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sibling::{Lag, Owed};
 use super::telling::Telling;
 use super::{Engine, RelayState};
 use crate::ids::{DeviceId, Millis, Now, RelayId, Seq, SourceId};
@@ -31,6 +30,7 @@ pub(super) struct Saying {
     pub(super) receipt_was_due: bool,
     /// It is a word to a sibling that is silent.
     pub(super) word: bool,
+    pub(super) evidence: Option<SourceId>,
 }
 
 /// A parcel given to a relay worker.
@@ -97,6 +97,7 @@ impl Engine {
     fn send_to(&mut self, to: DeviceId, relay: RelayId, wants: Vec<Want>, now: Now) {
         let (own, last, me) = (self.source, self.last(), self.me);
         let hydration = self.hydration_for(to, now);
+        let jitter = if self.forks.summary().is_some() { self.jitter() } else { 0 };
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
         sibling.ask_about_burst(last, now.mono);
         let mut runs = Vec::new();
@@ -124,11 +125,12 @@ impl Engine {
         let (sums_requested, tell_sums) =
             (std::mem::take(&mut sibling.ask_sums), chunk.is_none() && std::mem::take(&mut sibling.owes_sums));
         let compares = sums_requested || tell_sums;
+        let evidence = if room { sibling.next_evidence(&self.forks, now.mono, jitter) } else { None };
         let brings = !runs.is_empty() || chunk.is_some() || !wants.is_empty() || hydration != Hydration::default();
-        if !brings && !receipt_due && !tell && !ask && !compares {
+        if !brings && !receipt_due && !tell && !ask && !compares && evidence.is_none() {
             return;
         }
-        if tell_sums {
+        if tell_sums || evidence.is_some() {
             // They need the room that a run may take; its turn comes next.
             runs.clear();
         }
@@ -144,7 +146,7 @@ impl Engine {
             Letter { wants, receipt_requested, sums_requested, sums, records, epochs, hydration, ..self.letter(now) };
         let repeats = in_vain || (tell && roster_attempts > 0);
         let roster_pieces = tell.then_some(pieces);
-        let said = Saying { roster_pieces, in_vain: repeats, ask, receipt_was_due, word: false };
+        let said = Saying { roster_pieces, in_vain: repeats, ask, receipt_was_due, word: false, evidence };
         self.depart(to, relay, letter, (runs, chunk), said, now);
     }
 
@@ -153,13 +155,19 @@ impl Engine {
         let Telling { records, pieces } = self.tell_roster(to);
         let letter = Letter { records, ..self.letter(now) };
         let roster_pieces = Some(pieces);
-        let said = Saying { roster_pieces, in_vain: true, ask: false, receipt_was_due: false, word: false };
+        let said =
+            Saying { roster_pieces, in_vain: true, ask: false, receipt_was_due: false, word: false, evidence: None };
         self.depart(to, relay, letter, (Vec::new(), None), said, now);
     }
 
     pub(super) fn letter(&self, now: Now) -> Letter {
         Letter {
-            receipt: Receipt { generation: self.generation, term: self.term(), vector: self.vector.clone() },
+            receipt: Receipt {
+                generation: self.generation,
+                term: self.term(),
+                trials: self.forks.times(),
+                vector: self.vector.clone(),
+            },
             roster_hash: self.roster.hash(),
             prekey: self.announced_prekey(),
             epoch: self.epoch(),
@@ -167,6 +175,7 @@ impl Engine {
             op_level: OP_LEVEL,
             relays: self.relays.iter().filter(|relay| !relay.leaving).map(|relay| relay.id).collect(),
             ended: self.ended(),
+            verdicts: self.forks.summary(),
             ..Letter::bare(self.me, now.wall)
         }
     }
@@ -206,7 +215,8 @@ impl Engine {
         let own_after = own_run.map(|(after, _)| after);
         let under_way = UnderWay { to, relay, own: own_after, foreign, receipt_was_due, asked, word };
         self.under_way.insert(ticket, under_way);
-        self.outputs.push_back(Output::Send(Send { ticket, to, relay, prekey, epoch, letter, runs, chunk }));
+        let evidence = said.evidence;
+        self.outputs.push_back(Output::Send(Send { ticket, to, relay, prekey, epoch, letter, runs, chunk, evidence }));
     }
 
     /// What a parcel came to.
@@ -229,7 +239,7 @@ impl Engine {
             if under_way.word {
                 sibling.quiet.failed(now.mono.plus(RESEND_MIN));
             }
-            sibling.roster_at = sibling.roster_at.min(now.mono.plus(RESEND_MIN));
+            sibling.untold(now.mono);
             return;
         }
         if let Some(relay) = self.relays.iter_mut().find(|relay| relay.id == under_way.relay) {
@@ -262,44 +272,6 @@ impl Engine {
         }
     }
 
-    /// A sibling whose receipt has lacked third devices' bundles for [`LAG_BEFORE_PUSH`] is helped: if it has not spoken since, it is asked
-    /// what it holds (most often it has them already, from their own device); if it has, it gets them unasked.
-    fn help_laggard(&mut self, id: DeviceId, now: Now) {
-        let lacked = self.lacked_by(id);
-        self.bridge(id, &lacked, now);
-        let jitter = self.jitter();
-        let Some(sibling) = self.siblings.get_mut(&id) else { return };
-        if lacked.is_empty() {
-            sibling.lag = None;
-            return;
-        }
-        let next_at = now.mono.plus(backed_off(LAG_BEFORE_PUSH, 0, jitter));
-        let lag = sibling.lag.get_or_insert(Lag { since: now.mono, next_at, attempts: 0 });
-        if now.mono < lag.next_at {
-            return;
-        }
-        lag.attempts = lag.attempts.saturating_add(1);
-        lag.next_at = now.mono.plus(backed_off(LAG_BEFORE_PUSH, lag.attempts, jitter));
-        if sibling.heard_mono.is_some_and(|heard| heard > lag.since) {
-            lacked.into_iter().for_each(|(source, owed)| sibling.owe(source, owed));
-        } else {
-            sibling.ask_receipt = true;
-        }
-    }
-
-    /// What a sibling is not known to hold of third devices' sources.
-    fn lacked_by(&self, id: DeviceId) -> Vec<(SourceId, Owed)> {
-        let Some(sibling) = self.siblings.get(&id) else { return Vec::new() };
-        let third = self.vector.iter().filter(|(source, _)| {
-            *source != self.source && self.sources.get(source).is_some_and(|known| known.device != id)
-        });
-        let lacked = third.map(|(source, head)| {
-            let after = sibling.receipt.vector.seq(source);
-            (source, Owed { after, upto: head.seq })
-        });
-        lacked.filter(|(_, owed)| owed.after < owed.upto).collect()
-    }
-
     /// When the engine wants to be called again.
     pub(super) fn wake_at(&self, now: Now) -> Option<Millis> {
         let live = self.siblings.iter().filter(|(id, _)| self.is_live(**id, now));
@@ -313,6 +285,7 @@ impl Engine {
             .chain(self.mint_at.filter(|at| *at > now.mono))
             .chain(self.epochs_wake_at(now))
             .chain(self.hydration.as_ref().map(|hydration| hydration.ask_at).filter(|at| *at > now.mono))
+            .chain(self.forks.wake_at(now.mono))
             .min()
     }
 
@@ -371,8 +344,6 @@ fn slowness(latency: Millis) -> u32 {
 
 /// Up to so long a put says nothing about which relay is better: 500 ms.
 const FAST: Millis = Millis(500);
-/// How long a sibling may lack third devices' bundles before it gets them unasked: 60 s.
-const LAG_BEFORE_PUSH: Millis = Millis(60_000);
 /// The pause after the roster was told in vain, doubled each time: 10 s.
 const ROSTER_AGAIN: Millis = Millis(10_000);
 /// How many letters in a row that call for an answer go over one relay: four, more than a start brings forth. The next one takes another.

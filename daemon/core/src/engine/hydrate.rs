@@ -52,7 +52,7 @@ impl Engine {
             sibling.below = sibling.below.map(|_| Below { tell_at: now.mono.plus(ASK_AGAIN_MAX), ..Below::default() });
         }
         for (source, head) in said.watermark.iter() {
-            if self.owner(source).is_some_and(|owner| self.roster.removal(owner).is_some()) {
+            if self.owner(source).is_some_and(|owner| self.said_end(owner, source).is_some()) {
                 self.stand(source, head);
             }
         }

@@ -1,4 +1,7 @@
-//! What follows from the roster: whom to hear, and where the sources of removed devices end.
+//! What follows from the roster: whom to hear, and where sources end.
+//!
+//! A source ends where the removal of its device says, or where evidence says that it is no chain (`fork`), whichever is less. An end is an
+//! end, whoever decided it.
 //!
 //! **The cut.** A removal says where each source of the removed device ends ([`crate::roster::Removed`]). What was applied beyond is taken
 //! back ([`Change::Cut`]) and set aside by the store; what comes of it later is not looked at. Bundles of other devices that had seen
@@ -23,7 +26,7 @@ use std::collections::BTreeMap;
 use super::Engine;
 use super::sibling::Sibling;
 use crate::ids::{DeviceId, Seq, SourceId};
-use crate::parcel::{Ended, MAX_ENDED};
+use crate::parcel::{Ended, MAX_ENDED, Run};
 use crate::roster::Removed;
 use crate::step::Change;
 use crate::vector::{Head, VersionVector};
@@ -62,7 +65,9 @@ impl Engine {
             removed.ends().for_each(|end| self.commit(Change::Head(end.clone())));
             let sources = self.sources.iter().filter(|(_, source)| source.device == *device);
             for source in sources.map(|(source, _)| *source).collect::<Vec<_>>() {
-                self.cut_source(source);
+                if let Some(end) = self.end_in(*device, source).filter(|end| end.seq < self.vector.seq(source)) {
+                    self.cut_source(source, end);
+                }
             }
             for source in self.early.sources() {
                 let of_device = self.early.first(source).is_some_and(|(owner, _)| owner == device);
@@ -90,29 +95,44 @@ impl Engine {
         }
     }
 
-    fn cut_source(&mut self, source: SourceId) {
-        let Some(end) = self.end_of(source) else { return };
-        if self.vector.seq(source) > end.seq {
-            self.vector.cut(source, end);
-            self.cut.insert(source);
-            // It takes a place in this device's order: apps that are past what changes are told.
-            self.bundle_seq = self.bundle_seq.next();
-            self.commit(Change::Cut { source, end });
+    /// Takes `source` back to `end`, which lies before where it stands.
+    pub(super) fn cut_source(&mut self, source: SourceId, end: Head) {
+        self.vector.cut(source, end);
+        self.cut.insert(source);
+        // It takes a place in this device's order: apps that are past what changes are told.
+        self.bundle_seq = self.bundle_seq.next();
+        self.commit(Change::Cut { source, end });
+    }
+
+    /// Where a source of `owner` ends, if it does: where that is said, and not before what stands.
+    pub(super) fn end_in(&self, owner: DeviceId, source: SourceId) -> Option<Head> {
+        let said = self.said_end(owner, source)?;
+        let stands = self.standing.head(source);
+        Some(if stands.seq > said.seq { stands } else { said })
+    }
+
+    /// Where the removal of `owner` or evidence ends its source, whichever is less.
+    pub(super) fn said_end(&self, owner: DeviceId, source: SourceId) -> Option<Head> {
+        let removed = self.roster.removal(owner).filter(|_| owner != self.me);
+        let removed = removed.map(|removed| removed.head(source));
+        removed.into_iter().chain(self.proven_end(source, Some(owner))).min_by_key(|end| end.seq)
+    }
+
+    /// Where `source` ends, if that is known, whosever it is.
+    fn known_end(&self, source: SourceId) -> Option<Head> {
+        match self.owner(source) {
+            Some(owner) => self.end_in(owner, source),
+            None => self.proven_end(source, None),
         }
     }
 
-    /// Where `source` ends, if it is known to be a removed device's.
-    fn end_of(&self, source: SourceId) -> Option<Head> {
-        let owner = self.owner(source).filter(|owner| *owner != self.me)?;
-        self.end_in(owner, source)
-    }
-
-    /// Where a source of `owner` ends, if that was removed: where the removal says, and not before what stands.
-    pub(super) fn end_in(&self, owner: DeviceId, source: SourceId) -> Option<Head> {
-        let removed = self.roster.removal(owner)?;
-        let said = removed.ends().find(|end| end.source == source).map(|end| end.head).unwrap_or_default();
-        let stands = self.standing.head(source);
-        Some(if stands.seq > said.seq { stands } else { said })
+    /// How far a run may be taken in. Of two histories only one was compacted, beyond where they part: what leads there comes with a
+    /// snapshot, or with a run that shows it.
+    pub(super) fn end_for(&self, run: &Run, source: SourceId) -> Option<Seq> {
+        let (end, said) = (self.end_in(run.device, source)?, self.said_end(run.device, source)?);
+        let two = self.proven_end(source, Some(run.device)).is_some();
+        let unsure = two && self.vector.seq(source) < end.seq && !run.bundles.iter().any(|bundle| bundle.head() == end);
+        Some(if unsure { said.seq } else { end.seq })
     }
 
     /// Takes note of what was compacted somewhere.
@@ -125,7 +145,7 @@ impl Engine {
 
     /// How far what `author_saw` of `source` must be here, for a bundle of its author to be applied.
     pub(super) fn needed_of(&self, source: SourceId, author_saw: Seq) -> Seq {
-        self.end_of(source).map_or(author_saw, |end| end.seq.min(author_saw))
+        self.known_end(source).map_or(author_saw, |end| end.seq.min(author_saw))
     }
 
     /// The vector as far as it counts: nobody is asked for what was cut, and nobody is waited for because of it.
@@ -133,19 +153,19 @@ impl Engine {
         // The hash beside the position is the end's own, or that of nothing.
         let beyond = vector
             .iter()
-            .filter_map(|(source, head)| Some((source, self.end_of(source).filter(|end| end.seq < head.seq)?)));
+            .filter_map(|(source, head)| Some((source, self.known_end(source).filter(|end| end.seq < head.seq)?)));
         for (source, end) in beyond.collect::<Vec<(SourceId, Head)>>() {
             vector.cut(source, end);
         }
         vector
     }
 
-    fn cap_receipts(&mut self) {
+    pub(super) fn cap_receipts(&mut self) {
         for id in self.siblings.keys().copied().collect::<Vec<_>>() {
             let Some(held) = self.siblings.get(&id).map(|sibling| sibling.receipt.vector.clone()) else { continue };
             let capped = self.capped(held);
             let ends: BTreeMap<SourceId, Seq> =
-                self.sources.keys().filter_map(|source| Some((*source, self.end_of(*source)?.seq))).collect();
+                self.sources.keys().filter_map(|source| Some((*source, self.known_end(*source)?.seq))).collect();
             let Some(sibling) = self.siblings.get_mut(&id) else { continue };
             sibling.recap(capped, &ends);
         }
@@ -154,25 +174,29 @@ impl Engine {
     /// Sources of removed devices that no removal names, and those of which more stands than it says, for letters.
     pub(super) fn ended(&self) -> Vec<Ended> {
         let ended = self.sources.iter().filter_map(|(source, known)| {
-            let removed = self.roster.removal(known.device).filter(|_| known.device != self.me)?;
-            let said = removed.end(*source);
-            let stands = Some(self.standing.head(*source)).filter(|stands| stands.seq > said);
+            let said = self.said_end(known.device, *source)?;
+            let stands = Some(self.standing.head(*source)).filter(|stands| stands.seq > said.seq);
             let ended = Ended { source: *source, device: known.device, stands: stands.unwrap_or_default() };
-            (said == Seq::ZERO || stands.is_some()).then_some(ended)
+            (self.is_unnamed(known.device, *source) || stands.is_some()).then_some(ended)
         });
         ended.take(MAX_ENDED).collect()
     }
 
-    /// Takes in whose a source is that no removal names, and what of it stands.
+    /// Whether `owner` was removed by somebody who had not heard of its source.
+    fn is_unnamed(&self, owner: DeviceId, source: SourceId) -> bool {
+        let removed = self.roster.removal(owner).filter(|_| owner != self.me);
+        removed.is_some_and(|removed| removed.end(source) == Seq::ZERO)
+    }
+
+    /// Takes in whose a source is that no removal names, and what stands of one that ends.
     pub(super) fn learn_ended(&mut self, ended: Ended) {
-        let Some(removed) = self.roster.removal(ended.device).filter(|_| ended.device != self.me) else { return };
-        let unnamed = removed.end(ended.source) == Seq::ZERO;
+        let ends = self.said_end(ended.device, ended.source).is_some();
         let owner = self.owner(ended.source);
-        if owner.is_some_and(|owner| owner != ended.device) || ended.source == self.source {
+        if !ends || owner.is_some_and(|owner| owner != ended.device) || ended.source == self.source {
             return;
         }
         let known = self.sources.values().filter(|source| source.device == ended.device).count();
-        if owner.is_none() && (!unnamed || known >= MAX_ENDED) {
+        if owner.is_none() && (!self.is_unnamed(ended.device, ended.source) || known >= MAX_ENDED) {
             return;
         }
         self.stand(ended.source, ended.stands);

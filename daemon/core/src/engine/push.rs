@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use super::{Engine, Source};
 use crate::bundle::{Birth, Body, Bundle, BundleError};
-use crate::ids::{BundleSeq, Dot, Hash, Now};
+use crate::clock::Stamp;
+use crate::ids::{BundleSeq, Dot, Hash, Now, SourceId};
 use crate::op::{Field, Level, MAX_FIELDS, Meaning, Op};
 use crate::step::{
-    Append, Change, Committed, Fact, MAX_OPS, MessageFact, Output, Push, Pushed, Refusal, Reply, RowFact, content_hash,
+    Change, Committed, Fact, MAX_OPS, MessageFact, Output, Push, Pushed, Refusal, Reply, RowFact, content_hash,
 };
-use crate::vector::Head;
+use crate::vector::{Head, VersionVector};
 
 impl Engine {
     pub(super) fn push(&mut self, push: Push, now: Now) {
@@ -54,31 +55,40 @@ impl Engine {
         }
         let bundle = self.write(ops, now)?;
         let dot = bundle.dot;
-        self.vector.advance(dot.source, bundle.head());
-        self.bundle_seq = self.bundle_seq.next();
-        let (bundle_seq, context) = (self.bundle_seq, Arc::clone(&self.context));
+        let (bundle_seq, context) = (self.bundle_seq.next(), Arc::clone(&self.context));
         let app = app.map(|(app, content)| (app, Committed { dot: Some(dot), bundle_seq, content, no_ops }));
-        self.commit(Change::Append(Append { bundle, device: self.me, bundle_seq, context, at: now.wall, app }));
+        self.append_own(bundle, context, now.wall, app);
         Ok(Pushed { dot: Some(dot), bundle_seq, changed, repeated: false })
     }
 
     /// The next bundle of the own source.
     fn write(&mut self, ops: Vec<Op>, now: Now) -> Result<Bundle, Refusal> {
-        let Head { seq, hash: prev } = self.vector.head(self.source);
-        let dot = Dot { source: self.source, seq: seq.next() };
         let stamp = self.clock.tick(now.wall);
         if !stamp.is_valid() {
             return Err(Refusal::ClockExhausted);
         }
+        let bundle = self.next_bundle(stamp, &Arc::clone(&self.context), ops, None);
+        bundle.map_err(|BundleError::TooLarge(bytes)| Refusal::TooLarge(bytes))
+    }
+
+    /// The same with a given stamp, by an author who had seen `seen`.
+    pub(super) fn next_bundle(
+        &mut self,
+        stamp: Stamp,
+        seen: &Arc<VersionVector>,
+        ops: Vec<Op>,
+        origin: Option<(SourceId, Head)>,
+    ) -> Result<Bundle, BundleError> {
+        let Head { seq, hash: prev } = self.vector.head(self.source);
+        let dot = Dot { source: self.source, seq: seq.next() };
         let context = match self.sources.get(&self.source) {
-            Some(own) if Arc::ptr_eq(&own.context, &self.context) => Vec::new(),
-            Some(own) => self.context.difference(&own.context),
-            None => self.context.iter().collect(),
+            Some(own) if Arc::ptr_eq(&own.context, seen) => Vec::new(),
+            Some(own) => seen.difference(&own.context),
+            None => seen.iter().collect(),
         };
         let birth = (dot.seq.0 == 1).then_some(Birth { device: self.me, generation: self.generation });
-        let bundle = Bundle::write(dot, prev, Body { stamp, birth, context, ops });
-        let bundle = bundle.map_err(|BundleError::TooLarge(bytes)| Refusal::TooLarge(bytes))?;
-        let (device, generation, context) = (self.me, self.generation, Arc::clone(&self.context));
+        let bundle = Bundle::write(dot, prev, Body { stamp, birth, context, ops, origin })?;
+        let (device, generation, context) = (self.me, self.generation, Arc::clone(seen));
         self.sources.insert(self.source, Source { device, generation, stamp, context });
         Ok(bundle)
     }

@@ -1,8 +1,8 @@
 //! Siblings' parcels: roster first, then bundles in causal order, then what the letter says.
 //!
 //! A bundle is applied when its source has no hole before it, its `prev` is the hash we hold, and everything its author had
-//! seen is here. What comes early waits. What breaks the chain, runs its stamps backwards, or claims another device's source is refused: its source
-//! stops there, is set aside once, and stops nothing else.
+//! seen is here. What comes early waits. What breaks the chain or runs its stamps backwards is looked into (`fork`); what claims another device's
+//! source is refused. Neither stops anything else.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,13 +10,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::breach::Breach;
-use super::sibling::{Below, Owed};
 use super::{Engine, Source};
 use crate::bundle::{Body, Bundle};
 use crate::clock::Stamp;
 use crate::ids::{DeviceId, Dot, Millis, Now, RelayId, Seq, SourceId};
 use crate::lane::RECEIPT_DELAY;
-use crate::parcel::{Ended, Letter, Run, VerifiedParcel, Want};
+use crate::parcel::{Ended, Letter, Run, VerifiedParcel};
 use crate::roster::{Removed, SignedRecord, Verified};
 use crate::step::{Append, Change, Delivery, Output, QUARANTINE_BYTES, Quarantined, Suspect};
 use crate::vector::{Head, Novelty, VersionVector};
@@ -28,6 +27,7 @@ impl Engine {
         if self.siblings.contains_key(&sender) || self.would_add(sender, &parcel.records) {
             self.take_records(std::mem::take(&mut parcel.records));
             parcel.epochs.drain(..).for_each(|epoch| self.take_epoch(epoch));
+            parcel.evidence.iter().for_each(|evidence| self.take_evidence(evidence.get(), now));
             for mut ended in std::mem::take(&mut parcel.letter.ended) {
                 if parcel.letter.receipt.vector.seq(ended.source) < ended.stands.seq {
                     // Who does not hold it has not compacted it.
@@ -44,7 +44,7 @@ impl Engine {
             let brought = !parcel.runs.is_empty();
             let mut applied = 0;
             for run in parcel.runs {
-                applied += self.ingest(run.get(), now);
+                applied += self.ingest(sender, run.get(), false, now);
             }
             applied += self.apply_waiting(now);
             self.outbid(now);
@@ -104,14 +104,14 @@ impl Engine {
         self.commit(Change::Quarantine(Quarantined { at: now.wall, kind, relay, reason, bytes, size }));
     }
 
-    /// Takes a run in; says how many bundles were applied.
-    fn ingest(&mut self, run: &Run, now: Now) -> u64 {
+    /// Takes a run in that `from` brought, and that is known to agree with what is held if it was `compared`; says how many bundles were applied.
+    pub(super) fn ingest(&mut self, from: DeviceId, run: &Run, compared: bool, now: Now) -> u64 {
         let Some(head) = run.signed_head() else { return 0 };
         let source = head.source;
         if source == self.source && self.knows_more(head.head) {
             self.retire(now);
         }
-        if source == self.source || self.refused.contains_key(&source) || self.cut.contains(&source) {
+        if self.refused.contains_key(&source) || self.cut.contains(&source) {
             return 0;
         }
         let owner = self.sources.get(&source).map_or(run.device, |known| known.device);
@@ -121,9 +121,22 @@ impl Engine {
             self.quarantine(Suspect::Parcel, None, reason, Bytes::new(), now);
             return 0;
         }
-        let end = self.end_in(run.device, source).map(|end| end.seq);
+        if source == self.source || (self.forks.is_disputed(source) && !compared) {
+            if !compared {
+                self.compare(from, run);
+            }
+            return 0;
+        }
+        let end = self.end_for(run, source);
         if end == Some(Seq::ZERO) {
             self.learn_ended(Ended { source, device: run.device, ..Ended::default() });
+        }
+        let ended = self.proven_end(source, Some(run.device));
+        if ended.is_some_and(|end| end.seq < head.head.seq)
+            && let Some(sibling) = self.siblings.get_mut(&from)
+        {
+            // It does not know, or it would not bring this. It may be a copy of a device that does.
+            sibling.tell_evidence_anew();
         }
         let counts = |bundle: &&Bundle| end.is_none_or(|end| bundle.dot.seq <= end);
         let (mut applied, mut fresh) = (0, false);
@@ -140,8 +153,17 @@ impl Engine {
                         fresh = true;
                     }
                 }
-                Err(breach) => {
+                Err(breach @ Breach::Birth(_)) => {
                     self.refuse(source, breach, now);
+                    return applied;
+                }
+                Err(breach @ (Breach::Forked { .. } | Breach::Chain { .. } | Breach::Stamps { .. })) => {
+                    if compared {
+                        self.refuse(source, breach, now);
+                    } else {
+                        self.dispute(source, from, breach, breach.differs(), now);
+                        self.compare(from, run);
+                    }
                     return applied;
                 }
             }
@@ -238,7 +260,9 @@ impl Engine {
                             applied += 1;
                         }
                         Ok(Place::Held) => self.drop_waiting(bundle.dot),
-                        Err(breach) => self.refuse(source, breach, now),
+                        Err(breach @ Breach::Birth(_)) => self.refuse(source, breach, now),
+                        // Without the run it came in nothing can be proven: it waits, until that comes again or the right one in its place.
+                        Err(Breach::Forked { .. } | Breach::Chain { .. } | Breach::Stamps { .. }) => break,
                     }
                 }
             }
@@ -268,6 +292,8 @@ impl Engine {
     fn heard(&mut self, sender: DeviceId, letter: Letter, now: Now) {
         let jitter = self.jitter();
         let (roster_hash, own, last) = (self.roster.hash(), self.source, self.last());
+        let summary = self.forks.summary();
+        self.hold_against(sender, &letter.receipt.vector, now);
         let Some(sibling) = self.siblings.get_mut(&sender) else { return };
         self.unsaved_since.get_or_insert(now.mono);
         sibling.heard = Some(now.wall);
@@ -303,6 +329,7 @@ impl Engine {
             sibling.lag = None;
         }
         sibling.quiet.heard(moved || fresh_start, now.mono, jitter);
+        sibling.evidence_known = letter.verdicts == summary;
         let told = sibling.receipt.vector.head(own);
         let acked = told.seq.min(last);
         if fresh_start && acked < sibling.lane.acked() {
@@ -329,28 +356,6 @@ impl Engine {
             self.wanted(sender, want, older, now);
         }
         self.follow_epochs();
-    }
-
-    /// A sibling asks. It gets all that we hold of the source, even if it does not know how far that reaches: a run ends at a
-    /// signed head, and there may be none where its knowledge ends.
-    ///
-    /// An `older` generation asks from where it says, whatever a newer one has receipted: it may be another copy of the device, or
-    /// one that was put back while its clock was behind, and could be helped in no other way.
-    fn wanted(&mut self, sender: DeviceId, want: Want, older: bool, now: Now) {
-        let upto = self.vector.seq(want.source);
-        let Some(sibling) = self.siblings.get_mut(&sender) else { return };
-        let receipted = sibling.receipt.vector.seq(want.source);
-        let after = if older { want.after } else { want.after.max(receipted) };
-        if after < self.watermark.seq(want.source) {
-            // There are no runs from there; it may not have heard.
-            sibling.below = Some(Below { tell_at: now.mono, attempts: 0, asked: true });
-        } else if want.source == self.source && after < sibling.lane.acked() {
-            sibling.lane.reset(after);
-        } else if want.source == self.source {
-            sibling.lane.wanted(after, now.mono);
-        } else if after < upto {
-            sibling.owe(want.source, Owed { after, upto });
-        }
     }
 
     /// When the sender gets a receipt: at once when this parcel ended a catch-up, soon when it brought only what we have (the sender does not

@@ -61,8 +61,9 @@ impl Engine {
             }
             ask.next_at = now.mono.plus(backed_off(ASK_AGAIN, ask.attempts, jitter));
             ask.attempts = ask.attempts.saturating_add(1);
-            wants.entry(holder).or_default().push(Want { source, after: held, upto: missing.upto });
+            wants.entry(holder).or_default().push(Want { source, after: held, upto: missing.upto, exact: false });
         }
+        self.questions(reachable, now, &mut wants);
         wants
     }
 
@@ -79,6 +80,7 @@ impl Engine {
                     || self.refused.contains_key(&source)
                     || source == self.source
                     || self.cut.contains(&source)
+                    || self.forks.is_disputed(source)
                 {
                     continue;
                 }

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::ids::Now;
-use crate::step::{RefusedSource, SiblingStatus, Status};
+use crate::step::{SiblingStatus, Status};
 
 impl Engine {
     /// A picture for `status`, `wait` and `store compare`.
@@ -41,12 +41,6 @@ impl Engine {
         let pending_down = self.vector.lacking(&known);
         // A device that has just joined knows of no history yet: until a sibling has spoken, nothing says that it has everything.
         let heard = siblings.iter().all(|s| !s.live) || siblings.iter().any(|s| s.live && s.heard.is_some());
-        let refused = self.refused.iter().map(|(source, breach)| RefusedSource {
-            source: *source,
-            device: self.sources.get(source).map(|known| known.device),
-            after: self.vector.seq(*source),
-            reason: breach.to_string(),
-        });
         Status {
             me: self.me,
             source: self.source,
@@ -56,7 +50,7 @@ impl Engine {
             vector: self.vector.clone(),
             bundle_seq: self.bundle_seq,
             siblings,
-            refused: refused.collect(),
+            refused: self.broken_sources(),
             early: u64::try_from(self.early.len()).unwrap_or(u64::MAX),
             hydrating: self.hydration.as_ref().map(|hydration| hydration.state),
             pending_down,

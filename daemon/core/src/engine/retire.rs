@@ -22,24 +22,27 @@ use crate::step::{Change, SavedSource};
 use crate::vector::Head;
 
 /// The generation of the next source of `me`, whose source in use has `current`: greater than those of all its sources that are
-/// known, and at least the wall clock in seconds. A device that is put back to one image twice knows nothing of the first time; the
-/// time that has passed tells its siblings which start is the later one.
+/// known, and at least the wall clock in units of 2^-16 s. A device that is put back to one image twice knows nothing of the first time; the
+/// time that has passed tells its siblings which start is the later one. What is `drawn` at random tells two copies apart that do so at one time:
+/// under one generation the receipts of both would be taken for one another's.
 pub fn next_generation<'a>(
     me: DeviceId,
     current: u64,
     sources: impl IntoIterator<Item = &'a SavedSource>,
     wall: Millis,
+    drawn: u16,
 ) -> u64 {
     let known = sources.into_iter().filter(|source| source.device == me).map(|source| source.generation);
-    after(known.fold(current, u64::max), wall)
+    after(known.fold(current, u64::max), wall, drawn)
 }
 
-fn after(greatest: u64, wall: Millis) -> u64 {
-    greatest.saturating_add(1).max(wall.0 / 1000)
+fn after(greatest: u64, wall: Millis, drawn: u16) -> u64 {
+    let now = (wall.0 / 1000).saturating_mul(1 << 16);
+    greatest.saturating_add(1).max(now).saturating_add(drawn.into())
 }
 
-/// Greater generations are no device's: seconds since 1970 reach this in nine million years.
-const MAX_GENERATION: u64 = 1 << 48;
+/// Greater generations are no device's: seconds since 1970, times 2^16, reach this in nine million years.
+const MAX_GENERATION: u64 = u64::MAX >> 1;
 
 impl Engine {
     /// Whether `head` of the own source, as somebody else holds it, is not in this device's log.
@@ -51,7 +54,7 @@ impl Engine {
     /// Takes a fresh source. What is written from now on goes there.
     pub(super) fn retire(&mut self, now: Now) {
         let known = self.sources.values().filter(|source| source.device == self.me).map(|source| source.generation);
-        self.generation = after(known.fold(self.generation, u64::max), now.wall);
+        self.generation = after(known.fold(self.generation, u64::max), now.wall, self.drawn());
         self.source = self.fresh_source();
         self.context = Arc::new(self.vector.clone());
         self.commit(Change::Fresh { source: self.source, generation: self.generation });
@@ -101,6 +104,13 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Of the start's entropy, another one for each generation.
+    fn drawn(&self) -> u16 {
+        let Hash([first, second, ..]) =
+            Hash::of_parts(&[b"kinfolk/1/generation", &self.config.entropy, &self.generation.to_be_bytes()]);
+        u16::from_be_bytes([first, second])
     }
 
     /// A UUIDv4 (RFC 9562) out of the start's entropy, another one for each generation.

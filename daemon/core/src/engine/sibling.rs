@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::bridge::Bridged;
+use super::fork::{Forks, Key};
 use super::silence::Quiet;
 use super::withheld::Unheard;
 use crate::digest::Sum;
 use crate::epoch::Epoch;
 use crate::ids::{DeviceId, Hash, Millis, RelayId, Seq, SourceId};
-use crate::lane::{Lane, Mailbox};
+use crate::lane::{Lane, Mailbox, RESEND_MIN, backed_off};
 use crate::parcel::Receipt;
 use crate::roster::Prekey;
 use crate::snapshot::Ask;
@@ -56,6 +57,12 @@ pub(super) struct Sibling {
     pub(super) roster_attempts: u32,
     /// Which piece of the roster it is told next.
     pub(super) roster_turn: usize,
+    /// Whether it ends the same sources as we do, by evidence.
+    pub(super) evidence_known: bool,
+    /// When to tell it evidence (again), what was told last, and how often all of it was told in vain.
+    evidence_at: Millis,
+    evidence_told: Option<Key>,
+    evidence_rounds: u32,
     /// When it should get a receipt, at the latest.
     pub(super) receipt_due: Option<Millis>,
     /// Whether to ask it for one.
@@ -204,6 +211,33 @@ impl Sibling {
         }
     }
 
+    /// There is evidence that it was not told.
+    pub(super) fn tell_evidence_anew(&mut self) {
+        (self.evidence_known, self.evidence_at, self.evidence_rounds) = (false, Millis(0), 0);
+    }
+
+    /// The evidence to tell it now.
+    pub(super) fn next_evidence(&mut self, forks: &Forks, now: Millis, jitter: u64) -> Option<SourceId> {
+        if self.evidence_known || self.evidence_at > now {
+            return None;
+        }
+        let (key, begins_anew) = forks.next_after(self.evidence_told)?;
+        if begins_anew {
+            self.evidence_rounds = self.evidence_rounds.saturating_add(1);
+        }
+        let last = forks.next_after(Some(key)).is_some_and(|(_, begins_anew)| begins_anew);
+        let pause =
+            if last { backed_off(EVIDENCE_AGAIN, self.evidence_rounds.saturating_sub(1), jitter) } else { Millis(0) };
+        (self.evidence_told, self.evidence_at) = (Some(key), now.plus(pause));
+        Some(key.0)
+    }
+
+    /// A parcel did not arrive; what it told is told again.
+    pub(super) fn untold(&mut self, now: Millis) {
+        self.roster_at = self.roster_at.min(now.plus(RESEND_MIN));
+        self.evidence_at = self.evidence_at.min(now.plus(RESEND_MIN));
+    }
+
     pub(super) fn due(&mut self, at: Millis) {
         self.receipt_due = Some(self.receipt_due.map_or(at, |due| due.min(at)));
     }
@@ -238,15 +272,12 @@ impl Sibling {
     /// When this sibling wants to be looked at again, apart from its lane.
     pub(super) fn wake_at(&self, now: Millis) -> Option<Millis> {
         let roster = (!self.is_told()).then_some(self.roster_at);
+        let evidence = (!self.evidence_known).then_some(self.evidence_at);
         let lag = self.lag.map(|lag| lag.next_at);
         let below = self.below.map(|below| below.tell_at);
         let alarm = self.unheard.as_ref().map(Unheard::alarm_at);
-        let word = self.quiet.word_at();
-        [self.receipt_due, roster, lag, below, alarm, self.ask_at, word]
-            .into_iter()
-            .flatten()
-            .filter(|at| *at > now)
-            .min()
+        let at = [self.receipt_due, roster, evidence, lag, below, alarm, self.ask_at, self.quiet.word_at()];
+        at.into_iter().flatten().filter(|at| *at > now).min()
     }
 }
 
@@ -254,5 +285,7 @@ impl Sibling {
 const BURST: u64 = 16;
 /// How often a receipt is asked for in a burst: once a second.
 const BURST_PAUSE: Millis = Millis(1_000);
+/// The pause after all evidence was told in vain, doubled each time: 10 s.
+const EVIDENCE_AGAIN: Millis = Millis(10_000);
 /// The shortest time between two questions for the sums of a sibling's collections: 2 s.
 const COMPARE_AGAIN: Millis = Millis(2_000);

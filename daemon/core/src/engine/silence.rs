@@ -90,7 +90,7 @@ impl Engine {
         let Telling { records, pieces } = self.tell_roster(to);
         let letter = Letter { receipt_requested: true, records, epochs: self.gifts(to, true), ..self.letter(now) };
         let roster_pieces = unknown.then_some(pieces);
-        let said = Saying { roster_pieces, in_vain, ask: false, receipt_was_due: false, word: true };
+        let said = Saying { roster_pieces, in_vain, ask: false, receipt_was_due: false, word: true, evidence: None };
         self.depart(to, relay, letter, (Vec::new(), None), said, now);
     }
 }

@@ -52,7 +52,7 @@ fn pieces(records: Vec<SignedRecord>) -> Vec<Vec<SignedRecord>> {
 }
 
 /// Most bytes of records in a letter: 96 KiB, about 60 additions or 300 renames. A parcel of 1.25 MiB holds them beside a bundle of
-/// 1 MiB and the largest letter: 1,024 heads of 65 bytes, as many wants of 42, 256 ended sources of 38 are 117 KiB.
+/// 1 MiB and the largest letter: 1,024 heads of 65 bytes, as many wants of 45, 256 ended sources of 38 are 120 KiB.
 const ROSTER_ROOM: usize = 96 * 1024;
 /// What a record costs beside its bytes and its signature: three tags, and lengths of at most 3, 2 and 1 bytes.
 const RECORD_OVERHEAD: usize = 9;
@@ -94,12 +94,13 @@ mod tests {
         let far = Seq(u64::MAX);
         for size in [150, 1_700, MAX_RECORD_BYTES] {
             let mut letter = Letter::bare(DeviceId([1; 16]), Millis(u64::MAX));
-            (letter.receipt.generation, letter.receipt.term) = (u64::MAX, u32::MAX);
+            (letter.receipt.generation, letter.receipt.term, letter.receipt.trials) = (u64::MAX, u32::MAX, u32::MAX);
             letter.epoch = Epoch { number: u32::MAX, id: [0xFF; 16] };
             letter.epochs = vec![GivenEpoch { epoch: letter.epoch, gift: Bytes::from(vec![0xFF; MAX_GIFT]) }];
             letter.receipt.vector =
                 (0..MAX_VECTOR).map(|n| (source(n), Head { seq: far, hash: Hash([0xFF; 32]) })).collect();
-            letter.wants = (0..MAX_VECTOR).map(|n| Want { source: source(n), after: far, upto: far }).collect();
+            letter.wants =
+                (0..MAX_VECTOR).map(|n| Want { source: source(n), after: far, upto: far, exact: true }).collect();
             letter.ended = (0..MAX_ENDED)
                 .map(|n| Ended {
                     source: source(n),

@@ -116,9 +116,17 @@ fn attention(picture: &Picture, relays: &[Relay], counts: &Counts) -> Vec<String
     }
     for refused in &picture.status.refused {
         let author = siblings.iter().find(|sibling| Some(sibling.device) == refused.device);
-        let author = author.map_or("a device", |sibling| sibling.name.as_str());
+        let own = refused.device == Some(picture.status.me);
+        let author = author.map_or(if own { "this device" } else { "a device" }, |sibling| sibling.name.as_str());
         let (after, reason) = (refused.after, &refused.reason);
-        sentences.push(format!("a history of {author} is not followed beyond bundle {after}: {reason}"));
+        sentences.push(if refused.ended {
+            format!(
+                "a history of {author} ends at bundle {after} on all devices: {reason}; {author} was copied or put back, and writes \
+                 what came after again. If two copies of it run, stop one and remove it"
+            )
+        } else {
+            format!("a history of {author} is not followed beyond bundle {after}: {reason}")
+        });
     }
     for sibling in siblings {
         if !sibling.live {
@@ -188,6 +196,14 @@ mod tests {
             device: Some(DeviceId([1; 16])),
             after: Seq(3),
             reason: "it was forked".into(),
+            ended: false,
+        });
+        troubled.status.refused.push(RefusedSource {
+            source: Default::default(),
+            device: Some(DeviceId::default()),
+            after: Seq(4),
+            reason: "it was written twice".into(),
+            ended: true,
         });
         let counts = Counts { conflicts: 1, quarantine: 2, unknown_ops: 1, ..Counts::default() };
         assert_eq!(
@@ -199,6 +215,8 @@ mod tests {
                 "2 things that came in could not be used: `kin quarantine list` shows them",
                 "1 change by a newer kinfolk wait until this one is upgraded",
                 "a history of tablet is not followed beyond bundle 3: it was forked",
+                "a history of this device ends at bundle 4 on all devices: it was written twice; this device was copied or put back, \
+                 and writes what came after again. If two copies of it run, stop one and remove it",
                 "tablet has not been heard of for long and is not waited for",
                 "the clock of tablet is 10 minutes ahead of this one: set it right",
             ]

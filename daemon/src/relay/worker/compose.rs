@@ -1,7 +1,9 @@
 //! From an [`Outgoing`] parcel to an envelope: read the bundles, sign the own head, encode, seal.
 
+use kinfolk_core::evidence::{Evidence, MAX_PIECES, MAX_TOLD};
 use kinfolk_core::ids::{EnvelopeId, Seq, SourceId};
-use kinfolk_core::parcel::{self, ParcelError, RUN_TARGET, SignedHead};
+use kinfolk_core::parcel::{self, ParcelError, RUN_TARGET, Run, RunBodies, SignedHead};
+use kinfolk_core::step::Send;
 use rand::Rng;
 
 use super::Outgoing;
@@ -44,6 +46,9 @@ pub(super) fn compose(
     let Outgoing { mut send, mut fresh } = outgoing;
     let mut runs = Vec::with_capacity(send.runs.len());
     let mut reached = Vec::with_capacity(send.runs.len());
+    let (evidence, half) = told(&send, reader)?;
+    send.letter.evidence = evidence;
+    runs.extend(half);
     let mut room = RUN_TARGET;
     for request in &send.runs {
         if room == 0 {
@@ -90,6 +95,24 @@ pub(super) fn compose(
     let mailbox = Mailbox(group.mailbox(send.to, send.prekey.slot));
     let envelope = Envelope { id: envelope_id(&mut rng), sealed };
     Ok(Composed { ticket: send.ticket, mailbox, envelope, reached })
+}
+
+/// The evidence to tell: all that there is against the source, or, where that is too much for a parcel, one of its runs, another one each time.
+fn told(send: &Send, reader: &Reader) -> Result<(Vec<Evidence>, Option<RunBodies>), StoreError> {
+    let Some(source) = send.evidence else { return Ok((Vec::new(), None)) };
+    let (mut told, mut half, mut room) = (Vec::new(), None, MAX_TOLD);
+    for proof in reader.evidence(source)?.into_iter().take(MAX_PIECES) {
+        let size = proof.size();
+        if size <= room {
+            room -= size;
+            told.push(proof);
+        } else if size > MAX_TOLD && half.is_none() {
+            let turn = usize::try_from(send.ticket % 2).unwrap_or_default();
+            half = proof.runs().get(turn).map(Run::bodies);
+        }
+    }
+    // One that is as large as a bundle leaves room for nothing else.
+    Ok(if half.is_some() { (Vec::new(), half) } else { (told, None) })
 }
 
 /// A name for an envelope: 48 bits of milliseconds, 80 random bits.

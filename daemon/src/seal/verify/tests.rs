@@ -62,11 +62,16 @@ impl Member {
 
     /// A run of `length` bundles in a source named after the device.
     fn run(&self, length: u64) -> RunBodies {
+        self.run_from(1, length)
+    }
+
+    /// The same with stamps from another one on.
+    fn run_from(&self, stamp: u64, length: u64) -> RunBodies {
         let source = SourceId(self.device.id.0);
         let mut prev = Hash::default();
         let mut bodies = Vec::new();
         for seq in 1..=length {
-            let body = Body { stamp: Stamp(seq), ..Body::default() };
+            let body = Body { stamp: Stamp(stamp + seq), ..Body::default() };
             let bundle = Bundle::write(Dot { source, seq: Seq(seq) }, prev, body).unwrap();
             prev = bundle.hash;
             bodies.push(bundle.bytes);
@@ -204,6 +209,23 @@ fn runs_that_do_not_hold_are_left_out_and_counted_and_the_rest_stays() {
     assert_eq!(parcel.runs.len(), 1);
     assert_eq!(parcel.runs[0].get().device, b.device.id);
     assert_eq!(parcel.rejected, 4);
+}
+
+#[test]
+fn evidence_counts_only_when_the_device_it_speaks_against_signed_all_of_it() {
+    let (a, b) = (Member::new(1), Member::new(2));
+    let genesis = a.genesis();
+    let roster = roster_of(&genesis, &[&genesis, &a.add(&genesis, &b)]);
+    let (one, other) = (a.run_from(1, 3).rebuild().unwrap(), a.run_from(7, 1).rebuild().unwrap());
+    let proof = Evidence::of(vec![one.clone(), other.clone()]).unwrap();
+    let forged = Run { signature: one.signature.clone(), ..other };
+    let forgery = Evidence::of(vec![one, forged]).unwrap();
+    let mut letter = b.letter();
+    letter.evidence = vec![proof.clone(), forgery];
+    let parcel = verify(b.tell(&a, genesis.id(), &letter, &[b.run(1)]), &roster).unwrap();
+    assert_eq!(parcel.evidence.iter().map(Verified::get).collect::<Vec<_>>(), [&proof]);
+    assert_eq!((parcel.runs.len(), parcel.rejected), (1, 1));
+    assert_eq!(parcel.letter.evidence, []);
 }
 
 #[test]

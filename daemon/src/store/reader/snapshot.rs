@@ -89,15 +89,18 @@ fn ends(connection: &Connection) -> Result<Vec<End>, StoreError> {
     Ok(ends)
 }
 
-/// The last stored head of a source that its device signed.
+/// The last stored head of a source that its device signed, of the history that is held.
 fn signed_head(
     connection: &Connection,
     source: SourceId,
     device: DeviceId,
     upto: Seq,
 ) -> Result<Option<SignedHead>, StoreError> {
-    let sql = "SELECT seq, hash, signature FROM head WHERE source = ?1 AND device = ?2 AND seq <= ?3
-               ORDER BY seq DESC LIMIT 1";
+    let sql = "SELECT h.seq, h.hash, h.signature FROM head h JOIN source s ON s.id = h.source
+               WHERE h.source = ?1 AND h.device = ?2 AND h.seq <= ?3 AND (
+                 EXISTS (SELECT 1 FROM log l WHERE l.source = s.idx AND l.seq = h.seq AND l.hash = h.hash)
+                 OR EXISTS (SELECT 1 FROM floor f WHERE f.source = s.idx AND f.seq >= h.seq))
+               ORDER BY h.seq DESC LIMIT 1";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row((source.0, device.0, int(upto.0)), |row| {
         let head = Head { seq: Seq(uint(row.get(0)?)), hash: Hash(row.get(1)?) };

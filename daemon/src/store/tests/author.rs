@@ -48,6 +48,7 @@ impl Author {
             birth: (head.seq.0 == 0).then_some(Birth { device: self.device, generation: 1 }),
             context: context.difference(&self.last_context),
             ops,
+            origin: None,
         };
         let dot = Dot { source: self.source, seq: head.seq.next() };
         let bundle = Bundle::write(dot, head.hash, body).unwrap();

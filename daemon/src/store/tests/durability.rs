@@ -108,7 +108,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(store);
     let before = fingerprint(dir.path());
     let refused = Store::open(dir.path(), &key());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 10 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 11 })), "{refused:?}");
     assert_eq!(fingerprint(dir.path()), before);
 }
 
@@ -214,7 +214,7 @@ fn all_that_an_engine_needs_comes_back() {
     let vector = kinfolk_core::vector::VersionVector::from_iter([(SourceId([1; 16]), one.bundle.head())]);
     let sibling = SavedSibling {
         device: DeviceId([2; 16]),
-        receipt: Receipt { generation: 1, term: 7, vector },
+        receipt: Receipt { generation: 1, term: 7, trials: 2, vector },
         heard: Millis(5),
         prekey: Some(Prekey { slot: 8, public: Bytes::from_static(&[3; 1216]) }),
         epoch: Epoch { number: 4, id: [4; 16] },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{DeviceId, Dot, Seq, SourceId};
-use kinfolk_core::parcel::{Ended, SignedHead};
+use kinfolk_core::parcel::{Ended, Run, SignedHead};
 use kinfolk_core::roster::End;
 use kinfolk_core::step::SavedSource;
 use kinfolk_core::vector::Head;
@@ -25,11 +25,15 @@ impl Model {
     /// Where the sources of a device end if it is removed now: at their last signed heads.
     pub fn ends_of(&self, device: DeviceId) -> Vec<End> {
         let mut ends: BTreeMap<SourceId, End> = BTreeMap::new();
-        for ((source, _), signed) in self.state.heads.iter().filter(|(_, signed)| signed.device == device) {
+        for ((source, _, _), signed) in self.state.heads.iter().filter(|(_, signed)| signed.device == device) {
             if self.state.is_on_chain(signed) {
                 let (head, signature) = (signed.head, signed.signature.clone());
                 ends.insert(*source, End { source: *source, head, signature });
             }
+        }
+        for ((source, _), (evidence, _)) in self.state.proofs.iter().filter(|((_, by), _)| *by == device) {
+            let signed = evidence.runs().first().and_then(Run::signed_head);
+            ends.extend(signed.map(|it| (*source, End { source: *source, head: it.head, signature: it.signature })));
         }
         ends.into_values().collect()
     }
@@ -62,10 +66,12 @@ impl State {
         Ok(())
     }
 
-    /// Whose source it is, if that device was removed here: where it ends.
+    /// Where the source ends, by evidence or because its device was removed here.
     pub(super) fn end_of(&self, source: SourceId) -> Option<Seq> {
-        let removed = self.roster.removal(self.sources.get(&source)?.device)?;
-        Some(removed.end(source).max(self.standing.seq(source)))
+        let writer = self.sources.get(&source).map(|known| known.device);
+        let removed = writer.and_then(|writer| self.roster.removal(writer)).map(|removed| removed.end(source));
+        let said = removed.into_iter().chain(self.proven_end(source)).min()?;
+        Some(said.max(self.standing.seq(source)))
     }
 
     /// Whether a signed head is of the bundles that are held, or lies where some of them were compacted.
@@ -79,7 +85,7 @@ impl State {
     pub(super) fn is_cut(&self, source: SourceId) -> bool {
         // Of a source that is not known here, nothing is known against it.
         let writer = self.sources.get(&source).map(|known| known.device);
-        writer.is_none_or(|writer| self.roster.removal(writer).is_some())
+        writer.is_none_or(|writer| self.roster.removal(writer).is_some()) || self.proven_end(source).is_some()
     }
 
     pub(super) fn take_back(&mut self, source: SourceId, end: Head, sabotage: Option<Sabotage>) -> Held {

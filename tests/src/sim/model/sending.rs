@@ -1,7 +1,7 @@
 //! What a store gives away of its log.
 
 use bytes::Bytes;
-use kinfolk_core::ids::Dot;
+use kinfolk_core::ids::{Dot, Seq};
 use kinfolk_core::parcel::RunBodies;
 use kinfolk_core::step::RunRequest;
 
@@ -28,12 +28,19 @@ impl Model {
                 break;
             }
             bodies.push(bundle.bytes.clone());
-            let signed = self.state.heads.get(&(dot.source, dot.seq)).filter(|signed| signed.head == bundle.head());
+            let signed = self.state.heads.get(&(dot.source, dot.seq, bundle.hash));
             match signed {
                 Some(signed) if !own => end = Some((bodies.len(), signed.signature.clone())),
                 None if !own => {}
                 Some(_) | None => end = Some((bodies.len(), Bytes::new())),
             }
+        }
+        if end.is_none() && !bodies.is_empty() {
+            let reached = Seq(request.after.0 + u64::try_from(bodies.len()).unwrap_or_default());
+            let (proof, _) = self.state.proofs.get(&(request.source, device))?;
+            let tail = proof.tail(reached).filter(|_| proof.verdict().end.seq == reached)?;
+            bodies.extend(tail.bodies);
+            end = Some((bodies.len(), tail.signature));
         }
         let (length, signature) = end?;
         bodies.truncate(length);

@@ -17,6 +17,9 @@ use super::{Logged, Model, State};
 use crate::sim::broken::{Broken, Held};
 use crate::sim::sabotage::Sabotage;
 
+/// Before and after all hashes.
+const LEAST: Hash = Hash([0; Hash::LEN]);
+const GREATEST: Hash = Hash([0xFF; Hash::LEN]);
 /// Most entries of a chunk: few, so that there are many chunks.
 const CHUNK: usize = 5;
 
@@ -59,7 +62,7 @@ impl Model {
 
     fn end(&self, source: &SavedSource) -> End {
         let (id, device) = (source.source, source.device);
-        let heads = self.state.heads.range((id, Seq::ZERO)..=(id, source.head.seq));
+        let heads = self.state.heads.range((id, Seq::ZERO, LEAST)..=(id, source.head.seq, GREATEST));
         let own = (device == self.birth.me).then(|| SignedHead {
             device,
             source: id,
@@ -72,7 +75,7 @@ impl Model {
             generation: source.generation,
             at: Mark { head: source.head, stamp: source.stamp, context: source.context.as_ref().clone() },
             floor: self.state.watermark.get(&id).cloned().unwrap_or_default(),
-            signed: own.or_else(|| heads.map(|(_, head)| head.clone()).next_back()),
+            signed: own.or_else(|| heads.map(|(_, head)| head.clone()).rfind(|head| self.state.is_on_chain(head))),
         }
     }
 }
@@ -83,10 +86,12 @@ impl State {
         let everything: VersionVector = self.sources.values().map(|source| (source.source, source.head)).collect();
         let upto = if sabotage == Some(Sabotage::CompactAll) { &everything } else { watermark };
         for (source, head) in upto.iter() {
-            let below: Vec<SignedHead> =
-                self.heads.range((source, Seq::ZERO)..=(source, head.seq)).map(|(_, signed)| signed.clone()).collect();
-            let last = below.iter().rfind(|signed| self.is_on_chain(signed)).map(|signed| signed.head.seq);
-            self.heads.retain(|(of, seq), _| *of != source || *seq > head.seq || Some(*seq) == last);
+            let range = (source, Seq::ZERO, LEAST)..=(source, head.seq, GREATEST);
+            let below: Vec<SignedHead> = self.heads.range(range).map(|(_, signed)| signed.clone()).collect();
+            let last = below.iter().rfind(|signed| self.is_on_chain(signed)).map(|signed| signed.head);
+            self.heads.retain(|(of, seq, hash), _| {
+                *of != source || *seq > head.seq || last.is_some_and(|last| (last.seq, last.hash) == (*seq, *hash))
+            });
             self.standing.advance(source, head);
             let stamps = (1..=head.seq.0).filter_map(|seq| self.log.get(&Dot { source, seq: Seq(seq) }));
             let stamps = stamps.filter_map(|logged| logged.bundle.body.as_ref()).map(|body| body.stamp);

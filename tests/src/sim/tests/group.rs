@@ -155,7 +155,7 @@ impl Group {
             match output {
                 Output::Send(send) => self.send(index, &send),
                 Output::Reply(_, reply) => replies.push(reply),
-                Output::Commit(_) | Output::Acknowledge(_) => {}
+                Output::Commit(_) | Output::Acknowledge(_) | Output::Look(_) => {}
             }
         }
         replies
@@ -175,7 +175,8 @@ impl Group {
         let parcel = Parcel::decode(&encode(&send.letter, &runs).unwrap()).unwrap();
         let records = parcel.letter.records.iter().cloned().map(Verified::vouch).collect();
         let runs = parcel.runs.into_iter().map(Verified::vouch).collect();
-        let parcel = VerifiedParcel { letter: parcel.letter, records, epochs: Vec::new(), runs, rejected: 0 };
+        let (letter, epochs, evidence) = (parcel.letter, Vec::new(), Vec::new());
+        let parcel = VerifiedParcel { letter, records, epochs, runs, evidence, rejected: 0 };
         self.mail.push(Mail { to: people::index_of(send.to).unwrap(), parcel });
         self.input(index, Input::Sent { ticket: send.ticket, reached: Some(reached), bytes: 1_000, took: Millis(1) });
     }

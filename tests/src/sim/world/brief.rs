@@ -17,6 +17,10 @@ pub(super) fn brief(change: &Change) -> String {
         Change::Fresh { source, generation } => format!("a fresh source {source}, generation {generation}"),
         Change::Quarantine(item) => format!("quarantine: {}", item.reason),
         Change::Cut { source, end } => format!("the end of {source} at {}", end.seq),
+        Change::Evidence(evidence) => {
+            let verdict = evidence.verdict();
+            format!("evidence that ends {} at {}", verdict.source, verdict.end.seq)
+        }
         Change::Ended(ended) => format!("that {} is of {}", ended.source, ended.device),
         Change::Epoch(kept) => format!("epoch {}", kept.epoch.number),
         Change::EpochQuiet(held) => format!("since when epoch {} is quiet: {:?}", held.epoch.number, held.quiet),

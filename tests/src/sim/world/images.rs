@@ -35,7 +35,13 @@ impl World {
         device.app = AppState { answered: device.disk.model().last_of(&device.app_source()), trying: None };
         if self.rules.sabotage != Some(Sabotage::KeepSource) {
             let (saved, wall) = (device.disk.restore()?, device.at(self.now).wall);
-            let generation = next_generation(saved.me, saved.generation, &saved.sources, wall);
+            let generation = next_generation(
+                saved.me,
+                saved.generation,
+                &saved.sources,
+                wall,
+                u16::from_be_bytes([fresh.0[0], fresh.0[1]]),
+            );
             device.disk.apply(&Change::Fresh { source: fresh, generation })?;
             device.disk.commit()?;
         }

@@ -3,17 +3,16 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
 use kinfolk_core::engine::Engine;
-use kinfolk_core::ids::{DeviceId, Millis, Seq, SourceId};
-use kinfolk_core::parcel::{Parcel, RUN_TARGET, VerifiedParcel, encode};
+use kinfolk_core::ids::{DeviceId, Millis};
 use kinfolk_core::roster::{RosterChange, Verified};
 use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Reply, Send};
 
 use super::brief::brief;
+use super::compose::compose;
 use super::{Event, World};
 use crate::sim::broken::{Broken, Held};
-use crate::sim::device::{Call, Device, Request};
+use crate::sim::device::{Call, Request};
 use crate::sim::people::{self, index_of};
 use crate::sim::sabotage::Sabotage;
 
@@ -162,6 +161,7 @@ impl World {
             | Input::AskSums(_)
             | Input::Minted { .. }
             | Input::Compact { .. }
+            | Input::Looked(_)
             | Input::Tick => Vec::new(),
         };
         engine.handle(input, at);
@@ -191,6 +191,10 @@ impl World {
                     if let Change::Compact(compaction) = &change {
                         self.check_compaction(index, &compaction.watermark)?;
                     }
+                }
+                Output::Look(look) => {
+                    let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+                    device.look_up(look, self.now)?;
                 }
                 Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => later.push(output),
             }
@@ -240,7 +244,7 @@ impl World {
             format!("device {index}: {output:?}")
         })?;
         match output {
-            Output::Commit(change) => Broken::rule("commits come before the rest", format!("{change:?}")),
+            Output::Commit(_) | Output::Look(_) => Broken::rule("commits come before the rest", format!("{output:?}")),
             Output::Reply(call, reply) => self.reply(index, call, reply),
             Output::Send(send) => self.send(index, send),
             Output::Acknowledge(delivery) => self.acknowledge(index, delivery),
@@ -337,56 +341,4 @@ impl World {
         self.post.acknowledge(delivery.ticket, &mut self.dice);
         Ok(())
     }
-}
-
-/// How far each run of a parcel reached.
-type Reached = Vec<(SourceId, Seq)>;
-
-/// Writes a parcel as a relay worker would, and reads it as the other end would.
-fn compose(
-    device: &mut Device,
-    send: &Send,
-    sabotage: Option<Sabotage>,
-) -> Result<(VerifiedParcel, Reached, u64), Broken> {
-    let mut letter = send.letter.clone();
-    letter.digest = Some(device.disk.digest());
-    for given in &mut letter.epochs {
-        given.gift = device.disk.model().secret(given.epoch).unwrap_or_default();
-    }
-    letter.receipt_requested |= sabotage == Some(Sabotage::AskAlways);
-    if sabotage == Some(Sabotage::HideEnded) {
-        letter.ended.clear();
-    }
-    let (mut runs, mut reached, mut room) = (Vec::new(), Vec::new(), RUN_TARGET);
-    for request in send.runs.iter().filter(|request| request.after < request.upto) {
-        if room == 0 {
-            break;
-        }
-        let Some(mut run) = device.disk.run(request, room)? else { continue };
-        let size = run.bodies.iter().map(Bytes::len).sum();
-        if !runs.is_empty() && size > room {
-            continue;
-        }
-        run.signature = Bytes::from_static(&[9; 64]);
-        room = room.saturating_sub(size);
-        let count = u64::try_from(run.bodies.len()).unwrap_or_default();
-        reached.push((run.source, Seq(request.after.0 + count)));
-        runs.push(run);
-    }
-    if let Some(ask) = send.chunk {
-        letter.hydration.chunk = Some(Box::new(device.disk.chunk(ask)?));
-    }
-    let wrong = |found: String| Broken { rule: "a parcel survives its bytes", found };
-    let bytes = encode(&letter, &runs).map_err(|error| wrong(error.to_string()))?;
-    let parcel = Parcel::decode(&bytes).map_err(|error| wrong(error.to_string()))?;
-    let records = parcel.letter.records.iter().cloned().map(Verified::vouch).collect();
-    let epochs = parcel.letter.epochs.iter().map(|given| people::kept(given.epoch, given.gift.clone())).collect();
-    let mut read = parcel.runs;
-    if sabotage == Some(Sabotage::DropContext) {
-        let bodies = read.iter_mut().flat_map(|run| &mut run.bundles).filter_map(|bundle| bundle.body.as_mut());
-        bodies.for_each(|body| body.context.clear());
-    }
-    let runs = read.into_iter().map(Verified::vouch).collect();
-    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    Ok((VerifiedParcel { letter: parcel.letter, records, epochs, runs, rejected: 0 }, reached, size))
 }

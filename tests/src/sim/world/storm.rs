@@ -194,8 +194,8 @@ impl World {
             Input::Unopenable { delivery, reason: "not an envelope".into(), bytes: Bytes::from_static(b"rubbish") }
         } else {
             let letter = Letter { receipt_requested: true, ..Letter::bare(stranger, people::EPOCH) };
-            let parcel =
-                VerifiedParcel { letter, records: Vec::new(), epochs: Vec::new(), runs: Vec::new(), rejected: 0 };
+            let (records, epochs, runs, evidence) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let parcel = VerifiedParcel { letter, records, epochs, runs, evidence, rejected: 0 };
             Input::Received { delivery, parcel: Box::new(parcel) }
         };
         self.ask(index, Request::Tell(input));

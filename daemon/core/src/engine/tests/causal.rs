@@ -18,7 +18,7 @@ fn appended(outputs: &[Output]) -> Vec<(u8, u64)> {
         .iter()
         .filter_map(|output| match output {
             Output::Commit(Change::Append(append)) => Some((append.device.0[0], append.bundle.dot.seq.0)),
-            Output::Commit(_) | Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => None,
+            Output::Commit(_) | Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) | Output::Look(_) => None,
         })
         .collect()
 }

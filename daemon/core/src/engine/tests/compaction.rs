@@ -29,7 +29,7 @@ impl World {
         let outputs = self.input(n, Input::Compact { call: CallId(9), chain });
         let watermark = outputs.iter().find_map(|output| match output {
             Output::Reply(CallId(9), Reply::Compacted(compaction)) => Some(compaction.watermark.clone()),
-            Output::Commit(_) | Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => None,
+            Output::Commit(_) | Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) | Output::Look(_) => None,
         });
         watermark.unwrap().iter().map(|(source, head)| (source.0[0] - 0x50, head.seq.0)).collect()
     }
@@ -46,7 +46,7 @@ impl World {
             let hash = log.iter().find(|append| append.bundle.dot == dot(n, seq)).map(|append| append.bundle.hash);
             (source(n), Head { seq: Seq(seq), hash: hash.unwrap_or_default() })
         });
-        let receipt = Receipt { generation: 1, term: self.term(), vector: heads.collect() };
+        let receipt = Receipt { generation: 1, term: self.term(), trials: 0, vector: heads.collect() };
         let letter = Letter { receipt, ..Letter::bare(id(from), self.at().wall) };
         self.deliver(&Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
     }
@@ -83,7 +83,7 @@ fn a_device_alone_compacts_all_it_holds() {
 fn a_receipt_of_another_chain_holds_its_source_back() {
     let mut world = five(2);
     let forked = VersionVector::from_iter([(source(1), Head { seq: Seq(3), hash: Hash([9; 32]) })]);
-    let receipt = Receipt { generation: 1, term: world.term(), vector: forked };
+    let receipt = Receipt { generation: 1, term: world.term(), trials: 0, vector: forked };
     let letter = Letter { receipt, ..Letter::bare(id(2), Millis(EPOCH)) };
     world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
     assert_eq!(world.compact(1), BTreeMap::new());
@@ -98,6 +98,7 @@ fn a_receipt_beyond_what_is_held_here_waits_until_that_has_come() {
     let receipt = |upto: usize| Receipt {
         generation: 1,
         term,
+        trials: 0,
         vector: VersionVector::from_iter([(source(3), bundles[upto - 1].head())]),
     };
     for from in [2, 3] {
@@ -119,7 +120,7 @@ fn receipts_that_were_not_written_down_are_written_with_the_watermark() {
         .iter()
         .filter_map(|output| match output {
             Output::Commit(change) => Some(change),
-            Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => None,
+            Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) | Output::Look(_) => None,
         })
         .collect();
     let saved = commits.iter().position(|change| matches!(change, Change::Sibling(saved) if saved.device == id(2)));
@@ -157,8 +158,10 @@ fn a_letter_that_lay_on_a_relay_for_a_day_confirms_no_clock() {
     let hash = world.node(1).disk.log.last().unwrap().bundle.hash;
     let vector = VersionVector::from_iter([(source(1), Head { seq: Seq(5), hash })]);
     let written = Millis(world.at().wall.0 - 24 * 3_600_000);
-    let letter =
-        Letter { receipt: Receipt { generation: 1, term: world.term(), vector }, ..Letter::bare(id(2), written) };
+    let letter = Letter {
+        receipt: Receipt { generation: 1, term: world.term(), trials: 0, vector },
+        ..Letter::bare(id(2), written)
+    };
     world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
     assert_eq!(world.compact(1), BTreeMap::new());
 }
@@ -171,7 +174,7 @@ fn who_lies_below_the_watermark_gets_no_runs_and_is_told_so() {
     world.mail.clear();
     // It comes back from an old copy of its disk, as a fresh source.
     let letter = Letter {
-        receipt: Receipt { generation: 2, term: world.term(), vector: vector(&[]) },
+        receipt: Receipt { generation: 2, term: world.term(), trials: 0, vector: vector(&[]) },
         ..Letter::bare(id(2), world.at().wall)
     };
     world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
@@ -219,7 +222,7 @@ fn what_was_compacted_stands_whatever_a_removal_says_that_comes_later() {
 fn what_stands_is_not_believed_of_who_does_not_hold_it() {
     let mut world = a_removal_below_the_watermark();
     let claim = Ended { source: source(3), device: id(3), stands: Head { seq: Seq(9), hash: Hash([9; 32]) } };
-    let receipt = Receipt { generation: 1, term: world.term(), vector: vector(&[(3, 8)]) };
+    let receipt = Receipt { generation: 1, term: world.term(), trials: 0, vector: vector(&[(3, 8)]) };
     let letter = Letter { ended: vec![claim], receipt, ..Letter::bare(id(1), world.at().wall) };
     world.deliver(&Mail { from: 1, to: 2, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
     assert_eq!(world.node(2).disk.standing.seq(source(3)), Seq(0));
@@ -244,8 +247,8 @@ fn a_question_from_below_the_watermark_is_answered_with_the_watermark() {
     world.says(3, [5, 0, 0]);
     world.compact(1);
     world.mail.clear();
-    let want = Want { source: source(1), after: Seq(2), upto: Seq(5) };
-    let receipt = Receipt { generation: 2, term: world.term(), vector: vector(&[(1, 2)]) };
+    let want = Want { source: source(1), after: Seq(2), upto: Seq(5), exact: false };
+    let receipt = Receipt { generation: 2, term: world.term(), trials: 0, vector: vector(&[(1, 2)]) };
     let letter = Letter { wants: vec![want], receipt, ..Letter::bare(id(3), world.at().wall) };
     world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
     let mail = world.intercept(1, 3);

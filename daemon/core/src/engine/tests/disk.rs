@@ -7,8 +7,10 @@ use super::script::{genesis, member, run_of};
 use crate::bundle::Bundle;
 use crate::clock::Stamp;
 use crate::epoch::{Epoch, HeldEpoch};
+use crate::evidence::{Comparison, Evidence, compare};
 use crate::ids::{DeviceId, Dot, Seq, SourceId};
-use crate::parcel::{Ended, RUN_TARGET, RunBodies, SignedHead};
+use crate::look::{Compared, Look, Looked};
+use crate::parcel::{Ended, RUN_TARGET, Run, RunBodies, SignedHead};
 use crate::roster::{Prekey, SignedRecord, Verified};
 use crate::snapshot::Kept;
 use crate::step::{Append, Change, Gain, Hydrating, Join, Quarantined, RunRequest, Saved, SavedSibling, SavedSource};
@@ -38,6 +40,7 @@ pub(super) struct Disk {
     pub(super) hydrating: Option<Hydrating>,
     pub(super) staged: Vec<Kept>,
     pub(super) joins: Vec<Join>,
+    pub(super) evidence: BTreeMap<(SourceId, DeviceId), (Evidence, u32)>,
 }
 
 impl Disk {
@@ -47,6 +50,7 @@ impl Disk {
         Self { me, source, generation: 1, prekey_slot: 1, records, epochs, ..Self::default() }
     }
 
+    /// Writes a change down.
     pub(super) fn write(&mut self, change: &Change) {
         match change {
             Change::Append(append) => self.log.push(append.clone()),
@@ -96,6 +100,11 @@ impl Disk {
             Change::Join(join) => {
                 (self.hydrating, self.staged) = (None, Vec::new());
                 self.joins.push(join.clone());
+            }
+            Change::Evidence(evidence) => {
+                let verdict = evidence.verdict();
+                let held = self.evidence.entry((verdict.source, verdict.device)).or_insert((evidence.clone(), 0));
+                *held = (evidence.clone(), held.1 + 1);
             }
         }
     }
@@ -152,13 +161,70 @@ impl Disk {
             standing: self.standing.iter().chain(self.watermark.iter()).collect(),
             watermark: self.watermark.clone(),
             hydrating: self.hydrating,
+            verdicts: self.evidence.values().map(|(evidence, times)| (evidence.verdict(), *times)).collect(),
         }
+    }
+
+    /// Answers a question of the engine.
+    pub(super) fn look(&self, look: Look) -> Looked {
+        let of = |source: SourceId| {
+            self.log.iter().map(|append| &append.bundle).filter(move |bundle| bundle.dot.source == source)
+        };
+        match look {
+            Look::Compare { from, run } => {
+                let source = run.bundles[0].dot.source;
+                let at = |seq: Seq| of(source).find(|bundle| bundle.dot.seq == seq);
+                let comparison = compare(&run, self.watermark.seq(source), |seq| at(seq).map(|bundle| bundle.hash));
+                let held = match comparison {
+                    Comparison::Parts(after) => self.branch(source, after),
+                    Comparison::Agrees | Comparison::Below | Comparison::Settled => None,
+                };
+                let before = Seq(run.bundles[0].dot.seq.0 - 1);
+                let before = at(before).filter(|_| comparison == Comparison::Agrees).cloned();
+                Looked::Compared(Box::new(Compared { from, run, comparison, held, before }))
+            }
+            Look::Seen { source, at } => {
+                let bodies = of(source).filter(|bundle| bundle.dot.seq <= at).filter_map(|bundle| bundle.body.as_ref());
+                let seen: VersionVector = bodies.flat_map(|body| body.context.iter().copied()).collect();
+                Looked::Seen { source, seen }
+            }
+            Look::Beyond { source, after } => {
+                let bundles: Vec<Bundle> = of(source).filter(|bundle| bundle.dot.seq > after).cloned().collect();
+                let more = bundles.len() > PAGE;
+                Looked::Beyond { source, bundles: bundles.into_iter().take(PAGE).collect(), more }
+            }
+        }
+    }
+
+    /// The history that is held after a position, up to the next signed head; of an own source the next bundle.
+    fn branch(&self, source: SourceId, after: Seq) -> Option<Run> {
+        let of = || self.log.iter().filter(|append| append.bundle.dot.source == source);
+        let device = of().next()?.device;
+        let upto = if device == self.me {
+            after.next()
+        } else {
+            self.heads.range((source, after.next())..=(source, Seq(u64::MAX))).next()?.1
+        };
+        let bundles = of().map(|append| &append.bundle).filter(|b| b.dot.seq > after && b.dot.seq <= upto);
+        run_of(device.0[0], &bundles.cloned().collect::<Vec<_>>()).rebuild().ok()
     }
 
     pub(super) fn run(&self, request: &RunRequest) -> Option<RunBodies> {
         let own = request.device == self.me;
         let signed = self.heads.range((request.source, Seq(0))..=(request.source, request.upto)).next_back();
-        let end = if own { request.upto } else { signed?.1 };
+        let end = if own { request.upto } else { signed.map_or(Seq::ZERO, |signed| signed.1) };
+        let proof = self.evidence.get(&(request.source, request.device)).map(|(evidence, _)| evidence);
+        if let Some(proof) =
+            proof.filter(|proof| !own && end <= request.after && proof.verdict().end.seq > request.after)
+        {
+            let end = proof.verdict().end.seq;
+            let held = self.log.iter().map(|append| &append.bundle).filter(|bundle| {
+                bundle.dot.source == request.source && bundle.dot.seq > request.after && bundle.dot.seq <= end
+            });
+            let held: Vec<Bundle> = held.cloned().collect();
+            let tail = proof.tail(end)?.rebuild().ok()?;
+            return Some(run_of(request.device.0[0], &[held, tail.bundles].concat()));
+        }
         let mut size = 0;
         let wanted = self.log.iter().map(|append| &append.bundle).filter(|bundle| {
             bundle.dot.source == request.source && bundle.dot.seq > request.after && bundle.dot.seq <= end
@@ -173,3 +239,6 @@ impl Disk {
         (!bundles.is_empty()).then(|| run_of(request.device.0[0], &bundles))
     }
 }
+
+/// Bundles of one answer.
+const PAGE: usize = 3;

@@ -38,7 +38,7 @@ impl World {
             Output::Commit(Change::Staged(_)) => Some("staged"),
             Output::Commit(Change::Join(_)) => Some("join"),
             Output::Commit(Change::HydrationOver) => Some("over"),
-            Output::Commit(_) | Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => None,
+            Output::Commit(_) | Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) | Output::Look(_) => None,
         };
         outputs.iter().filter_map(name).collect()
     }
@@ -190,7 +190,7 @@ fn after_a_snapshot_runs_begin_where_it_ended_and_its_holes_are_a_watermark_here
     world.mail.clear();
     // Device 3 asks for all of it: below position 3 there is a hole here, too.
     let letter = Letter {
-        wants: vec![crate::parcel::Want { source: source(9), after: Seq(0), upto: Seq(5) }],
+        wants: vec![crate::parcel::Want { source: source(9), after: Seq(0), upto: Seq(5), exact: false }],
         receipt: Receipt { vector: vector(&[]), ..Receipt::default() },
         ..Letter::bare(id(3), Millis(EPOCH))
     };
@@ -215,7 +215,7 @@ fn a_sibling_that_asks_gets_its_chunk_and_nothing_beside_it() {
     world.pass(60_000);
     let sent = world.node(1).outputs.iter().filter_map(|output| match output {
         Output::Send(send) => Some(send.clone()),
-        Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
+        Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) | Output::Look(_) => None,
     });
     let answers: Vec<_> = sent.skip(before).filter(|send| send.chunk.is_some()).collect();
     assert!(answers.iter().all(|send| send.chunk == Some(ask) && send.runs.is_empty()), "{answers:?}");

@@ -88,7 +88,7 @@ fn nothing_learnt_from_a_sibling_is_dispatched_as_ones_own() {
     assert_eq!(world.held(1, 2), 3);
     let runs = world.node(1).outputs.iter().filter_map(|output| match output {
         Output::Send(send) => Some(send.runs.clone()),
-        Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
+        Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) | Output::Look(_) => None,
     });
     assert!(runs.flatten().next().is_none());
 }
@@ -166,7 +166,7 @@ fn a_question_for_own_bundles_rewinds_the_lane_once() {
     let mut world = World::of(2);
     world.write(1, 3);
     world.mail.clear();
-    let want = Want { source: source(1), after: Seq(1), upto: Seq(3) };
+    let want = Want { source: source(1), after: Seq(1), upto: Seq(3), exact: false };
     let letter = Letter { wants: vec![want], ..Letter::bare(id(2), Millis(EPOCH)) };
     let mail = Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) };
     world.deliver(&mail);
@@ -252,7 +252,7 @@ fn many_sources_are_forwarded_a_few_at_a_time_until_all_are_there() {
         world.deliver(&mail_of(n, &[run_of(n, &chain(n, vec![body(u64::from(n))]))]));
     }
     world.mail.clear();
-    let wants = (2..=13).map(|n| Want { source: source(n), after: Seq(0), upto: Seq(1) }).collect();
+    let wants = (2..=13).map(|n| Want { source: source(n), after: Seq(0), upto: Seq(1), exact: false }).collect();
     let letter = Letter { wants, ..Letter::bare(id(14), Millis(EPOCH)) };
     world.deliver(&Mail { from: 14, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
     let runs: Vec<usize> = world.intercept(1, 14).iter().map(|mail| mail.parcel.runs.len()).collect();

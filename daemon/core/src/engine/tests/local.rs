@@ -39,6 +39,7 @@ fn a_push_is_written_before_it_is_answered_and_answered_before_it_is_sent() {
             Output::Reply(..) => "reply",
             Output::Send(_) => "send",
             Output::Acknowledge(_) => "acknowledge",
+            Output::Look(_) => "look",
         })
         .filter(|kind| *kind != "commit")
         .collect();
@@ -53,7 +54,7 @@ fn pushes_that_come_together_are_numbered_in_order_and_travel_in_one_parcel() {
         .iter()
         .filter_map(|output| match output {
             Output::Reply(_, Reply::Pushed(Pushed { dot: Some(dot), .. })) => Some(dot.seq.0),
-            Output::Reply(..) | Output::Commit(_) | Output::Send(_) | Output::Acknowledge(_) => None,
+            Output::Reply(..) | Output::Commit(_) | Output::Send(_) | Output::Acknowledge(_) | Output::Look(_) => None,
         })
         .collect();
     assert_eq!(dots, [1, 2, 3, 4, 5]);

@@ -79,7 +79,7 @@ fn roster_records_of_a_parcel_apply_before_its_bundles() {
     let log = world.node(1).outputs.iter().filter_map(|output| match output {
         Output::Commit(Change::Record(_)) => Some("record"),
         Output::Commit(Change::Append(_)) => Some("append"),
-        Output::Commit(_) | Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => None,
+        Output::Commit(_) | Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) | Output::Look(_) => None,
     });
     assert_eq!(log.collect::<Vec<_>>(), ["record", "append"]);
 }
@@ -168,7 +168,7 @@ fn a_roster_too_large_for_a_letter_is_told_piece_by_piece() {
     assert_eq!(world.node(2).engine.roster(), &roster);
     let told = world.node(1).outputs.iter().filter_map(|output| match output {
         Output::Send(send) => Some(size(&send.letter.records)),
-        Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
+        Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) | Output::Look(_) => None,
     });
     let told: Vec<usize> = told.filter(|size| *size > 0).collect();
     assert!(told.iter().all(|size| *size <= 96 * 1024) && told.len() < 12, "{told:?}");

@@ -163,7 +163,7 @@ fn two_that_remove_each_other_part_and_the_elder_stays_with_the_others() {
 fn said(world: &World, seq: u64) -> Mail {
     let log = &world.devices[&1].disk.log;
     let head = log.iter().find(|append| append.bundle.dot == dot(1, seq)).unwrap().bundle.head();
-    let receipt = Receipt { generation: 1, term: 4, vector: VersionVector::from_iter([(source(1), head)]) };
+    let receipt = Receipt { generation: 1, term: 4, trials: 0, vector: VersionVector::from_iter([(source(1), head)]) };
     let letter = Letter { receipt, roster_hash: Hash([1; 32]), ..Letter::bare(id(2), Millis(EPOCH)) };
     Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) }
 }
@@ -283,7 +283,7 @@ fn of_what_waits_only_that_beyond_the_end_of_a_removed_device_is_dropped() {
     let outputs = world.input(1, Input::Record { call: CallId(1), record: Verified::vouch(record) });
     let dropped = outputs.iter().filter_map(|output| match output {
         Output::Commit(Change::EarlyDone(dropped)) => Some(*dropped),
-        Output::Commit(_) | Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => None,
+        Output::Commit(_) | Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) | Output::Look(_) => None,
     });
     assert_eq!(dropped.collect::<Vec<_>>(), [dot(3, 5)]);
     assert_eq!(world.status(1).early, 2);

@@ -12,7 +12,7 @@ fn asked(world: &mut World, n: u8, of: u8) -> Vec<u8> {
     let wants = |letter: &Letter| letter.wants.iter().any(|want| want.source == source(of));
     let sends = world.node(n).outputs.iter().filter_map(|output| match output {
         Output::Send(send) if wants(&send.letter) => Some(send.to.0[0]),
-        Output::Send(_) | Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
+        Output::Send(_) | Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) | Output::Look(_) => None,
     });
     sends.collect()
 }
@@ -77,7 +77,7 @@ fn a_question_is_answered_with_all_that_is_held_even_beyond_what_was_asked() {
     let bundles = chain(2, vec![body(0), body(1), body(2)]);
     world.deliver(&mail_of(2, &[run_of(2, &bundles)]));
     world.mail.clear();
-    let want = Want { source: source(2), after: Seq(0), upto: Seq(1) };
+    let want = Want { source: source(2), after: Seq(0), upto: Seq(1), exact: false };
     let letter = Letter { wants: vec![want], ..Letter::bare(id(3), Millis(EPOCH)) };
     world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
     assert_eq!(world.intercept(1, 3)[0].seqs(2), [1, 2, 3]);
@@ -89,7 +89,7 @@ fn a_question_that_its_own_receipt_answers_brings_nothing() {
     let bundles = chain(2, vec![body(0), body(1)]);
     world.deliver(&mail_of(2, &[run_of(2, &bundles)]));
     world.mail.clear();
-    let want = Want { source: source(2), after: Seq(0), upto: Seq(2) };
+    let want = Want { source: source(2), after: Seq(0), upto: Seq(2), exact: false };
     let vector = world.status(1).vector;
     let letter = Letter {
         wants: vec![want],
@@ -103,7 +103,7 @@ fn a_question_that_its_own_receipt_answers_brings_nothing() {
 #[test]
 fn a_question_for_what_is_not_here_brings_nothing() {
     let mut world = World::of(3);
-    let want = Want { source: source(2), after: Seq(0), upto: Seq(4) };
+    let want = Want { source: source(2), after: Seq(0), upto: Seq(4), exact: false };
     let letter = Letter { wants: vec![want], ..Letter::bare(id(3), Millis(EPOCH)) };
     world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
     assert!(world.intercept(1, 3).iter().all(|mail| mail.parcel.runs.is_empty()));
@@ -246,7 +246,7 @@ fn sync_now_asks_at_once_for_what_is_missing() {
 }
 
 #[test]
-fn a_refused_source_is_not_asked_for() {
+fn what_lies_beyond_the_end_of_a_source_is_not_asked_for() {
     let mut world = World::of(3);
     let outputs = world.deliver(&mail_of(2, &[run_of(2, &chain(2, vec![body(5), body(5)]))]));
     assert!(outputs.iter().any(|output| matches!(output, Output::Commit(Change::Quarantine(_)))));
@@ -255,7 +255,7 @@ fn a_refused_source_is_not_asked_for() {
     world.deliver(&letter);
     world.pass(200_000);
     assert!(asked(&mut world, 1, 2).is_empty());
-    assert_eq!(world.status(1).pending_down, 8);
+    assert_eq!(world.status(1).pending_down, 0);
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn a_sibling_is_remembered_with_the_prekey_it_announced() {
         world.write(1, 1);
         let send = world.node(1).outputs.iter().rev().find_map(|output| match output {
             Output::Send(send) => Some(send.prekey.slot),
-            Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
+            Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) | Output::Look(_) => None,
         });
         send.unwrap()
     };
@@ -176,7 +176,7 @@ fn tickets_of_one_start_are_not_those_of_another() {
     let tickets = |world: &mut World| -> Vec<u64> {
         let sends = world.node(1).outputs.iter().filter_map(|output| match output {
             Output::Send(send) => Some(send.ticket),
-            Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) => None,
+            Output::Commit(_) | Output::Reply(..) | Output::Acknowledge(_) | Output::Look(_) => None,
         });
         sends.collect()
     };

@@ -50,7 +50,8 @@ pub(super) fn verified(letter: &Letter, runs: &[RunBodies]) -> VerifiedParcel {
     let records = parcel.letter.records.iter().cloned().map(Verified::vouch).collect();
     let epochs = parcel.letter.epochs.iter().map(|given| kept(given.epoch, given.gift.clone())).collect();
     let runs = parcel.runs.into_iter().map(Verified::vouch).collect();
-    VerifiedParcel { letter: parcel.letter, records, epochs, runs, rejected: 0 }
+    let evidence = parcel.letter.evidence.iter().cloned().map(Verified::vouch).collect();
+    VerifiedParcel { letter: parcel.letter, records, epochs, runs, evidence, rejected: 0 }
 }
 
 /// The secret of an epoch, as far as tests go.

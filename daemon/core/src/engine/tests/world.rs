@@ -8,7 +8,7 @@ use crate::engine::{Config, Engine};
 use crate::epoch::Epoch;
 use crate::ids::{Hash, Millis, Now, RelayId, Seq};
 use crate::op::Op;
-use crate::parcel::{RunBodies, VerifiedParcel};
+use crate::parcel::{Letter, RunBodies, VerifiedParcel};
 use crate::roster::SignedRecord;
 use crate::step::{CallId, Delivery, Input, Output, Push, Pushed, Refusal, Reply, Send, Status};
 
@@ -26,6 +26,8 @@ pub(super) struct World {
     /// What lies on relays.
     pub(super) mail: VecDeque<Mail>,
     tickets: u64,
+    /// Copies of devices that run beside them and read the same mail.
+    pub(super) copies: BTreeMap<u8, u8>,
 }
 
 /// One device: an engine and what it wrote down.
@@ -71,10 +73,30 @@ impl Mail {
     }
 }
 
+impl Node {
+    /// Writes down what is to be committed and answers what is asked.
+    fn collect(&mut self, now: Now, outputs: &mut Vec<Output>) {
+        while let Some(output) = self.engine.poll_output() {
+            match &output {
+                Output::Commit(change) => self.disk.write(change),
+                Output::Look(look) => self.engine.handle(Input::Looked(self.disk.look(look.clone())), now),
+                Output::Reply(..) | Output::Send(_) | Output::Acknowledge(_) => {}
+            }
+            outputs.push(output);
+        }
+    }
+}
+
 impl World {
     /// `count` devices that know each other.
     pub(super) fn of(count: u8) -> Self {
-        let mut world = Self { devices: BTreeMap::new(), now: Millis(0), mail: VecDeque::new(), tickets: 0 };
+        let mut world = Self {
+            devices: BTreeMap::new(),
+            now: Millis(0),
+            mail: VecDeque::new(),
+            tickets: 0,
+            copies: BTreeMap::new(),
+        };
         let mut records = vec![genesis()];
         for n in 2..=count {
             let parent = records.last().map(SignedRecord::id).unwrap();
@@ -124,6 +146,15 @@ impl World {
         self.boot(n, node.disk, config, node.relays, ahead);
     }
 
+    /// A copy of device `n` runs beside it, as `copy`.
+    pub(super) fn copy(&mut self, n: u8, copy: u8) {
+        let node = &self.devices[&n];
+        let (disk, relays) = (node.disk.clone(), node.relays.clone());
+        let config = Config { seed: u64::from(copy), entropy: [copy; 16], ..node.config };
+        self.copies.insert(copy, n);
+        self.boot(copy, disk, config, relays, 0);
+    }
+
     /// Device `n` is put back to an older image of its disk, and knows nothing of it.
     pub(super) fn put_back(&mut self, n: u8, image: Disk) {
         self.node(n).disk = image;
@@ -162,21 +193,19 @@ impl World {
     pub(super) fn inputs(&mut self, n: u8, inputs: Vec<Input>) -> Vec<Output> {
         let (now, count) = (self.at_of(n), inputs.len());
         let node = self.devices.get_mut(&n).unwrap();
+        let mut outputs = Vec::new();
         for input in inputs {
             node.engine.handle(input, now);
+            node.collect(now, &mut outputs);
         }
         assert!(count > 0);
         if let Some(number) = node.engine.wants_epoch(now) {
             let (record, epoch) = minting(n, number, node.engine.roster().heads(), now.wall);
             node.engine.handle(Input::Minted { record, epoch }, now);
+            node.collect(now, &mut outputs);
         }
         node.wake_at = node.engine.settle(now);
-        let outputs: Vec<Output> = std::iter::from_fn(|| node.engine.poll_output()).collect();
-        outputs.iter().for_each(|output| {
-            if let Output::Commit(change) = output {
-                node.disk.write(change);
-            }
-        });
+        node.collect(now, &mut outputs);
         node.outputs.extend(outputs.iter().cloned());
         for output in &outputs {
             if let Output::Send(send) = output {
@@ -201,7 +230,9 @@ impl World {
         let disk = &self.devices[&n].disk;
         let runs: Vec<RunBodies> = send.runs.iter().filter_map(|request| disk.run(request)).collect();
         let reached = runs.iter().map(|run| (run.source, Seq(run.first.0 + run.bodies.len() as u64 - 1))).collect();
-        let parcel = verified(&send.letter, &runs);
+        let told = send.evidence.and_then(|source| disk.evidence.iter().find(|((of, _), _)| *of == source));
+        let evidence = told.map(|(_, (evidence, _))| evidence.clone()).into_iter().collect();
+        let parcel = verified(&Letter { evidence, ..send.letter.clone() }, &runs);
         self.mail.push_back(Mail { from: n, to: send.to.0[0], relay: send.relay, under: send.epoch, parcel });
         self.input(n, Input::Sent { ticket: send.ticket, reached: Some(reached), bytes: 1_000, took: Millis(5) });
     }
@@ -235,7 +266,10 @@ impl World {
             };
             let next = self.mail.iter().position(looks);
             let Some(mail) = next.and_then(|at| self.mail.remove(at)) else { return };
-            self.deliver(&mail);
+            let copy = self.copies.iter().find(|(_, of)| **of == mail.to).map(|(copy, _)| *copy);
+            for to in copy.into_iter().chain([mail.to]) {
+                self.deliver(&Mail { to, ..mail.clone() });
+            }
         }
         panic!("the mail never ends");
     }
@@ -292,7 +326,7 @@ impl World {
         let mut replies = outputs.into_iter().filter_map(|output| match output {
             Output::Reply(CallId(7), Reply::Pushed(pushed)) => Some(Ok(pushed)),
             Output::Reply(CallId(7), Reply::Refused(refusal)) => Some(Err(refusal)),
-            Output::Reply(..) | Output::Commit(_) | Output::Send(_) | Output::Acknowledge(_) => None,
+            Output::Reply(..) | Output::Commit(_) | Output::Send(_) | Output::Acknowledge(_) | Output::Look(_) => None,
         });
         replies.next().unwrap()
     }
