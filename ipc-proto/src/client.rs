@@ -11,8 +11,8 @@
 //! nothing.
 //!
 //! # Life
-//! The channel dials again by itself after the daemon was restarted. A call that was under way fails; streams are
-//! resumed by their caller from the cursor they carry.
+//! The channel dials again by itself after the daemon was restarted. A call that was under way fails; [`Client::push`] sends again what counts once,
+//! [`Client::watch`] goes on from its cursor, and an [`Outbox`](crate::outbox::Outbox) keeps what could not be pushed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ use tonic::transport::{Channel, Endpoint as ChannelEndpoint};
 
 use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::paths::Paths;
+use crate::paths::{PathError, Paths};
 use crate::v1::admin_client::AdminClient;
 use crate::v1::conversations_client::ConversationsClient;
 use crate::v1::info_client::InfoClient;
@@ -49,6 +49,11 @@ pub struct Connect {
 }
 
 impl Connect {
+    /// To the daemon that this process's environment leads to, without waiting for one that does not run.
+    pub fn of_environment(client: &str) -> Result<Self, PathError> {
+        Ok(Self { paths: Paths::discover(None)?, client: client.into(), wait: Duration::ZERO })
+    }
+
     /// Whether that daemon lives and is one that is asked: the daemon of this home is not when another socket was named.
     fn may_answer(&self, endpoint: &Endpoint) -> bool {
         (!self.paths.socket_is_explicit || endpoint.address == self.paths.socket) && endpoint.process_exists()

@@ -8,7 +8,10 @@
 pub mod client;
 pub mod endpoint;
 pub mod error;
+pub mod outbox;
 pub mod paths;
+pub mod push;
+pub mod watch;
 
 /// Generated: messages, one module of client code and one of server code for each service.
 #[expect(

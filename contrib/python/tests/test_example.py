@@ -1,23 +1,21 @@
-"""The example app on two devices, each with its own daemon, over a shared folder: what its text and docs/apps.md promise."""
+"""The example apps, in Python and in Rust, on two devices, each with its own daemon, over a shared folder: what their texts promise."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from device import PATIENCE, Device, WithDevices
+from device import PATIENCE, PROGRAMS, Device, WithDevices
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# The app in Python, unless another one with the same commands is named.
-PROGRAM = os.environ.get("KINFOLK_TODO")
+IN_PYTHON = [sys.executable, "-u", str(PACKAGE / "examples/todo.py")]
+IN_RUST = [str(PROGRAMS / "examples/todo")]
 
 
 class App:
     """A running app, and its person."""
 
-    def __init__(self, device: Device) -> None:
-        program = [PROGRAM] if PROGRAM else [sys.executable, "-u", str(PACKAGE / "examples/todo.py")]
+    def __init__(self, program: list[str], device: Device) -> None:
         environ = {**device.environ, "PYTHONPATH": str(PACKAGE / "src")}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         command = [*program, str(device.home / "todo.outbox")]
@@ -52,8 +50,8 @@ class App:
 
 
 class Todo(WithDevices):
-    def app(self, device: Device) -> App:
-        app = App(device)
+    def app(self, program: list[str], device: Device) -> App:
+        app = App(program, device)
         self.addCleanup(app.end)
         return app
 
@@ -64,9 +62,18 @@ class Todo(WithDevices):
         return lambda: next(bundle for bundle in watch if bundle.device_id != client.info.device_id)
 
     def test_two_devices_share_a_list_offline_too_and_resolve_a_conflict(self) -> None:
+        self.share(IN_PYTHON, IN_PYTHON)
+
+    def test_so_they_do_when_the_app_is_written_in_rust(self) -> None:
+        self.share(IN_RUST, IN_RUST)
+
+    def test_an_app_in_rust_and_one_in_python_share_a_list(self) -> None:
+        self.share(IN_RUST, IN_PYTHON)
+
+    def share(self, first: list[str], second: list[str]) -> None:
         desk, laptop = self.first("desk"), self.blank("laptop")
         desk.pair_with(laptop)
-        a, b = self.app(desk), self.app(laptop)
+        a, b = self.app(first, desk), self.app(second, laptop)
         a_hears, b_hears = self.hears(desk), self.hears(laptop)
 
         # What one adds, the other sees by itself.
@@ -97,7 +104,7 @@ class Todo(WithDevices):
         self.assertEqual(b.say("list")[1:], [*both, "3. [ ] eggs  (not pushed yet)"])
         b.end()
         laptop.start()
-        b = self.app(laptop)
+        b = self.app(second, laptop)
         self.assertEqual(b.say("sync"), [])
         three = [*both, "3. [ ] eggs"]
         self.assertEqual(b.say("list"), three)

@@ -108,9 +108,51 @@ class Watching(WithDevices):
                     second = next(watch)
         self.assertEqual(second.bundle_seq, first.bundle_seq + 1)
 
-    def test_a_cursor_beyond_the_end_is_refused(self) -> None:
-        with self.assertRaises(kinfolk.InvalidArgument):
-            next(self.client(self.first()).records.watch(after=10**9))
+    def test_a_cursor_beyond_the_end_or_in_what_was_compacted_asks_for_a_resync(self) -> None:
+        device = self.first()
+        records = self.client(device).records
+        with self.assertRaises(kinfolk.ResyncRequired):
+            next(records.watch(after=10**9))
+        for number in range(3):
+            records.put("c", "k", {"n": number})
+        device.kin("store", "compact")
+        with self.assertRaises(kinfolk.ResyncRequired) as caught:
+            list(records.pull(after=1))
+        self.assertGreater(caught.exception.compacted_up_to, 1)
+        with records.snapshot() as snapshot:
+            (record,) = snapshot
+        assert isinstance(record, kinfolk.Record)
+        self.assertEqual((record.fields, list(records.pull(after=snapshot.bundle_seq))), ({"n": 2}, []))
+
+    def test_a_consumer_goes_on_after_what_it_acknowledged(self) -> None:
+        device = self.first()
+        records = self.client(device).records
+        for number in range(4):
+            records.put("c", f"{number}", {"n": number})
+        with records.watch(consumer="mirror", collections=["c"]) as watch:
+            second = [next(watch), next(watch)][-1]
+        self.assertEqual(records.ack("mirror", second.bundle_seq), second.bundle_seq)
+        self.assertEqual(records.ack("mirror", 1), second.bundle_seq)
+        device.end(signal.SIGTERM)
+        device.start()
+        bundles = list(records.pull(consumer="mirror", collections=["c"]))
+        self.assertEqual([bundle.bundle_seq for bundle in bundles], [second.bundle_seq + 1, second.bundle_seq + 2])
+
+    def test_a_snapshot_and_what_comes_after_it_are_everything(self) -> None:
+        client = self.client(self.first())
+        records = client.records
+        for number in range(50):
+            records.put("c", f"{number}", {"n": number})
+        id = client.conversations.post("family", "hello")
+        with records.snapshot() as snapshot:
+            records.put("c", "later", {"n": 0})
+            items = list(snapshot)
+        keys = {item.key if isinstance(item, kinfolk.Record) else item.id for item in items}
+        self.assertEqual(keys, {str(number) for number in range(50)} | {id})
+        pull = records.pull(after=snapshot.bundle_seq)
+        (bundle,) = pull
+        self.assertEqual(pull.stable_bundle_seq, bundle.bundle_seq)
+        self.assertEqual([change.key for change in bundle.changes if isinstance(change, kinfolk.RecordChange)], ["later"])
 
     def test_what_a_sibling_writes_arrives(self) -> None:
         a, b = self.first("a"), self.blank("b")

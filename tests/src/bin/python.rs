@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use kinfolk_tests::e2e::Programs;
-use kinfolk_tests::tree::root;
+use kinfolk_tests::tree::{cargo, root};
 
 /// Where the package is.
 const PACKAGE: &str = "contrib/python";
@@ -30,6 +30,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     succeed(types.args(["src/kinfolk", "tests", "examples", "generate.py"]))?;
 
     let programs = Programs::build()?;
+    // The example app in Rust is tested as the one in Python.
+    succeed(cargo().args(["build", "--quiet", "--workspace", "--example", "todo", "--locked"]).current_dir(root()))?;
     let mut tests = python(&package.join("tests"));
     tests.args(["-m", "unittest", "discover", "--verbose"]);
     for word in env::args().skip(1) {

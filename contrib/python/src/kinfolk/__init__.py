@@ -33,6 +33,7 @@ from kinfolk.errors import (
     OutOfOrder,
     PermissionDenied,
     Refused,
+    ResyncRequired,
     ShuttingDown,
     StoreFull,
     TooLarge,
@@ -44,8 +45,10 @@ from kinfolk.errors import (
 )
 from kinfolk.outbox import InvalidOutbox, Outbox
 from kinfolk.paths import Paths
+from kinfolk.pull import Pull
 from kinfolk.record import Record, delete, put
 from kinfolk.records import Records
+from kinfolk.snapshot import Snapshot
 from kinfolk.values import Json, Timestamp
 from kinfolk.watch import Bundle, Change, MessageChange, RecordChange, UnknownChange, Watch
 
@@ -83,12 +86,15 @@ __all__ = [
     "Outbox",
     "Paths",
     "PermissionDenied",
+    "Pull",
     "Record",
     "RecordChange",
     "Records",
     "Refused",
     "Resolve",
+    "ResyncRequired",
     "ShuttingDown",
+    "Snapshot",
     "StoreFull",
     "Timestamp",
     "TooLarge",

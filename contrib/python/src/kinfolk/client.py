@@ -18,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 import grpc
 
@@ -123,9 +124,8 @@ def connect(
     while True:
         endpoint = Endpoint.read(paths.endpoint_file)
         try:
-            # Read each time: a daemon that starts for the first time writes the owner's token.
-            manner = Manner(timeout, patience, metadata(paths, token))
-            return _try_connect(name, paths, endpoint, manner)
+            info, channel, address = _try_connect(name, paths, endpoint)
+            break
         except (Unreachable, TurnedAway):
             starting = endpoint is not None and _may_answer(paths, endpoint)
             longest = max(wait, STARTING) if starting else wait
@@ -133,6 +133,17 @@ def connect(
                 raise
         time.sleep(pause)
         pause = min(pause * 2, LAST_PAUSE)
+    try:
+        # The daemon has put the owner's token there before it answers.
+        manner = Manner(timeout, patience, metadata(paths, token))
+    except BaseException:
+        channel.close()
+        raise
+    return Client(channel, info, address, manner)
+
+
+# Who answered, over which connection, and where.
+Found: TypeAlias = "tuple[GetInfoResponse, grpc.Channel, Path]"
 
 
 def _may_answer(paths: Paths, endpoint: Endpoint) -> bool:
@@ -141,7 +152,7 @@ def _may_answer(paths: Paths, endpoint: Endpoint) -> bool:
     return asked and endpoint.process_exists()
 
 
-def _try_connect(name: str, paths: Paths, endpoint: Endpoint | None, manner: Manner) -> Client:
+def _try_connect(name: str, paths: Paths, endpoint: Endpoint | None) -> Found:
     candidates = [] if paths.socket_is_explicit or endpoint is None else [endpoint.address]
     if paths.socket not in candidates:
         candidates.append(paths.socket)
@@ -150,15 +161,15 @@ def _try_connect(name: str, paths: Paths, endpoint: Endpoint | None, manner: Man
             _check_peer(address)
         except Unreachable:
             continue
-        return _shake_hands(name, address, manner)
+        return _shake_hands(name, address)
     _check_peer(candidates[-1])
-    return _shake_hands(name, candidates[-1], manner)
+    return _shake_hands(name, candidates[-1])
 
 
-def _shake_hands(name: str, address: Path, manner: Manner) -> Client:
+def _shake_hands(name: str, address: Path) -> Found:
     channel = grpc.insecure_channel(f"unix:{address}", options=_OPTIONS)
     try:
-        once = Manner(HANDSHAKE, 0.0, manner.metadata)
+        once = Manner(HANDSHAKE, 0.0, ())
         try:
             info = once.once(InfoStub(channel).GetInfo, GetInfoRequest(client=name))
         except DeadlineExceeded:
@@ -177,7 +188,7 @@ def _shake_hands(name: str, address: Path, manner: Manner) -> Client:
     except BaseException:
         channel.close()
         raise
-    return Client(channel, info, address, manner)
+    return info, channel, address
 
 
 def _check_peer(address: Path) -> None:

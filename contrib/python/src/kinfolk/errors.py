@@ -160,6 +160,15 @@ class OutOfOrder(Refused, code="out_of_order"):
         return self.detail.sequence.expected
 
 
+class ResyncRequired(Refused, code="resync_required"):
+    """A cursor lies below the place up to which the log was compacted, or beyond its end. Take a snapshot, or read everything again after 0."""
+
+    @property
+    def compacted_up_to(self) -> int:
+        """Whoever has dealt with this place or a later one can go on."""
+        return self.detail.resync.compacted_up_to
+
+
 class TooLarge(Refused, code="too_large"):
     """Something is longer than its limit."""
 

@@ -29,7 +29,7 @@ from dataclasses import replace
 
 from kinfolk.clash import THEIRS, Choice, Clash, Merged, Resolve, current_of, resolve_by
 from kinfolk.edit import Edit, add, based, bundle_of
-from kinfolk.errors import BundleDiffers, Conflict, Error, InvalidArgument, OutOfOrder, TooLarge
+from kinfolk.errors import BundleDiffers, Conflict, Error, OutOfOrder, Refused
 from kinfolk.record import Record, delete, put
 from kinfolk.records import Records
 from kinfolk.v1 import records_pb2
@@ -128,8 +128,10 @@ class Outbox:
                         raise
                     renumbered = True
                     self._thaw(fresh_source=True)
-                except (InvalidArgument, TooLarge):
-                    self._thaw()
+                except Refused as refusal:
+                    # What is refused for good is not committed; of what just did not work out nobody knows.
+                    if not refusal.retryable:
+                        self._thaw()
                     raise
                 else:
                     self._commit(reply, edits)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import grpc
 
 from kinfolk.calls import Manner
+from kinfolk.pull import Pull
 from kinfolk.record import Record, delete, put
+from kinfolk.snapshot import Snapshot
 from kinfolk.v1 import records_pb2
 from kinfolk.v1.records_pb2_grpc import RecordsStub
 from kinfolk.values import Written
@@ -74,16 +76,38 @@ class Records:
             request.page_token = page.next_page_token
 
     def watch(
-        self, after: int | None = None, collections: Sequence[str] = (), *, patience: float | None = 60.0
+        self,
+        after: int | None = None,
+        collections: Sequence[str] = (),
+        *,
+        consumer: str = "",
+        patience: float | None = 60.0,
     ) -> Watch:
-        """Bundles after the place `after`, then live ones, without end; 0 is the beginning, `None` means from now on.
+        """Bundles after the place `after`, then live ones, without end; 0 is the beginning. With `None`, those after what `consumer` acknowledged,
+        and without a consumer everything that is applied from now on.
 
         With `collections` only records of these; without, all records and messages. Reconnects when the daemon restarts; an error comes
-        out when that takes longer than `patience` seconds (`None`: never).
+        out when that takes longer than `patience` seconds (`None`: never). `ResyncRequired` when the place was compacted away.
         """
 
         def open_stream(cursor: int | None) -> Stream:
-            request = records_pb2.WatchRequest(after_bundle_seq=cursor, collections=collections)
+            request = records_pb2.WatchRequest(after_bundle_seq=cursor, collections=collections, consumer=consumer)
             return self._stub.Watch(request, metadata=tuple(self._manner.metadata))
 
         return Watch(open_stream, after, patience)
+
+    def pull(self, after: int | None = None, collections: Sequence[str] = (), *, consumer: str = "") -> Pull:
+        """Bundles after a place, as with `watch` but from the start without any, up to the last one that is here when the pull begins.
+        `ResyncRequired` when the place was compacted away."""
+        request = records_pb2.PullRequest(after_bundle_seq=after, collections=collections, consumer=consumer)
+        return Pull(lambda request: self._manner.safely(self._stub.Pull, request), request)
+
+    def snapshot(self, collections: Sequence[str] = ()) -> Snapshot:
+        """All records and messages as they stand at one place, from which `watch` goes on; with `collections` only records of these."""
+        request = records_pb2.SnapshotRequest(collections=collections)
+        return Snapshot(lambda: self._stub.Snapshot(request, metadata=tuple(self._manner.metadata)))
+
+    def ack(self, consumer: str, bundle_seq: int) -> int:
+        """Says that `consumer` has dealt with everything up to this place, for good; gives its place, which never moves backwards."""
+        request = records_pb2.AckRequest(consumer=consumer, bundle_seq=bundle_seq)
+        return self._manner.safely(self._stub.Ack, request).bundle_seq

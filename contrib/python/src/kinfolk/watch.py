@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol, TypeAlias, cast
+from typing import Literal, Protocol, TypeAlias
 
 import grpc
 
@@ -31,12 +31,16 @@ class Stream(Protocol):
     def cancel(self) -> bool: ...
 
 
+OfRecord: TypeAlias = Literal["put", "delete", "revised"]
+OfMessage: TypeAlias = Literal["post", "status", "delete", "revised"]
+
+
 @dataclass(frozen=True)
 class RecordChange:
     """A record that a bundle wrote or deleted."""
 
-    kind: Literal["put", "delete"]
-    """What the bundle did."""
+    kind: OfRecord
+    """What the bundle did; `revised` when it changed otherwise, as when bundles of a removed device were taken back."""
     collection: str
     key: str
     record: Record | None
@@ -47,8 +51,8 @@ class RecordChange:
 class MessageChange:
     """A message that a bundle posted, touched or deleted."""
 
-    kind: Literal["post", "status", "delete"]
-    """What the bundle did."""
+    kind: OfMessage
+    """What the bundle did; `revised` as with records."""
     conversation: str
     """Empty when this device does not know it."""
     id: str
@@ -71,11 +75,17 @@ class Bundle:
     bundle_seq: int
     """Its place in this device's order of apply: the cursor after it."""
     device_id: str
-    """The device that wrote it, 32 hex digits."""
+    """The device that wrote it, 32 hex digits; empty for a change that no bundle brought."""
     written_at_ms: int
     """That device's clock, Unix milliseconds."""
     changes: tuple[Change, ...]
     """What it touched, in order, each as it stands when the bundle is sent."""
+
+    @classmethod
+    def of(cls, bundle: records_pb2.Bundle) -> Bundle:
+        """The bundle that the daemon sent."""
+        changes = tuple(_change(change) for change in bundle.changes)
+        return cls(bundle.bundle_seq, bundle.device_id, bundle.written_at_ms, changes)
 
 
 class Watch(Iterator[Bundle]):
@@ -160,29 +170,31 @@ class Watch(Iterator[Bundle]):
             self._cursor = max(self.cursor, event.position.bundle_seq)
         if event.WhichOneof("event") != "bundle":
             return None
-        return _bundle(event.bundle)
+        return Bundle.of(event.bundle)
 
 
-def _bundle(bundle: records_pb2.Bundle) -> Bundle:
-    changes = tuple(_change(change) for change in bundle.changes)
-    return Bundle(bundle.bundle_seq, bundle.device_id, bundle.written_at_ms, changes)
+# What a change of a record or a message did; whatever else it was, how it stands now is told.
+_RECORD: dict[records_pb2.ChangeKind.ValueType, OfRecord] = {
+    records_pb2.CHANGE_KIND_RECORD_PUT: "put",
+    records_pb2.CHANGE_KIND_RECORD_DELETE: "delete",
+}
+_MESSAGE: dict[records_pb2.ChangeKind.ValueType, OfMessage] = {
+    records_pb2.CHANGE_KIND_MESSAGE_POST: "post",
+    records_pb2.CHANGE_KIND_MESSAGE_STATUS: "status",
+    records_pb2.CHANGE_KIND_MESSAGE_DELETE: "delete",
+}
 
 
 def _change(change: records_pb2.Change) -> Change:
-    kind = records_pb2.ChangeKind.Name(change.kind) if change.kind in records_pb2.ChangeKind.values() else ""
-    what = kind.removeprefix("CHANGE_KIND_").lower()
-    did = what.rpartition("_")[2]
     now = change.WhichOneof("now")
-    if what in ("record_put", "record_delete"):
-        kind_of_record = cast(Literal["put", "delete"], did)
-        if now == "record":
-            return RecordChange(kind_of_record, change.record.collection, change.record.key, Record.of(change.record))
-        if now == "record_gone":
-            return RecordChange(kind_of_record, change.record_gone.collection, change.record_gone.key, None)
-    if what in ("message_post", "message_status", "message_delete"):
-        kind_of_message = cast(Literal["post", "status", "delete"], did)
-        if now == "message":
-            return MessageChange(kind_of_message, change.message.conversation, change.message.id, change.message)
-        if now == "message_gone":
-            return MessageChange(kind_of_message, change.message_gone.conversation, change.message_gone.id, None)
+    of_record: OfRecord = _RECORD.get(change.kind, "revised")
+    of_message: OfMessage = _MESSAGE.get(change.kind, "revised")
+    if now == "record":
+        return RecordChange(of_record, change.record.collection, change.record.key, Record.of(change.record))
+    if now == "record_gone":
+        return RecordChange(of_record, change.record_gone.collection, change.record_gone.key, None)
+    if now == "message":
+        return MessageChange(of_message, change.message.conversation, change.message.id, change.message)
+    if now == "message_gone":
+        return MessageChange(of_message, change.message_gone.conversation, change.message_gone.id, None)
     return UnknownChange()
