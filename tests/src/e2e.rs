@@ -3,8 +3,8 @@
 //! A [`Scenario`] is named as the sentence it shows. Each runs in a process of its own, in a world of its own (`world`), so that a hang
 //! ends that scenario and no other. Scenarios wait for what programs say (`kin wait`, a line, an exit), never for time to pass.
 
-mod apps;
 mod broken_server;
+mod clients;
 mod compaction;
 mod corpus;
 mod damaged;
@@ -160,17 +160,17 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a foreign gRPC client lists the services and posts", run: grpc::reflection },
     Scenario {
         name: "a watch goes on over kills and restarts, and neither skips nor repeats",
-        run: apps::watched_over_kills,
+        run: clients::watched_over_kills,
     },
     Scenario {
         name: "a watch from now on tells of what comes after it, and goes on after an error",
-        run: apps::watched_from_now_on,
+        run: clients::watched_from_now_on,
     },
     Scenario {
         name: "an outbox that ended before its bundle was answered sends it again, and it counts once",
-        run: apps::answer_lost,
+        run: clients::answer_lost,
     },
-    Scenario { name: "an edit whose record has changed is resolved, or stays", run: apps::clashes },
+    Scenario { name: "an edit whose record has changed is resolved, or stays", run: clients::clashes },
     Scenario { name: "the demo runs through", run: pairing::demo },
     Scenario { name: "commands in README and docs are understood", run: papers::commands },
     Scenario { name: "what the README says of Redis works as it stands there", run: papers::over_redis },

@@ -1,4 +1,4 @@
-"""What README and docs/apps.md show of Python works as it stands there."""
+"""What README and docs/write-an-app.md show of Python works as it stands there."""
 
 import re
 import subprocess
@@ -24,7 +24,7 @@ class Docs(WithDevices):
         return done.stdout
 
     def test_the_guide_for_apps_does_what_it_says(self) -> None:
-        said = self.run_blocks(PACKAGE.parents[1] / "docs/apps.md").splitlines()
+        said = self.run_blocks(PACKAGE.parents[1] / "docs/write-an-app.md").splitlines()
         self.assertIn("milk 1", [re.sub(r"\d+$", "1", line) for line in said])
         self.assertIn("['who brings the cake?']", said)
         self.assertIn("1 pushed", said)

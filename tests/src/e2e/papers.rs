@@ -14,7 +14,7 @@ pub(super) fn commands(programs: &Programs) -> Result<(), Failed> {
     let world = World::new(programs)?;
     let device = Device::new("a", world.path("a"), programs);
     let mut typed = 0;
-    for paper in ["README.md", "docs/hacking.md", "docs/apps.md"] {
+    for paper in ["README.md", "docs/hacking.md", "docs/write-an-app.md"] {
         let text = std::fs::read_to_string(root().join(paper)).map_err(Failed::io(format!("reading {paper}")))?;
         for (line, command) in shell_lines(&text) {
             let command = command.split(['#', '|', '<', '>']).next().unwrap_or_default();
