@@ -27,7 +27,9 @@ mod epochs;
 mod error;
 mod evidence;
 mod facts;
+mod field_index;
 mod floors;
+mod history;
 mod join;
 mod keep;
 mod key;
@@ -61,14 +63,15 @@ use kinfolk_core::step::Change;
 pub use self::app_cursor::MAX_CONSUMERS;
 pub use self::compact::Compacted;
 pub use self::error::StoreError;
+pub use self::field_index::{MAX_INDEXED, place};
 pub use self::keep::SavedRelay;
 pub use self::key::DbKey;
 pub use self::level::Idle;
 pub use self::open::DATABASE_FILE;
 pub use self::quarantine::{QUARANTINE_ROWS, QUARANTINE_TOTAL};
 pub use self::reader::{
-    ConversationView, Counts, Entry, Explained, Exported, Hit, Kept, LoggedBundle, MAX_PAGE, MessageView, Part, Piece,
-    Reach, Reader, RecordView, Stretch, TracedBundle,
+    ConversationView, Counts, Entry, Explained, Exported, Found, Hit, Kept, LoggedBundle, Lookup, MAX_PAGE, MAX_PAST,
+    MessageView, Part, PastChange, Piece, Reach, Reader, RecordView, Stretch, TracedBundle, WholePast,
 };
 pub use self::verify::{MAX_PROBLEMS, Problem, Report};
 
@@ -171,6 +174,7 @@ impl Store {
         let cache = Cache::load(&connection)?;
         let mut store = Self { connection, cache, transaction: Transaction::None, compacted: Compacted::default() };
         store.come_to(level)?;
+        store.fill_history()?;
         Ok(store)
     }
 

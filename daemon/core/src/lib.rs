@@ -19,6 +19,7 @@ pub mod early;
 pub mod engine;
 pub mod epoch;
 pub mod evidence;
+pub mod history;
 pub mod ids;
 pub mod lane;
 pub mod look;

@@ -3,9 +3,9 @@
 use ipc_proto::v1::error_detail::Payload;
 use ipc_proto::v1::records_server::Records;
 use ipc_proto::v1::{
-    AckRequest, AckResponse, ChangeKind, ErrorCode, ErrorDetail, GetRequest, GetResponse, ListRequest, ListResponse,
-    MessageDiffers, PullRequest, PullResponse, PushRequest, PushResponse, RowConflict, SnapshotRequest,
-    SnapshotResponse, WatchRequest, WatchResponse,
+    AckRequest, AckResponse, ChangeKind, ErrorCode, ErrorDetail, GetRequest, GetResponse, HistoryRequest,
+    HistoryResponse, ListRequest, ListResponse, MessageDiffers, PullRequest, PullResponse, PushRequest, PushResponse,
+    RowConflict, SnapshotRequest, SnapshotResponse, UndoRequest, UndoResponse, WatchRequest, WatchResponse,
 };
 use kinfolk_core::ids::BundleSeq;
 use kinfolk_core::op::{Meaning, Op};
@@ -15,10 +15,10 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::convert::push::Asked;
-use super::convert::{message, record};
+use super::convert::{invalid, message, record};
 use super::pipe::Events;
 use super::watch::{self, Filter, Watching};
-use super::{Api, error, page, pull, read, snapshot};
+use super::{Api, error, history, lookup, page, pull, read, snapshot};
 use crate::driver::PushError;
 use crate::hops::{self, Hop};
 use crate::node::Node;
@@ -54,9 +54,16 @@ impl Records for Api {
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
         let node = self.node()?;
-        let ListRequest { collection, prefix, page_size, page_token } = request.into_inner();
-        let after: Option<String> = page::place(&page_token)?;
+        let ListRequest { collection, prefix, page_size, page_token, condition } = request.into_inner();
         let size = page::size(page_size, USUAL_PAGE);
+        if let Some(condition) = condition {
+            if !prefix.is_empty() {
+                return Err(invalid("records are listed by their keys or by a field, not by both").into());
+            }
+            let page = lookup::list(&node, collection, condition, size, &page_token).await?;
+            return Ok(Response::new(ListResponse { records: page.items, next_page_token: page.next }));
+        }
+        let after: Option<String> = page::place(&page_token)?;
         let page = read(&node.reader, move |reader| {
             let read =
                 |after: Option<&String>, most| reader.records(&collection, &prefix, after.map(String::as_str), most);
@@ -64,6 +71,16 @@ impl Records for Api {
         });
         let page = page.await?;
         Ok(Response::new(ListResponse { records: page.items, next_page_token: page.next }))
+    }
+
+    async fn history(&self, request: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {
+        let node = self.node()?;
+        Ok(Response::new(history::history(&node, request.into_inner()).await?))
+    }
+
+    async fn undo(&self, request: Request<UndoRequest>) -> Result<Response<UndoResponse>, Status> {
+        let node = self.node()?;
+        Ok(Response::new(history::undo(&node, request.into_inner()).await?))
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {

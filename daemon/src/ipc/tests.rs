@@ -3,6 +3,7 @@
 mod admin;
 mod conversations;
 mod following;
+mod history;
 mod proof;
 mod records;
 mod syncing;

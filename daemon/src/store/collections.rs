@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use kinfolk_core::digest::{self, Sum};
 use kinfolk_core::ids::Hash;
 
-use super::StoreError;
+use super::{StoreError, field_index};
 
 /// All collections by name.
 #[derive(Default)]
@@ -23,16 +23,20 @@ pub(super) struct Collection {
     pub(super) live: i64,
     /// The sum over its leaves.
     pub(super) sum: Sum,
+    /// The fields by which its records are looked up.
+    indexed: Vec<String>,
     written: (i64, Sum),
 }
 
 impl Collections {
     /// Reads all collections.
     pub(super) fn load(connection: &Connection) -> Result<Self, StoreError> {
+        let mut indexes = field_index::load(connection)?;
         let mut statement = connection.prepare_cached("SELECT name, idx, live, sum FROM collection")?;
         let read = statement.query_map((), |row| {
-            let (live, sum) = (row.get(2)?, Sum::from_bytes(&row.get(3)?));
-            Ok((row.get(0)?, Collection { idx: row.get(1)?, live, sum, written: (live, sum) }))
+            let (idx, live, sum) = (row.get(1)?, row.get(2)?, Sum::from_bytes(&row.get(3)?));
+            let indexed = indexes.remove(&idx).unwrap_or_default();
+            Ok((row.get(0)?, Collection { idx, live, sum, indexed, written: (live, sum) }))
         })?;
         Ok(Self(read.collect::<Result<_, _>>()?))
     }
@@ -43,7 +47,8 @@ impl Collections {
             let sql = "INSERT INTO collection (name, live, sum) VALUES (?1, 0, ?2)";
             let sum = Sum::default();
             connection.prepare_cached(sql)?.execute((name, sum.to_bytes()))?;
-            let made = Collection { idx: connection.last_insert_rowid(), live: 0, sum, written: (0, sum) };
+            let idx = connection.last_insert_rowid();
+            let made = Collection { idx, live: 0, sum, indexed: Vec::new(), written: (0, sum) };
             self.0.insert(name.to_owned(), made);
         }
         self.0.get_mut(name).ok_or(StoreError::Damaged("a collection is gone"))
@@ -52,6 +57,18 @@ impl Collections {
     /// The number of the collection of that name.
     pub(super) fn idx(&self, name: &str) -> Option<i64> {
         self.0.get(name).map(|collection| collection.idx)
+    }
+
+    /// The fields by which records of the collection of that name are looked up; `None` when there is no such collection.
+    pub(super) fn indexed(&self, name: &str) -> Option<&[String]> {
+        self.0.get(name).map(|collection| collection.indexed.as_slice())
+    }
+
+    /// Records of that collection are looked up by that field from here on.
+    pub(super) fn index(&mut self, name: &str, field: &str) {
+        if let Some(collection) = self.0.get_mut(name) {
+            collection.indexed.push(field.to_owned());
+        }
     }
 
     /// The state digest.

@@ -28,7 +28,7 @@ use kinfolk_core::vector::{Head, VersionVector};
 use super::convert::{int, uint};
 use super::level::Level;
 use super::reader::Span;
-use super::{Reader, Store, StoreError, floors};
+use super::{Reader, Store, StoreError, floors, history};
 
 /// What a compaction takes away.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -89,6 +89,7 @@ impl Store {
         let sql = "UPDATE compaction SET times = times + 1, upto = max(upto, ?1), last = max(last, ?2)";
         connection.prepare_cached(sql)?.execute((upto, int(self.cache.last.0)))?;
         self.forget_revisions()?;
+        history::forget_gone(connection)?;
         self.cache.level.discount(compacted.invalid);
         self.compacted = compacted;
         Ok(())

@@ -161,6 +161,11 @@ impl Walk {
 }
 
 impl Logged {
+    /// Its place in this device's order.
+    pub(super) fn place(&self) -> BundleSeq {
+        self.place
+    }
+
     fn origin(&self) -> Origin<'_> {
         let stamp = self.bundle.body.as_ref().map_or(Stamp::default(), |body| body.stamp);
         Origin { source: self.source, dot: self.bundle.dot, stamp, context: &self.context, place: self.place }

@@ -4,6 +4,8 @@
 //! the fields it names; a deletion writes existence alone, so the fields keep their dots and a later put shows the surviving
 //! ones again. Every write that is held is a leaf of its collection's digest sum.
 //!
+//! What records were is noted in [`super::history`], and the indexes over fields follow ([`super::field_index`]).
+//!
 //! **The short path.** A row that is inserted has no earlier writes: nothing is read, nothing compared. That is what a bulk
 //! import consists of.
 
@@ -19,8 +21,9 @@ use kinfolk_core::value::Value;
 
 use super::collections::{Collection, Collections};
 use super::convert::{int, uint};
+use super::field_index::{self, Places};
 use super::sources::Sources;
-use super::{Origin, StoreError};
+use super::{Origin, StoreError, history};
 use kinfolk_core::clock::Stamp;
 
 /// The tables of records with what is known of them in memory.
@@ -34,6 +37,26 @@ pub(super) struct Registers<'a> {
 impl Registers<'_> {
     /// Writes existence (`Some` live, `None` deleted) and the fields of `op`.
     pub(super) fn write(&mut self, origin: &Origin<'_>, op: &Op, existence: Option<&[u8]>) -> Result<(), StoreError> {
+        let before = self.places(&op.collection, &op.key)?;
+        self.enter(origin, op, existence)?;
+        self.follow(&op.collection, &op.key, before)
+    }
+
+    /// What the indexes hold of a record; `None` when its collection has none.
+    fn places(&self, name: &str, key: &str) -> Result<Option<Places>, StoreError> {
+        let Some(fields) = self.collections.indexed(name).filter(|fields| !fields.is_empty()) else { return Ok(None) };
+        let Some(collection) = self.collections.idx(name) else { return Ok(None) };
+        field_index::places(self.connection, self.sources, collection, key, fields).map(Some)
+    }
+
+    /// Lets the indexes follow what happened to a record.
+    fn follow(&self, name: &str, key: &str, before: Option<Places>) -> Result<(), StoreError> {
+        let (Some(before), Some(collection)) = (before, self.collections.idx(name)) else { return Ok(()) };
+        let after = self.places(name, key)?.unwrap_or_default();
+        field_index::follow(self.connection, collection, key, &before, &after)
+    }
+
+    fn enter(&mut self, origin: &Origin<'_>, op: &Op, existence: Option<&[u8]>) -> Result<(), StoreError> {
         let entity = digest::entity(&op.collection, &op.key);
         let collection = self.collections.enter(self.connection, &op.collection)?;
         let live = existence.is_some();
@@ -57,11 +80,12 @@ impl Registers<'_> {
             return Ok(());
         }
 
-        let select = "SELECT idx, live, conflicts FROM row WHERE collection = ?1 AND key = ?2";
-        let (row, was_live, mut conflicts): (i64, bool, i64) = self
+        let select = "SELECT idx, live, conflicts, version FROM row WHERE collection = ?1 AND key = ?2";
+        let (row, was_live, mut conflicts, version): (i64, bool, i64, i64) = self
             .connection
             .prepare_cached(select)?
-            .query_row((collection.idx, &op.key), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            .query_row((collection.idx, &op.key), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        history::note(self.connection, row, version, origin.place)?;
         let mut is_live = was_live;
         for (field, value) in writes {
             let mut register = read_register(self.connection, self.sources, row, field)?;
@@ -89,6 +113,12 @@ impl Registers<'_> {
 
     /// Takes away all that is stored of a record.
     pub(super) fn clear(&mut self, name: &str, key: &str) -> Result<(), StoreError> {
+        let before = self.places(name, key)?;
+        self.take_away(name, key)?;
+        self.follow(name, key, before)
+    }
+
+    fn take_away(&mut self, name: &str, key: &str) -> Result<(), StoreError> {
         let collection = self.collections.enter(self.connection, name)?;
         let sql = "DELETE FROM row WHERE collection = ?1 AND key = ?2 RETURNING idx, live";
         let gone: Option<(i64, bool)> = self
@@ -98,6 +128,7 @@ impl Registers<'_> {
             .optional()?;
         let Some((row, live)) = gone else { return Ok(()) };
         collection.live -= i64::from(live);
+        history::forget_row(self.connection, row)?;
         let sql = "DELETE FROM write WHERE row = ?1 RETURNING field, source, seq, stamp, value";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut writes = statement.query((row,))?;
@@ -112,7 +143,12 @@ impl Registers<'_> {
 }
 
 /// All writes of one register.
-fn read_register(connection: &Connection, sources: &Sources, row: i64, field: &str) -> Result<Vec<Write>, StoreError> {
+pub(super) fn read_register(
+    connection: &Connection,
+    sources: &Sources,
+    row: i64,
+    field: &str,
+) -> Result<Vec<Write>, StoreError> {
     let sql = "SELECT source, seq, stamp, value FROM write WHERE row = ?1 AND field = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query((row, field))?;

@@ -353,7 +353,7 @@ pub struct GetResponse {
     pub record: ::core::option::Option<Record>,
 }
 /// Asks for a page of records.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListRequest {
     /// The collection.
     #[prost(string, tag = "1")]
@@ -367,6 +367,127 @@ pub struct ListRequest {
     /// `next_page_token` of the page before, with the other fields unchanged; empty = from the start.
     #[prost(string, tag = "4")]
     pub page_token: ::prost::alloc::string::String,
+    /// Only records that show such a value in a field; not together with `prefix`.
+    #[prost(message, optional, tag = "5")]
+    pub condition: ::core::option::Option<FieldCondition>,
+}
+/// What a field is to show: a value, a range of values of one type, or text that begins so. Values of different types are
+/// never equal and not in one range; timestamps are compared as moments, texts and bytes byte by byte. JSON has no order.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FieldCondition {
+    /// The field.
+    #[prost(string, tag = "1")]
+    pub field: ::prost::alloc::string::String,
+    /// This value.
+    #[prost(message, optional, tag = "2")]
+    pub equals: ::core::option::Option<Value>,
+    /// This value or a greater one.
+    #[prost(message, optional, tag = "3")]
+    pub at_least: ::core::option::Option<Value>,
+    /// A greater value than this.
+    #[prost(message, optional, tag = "4")]
+    pub above: ::core::option::Option<Value>,
+    /// This value or a smaller one.
+    #[prost(message, optional, tag = "5")]
+    pub at_most: ::core::option::Option<Value>,
+    /// A smaller value than this.
+    #[prost(message, optional, tag = "6")]
+    pub below: ::core::option::Option<Value>,
+    /// Text that begins so.
+    #[prost(string, optional, tag = "7")]
+    pub begins_with: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// Asks for a page of a record's history.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HistoryRequest {
+    /// The collection.
+    #[prost(string, tag = "1")]
+    pub collection: ::prost::alloc::string::String,
+    /// The key.
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    /// How many at most; 0 = 50, more than 1,000 counts as 1,000.
+    #[prost(uint32, tag = "3")]
+    pub page_size: u32,
+    /// `next_page_token` of the page before, with the other fields unchanged; empty = from the newest.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of a record's history.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HistoryResponse {
+    /// Newest first, in this device's order of apply.
+    #[prost(message, repeated, tag = "1")]
+    pub changes: ::prost::alloc::vec::Vec<PastChange>,
+    /// For the next page; empty = this was the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// Of changes up to this place some may be gone. 0 = nothing was compacted.
+    #[prost(uint64, tag = "3")]
+    pub compacted_up_to: u64,
+}
+/// One change of a record.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PastChange {
+    /// Its place in this device's order of apply.
+    #[prost(uint64, tag = "1")]
+    pub bundle_seq: u64,
+    /// The device that made it, 32 hex digits.
+    #[prost(string, tag = "2")]
+    pub device_id: ::prost::alloc::string::String,
+    /// The writer stream, a UUID.
+    #[prost(string, tag = "3")]
+    pub source_id: ::prost::alloc::string::String,
+    /// Its place in that stream.
+    #[prost(uint64, tag = "4")]
+    pub seq: u64,
+    /// The writer's clock, Unix milliseconds.
+    #[prost(uint64, tag = "5")]
+    pub written_at_ms: u64,
+    /// `CHANGE_KIND_RECORD_PUT` or `CHANGE_KIND_RECORD_DELETE`.
+    #[prost(enumeration = "ChangeKind", tag = "6")]
+    pub kind: i32,
+    /// The fields that it wrote.
+    #[prost(btree_map = "string, message", tag = "7")]
+    pub fields: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        Value,
+    >,
+    /// The fields that it made absent.
+    #[prost(string, repeated, tag = "8")]
+    pub cleared_fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Asks for one change of a record to be undone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndoRequest {
+    /// The collection.
+    #[prost(string, tag = "1")]
+    pub collection: ::prost::alloc::string::String,
+    /// The key.
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    /// The place of the change; 0 = the newest one.
+    #[prost(uint64, tag = "3")]
+    pub bundle_seq: u64,
+}
+/// What was undone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndoResponse {
+    /// The place of the change that was undone.
+    #[prost(uint64, tag = "1")]
+    pub undone_bundle_seq: u64,
+    /// True when nothing of it shows any more: then nothing was written.
+    #[prost(bool, tag = "2")]
+    pub no_op: bool,
+    /// This device's writer stream, a UUID; empty when nothing was written.
+    #[prost(string, tag = "3")]
+    pub source_id: ::prost::alloc::string::String,
+    /// The place of the undoing bundle in it.
+    #[prost(uint64, tag = "4")]
+    pub seq: u64,
+    /// Its place in this device's order of apply.
+    #[prost(uint64, tag = "5")]
+    pub bundle_seq: u64,
 }
 /// A page of records.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -789,7 +910,10 @@ pub mod records_client {
             req.extensions_mut().insert(GrpcMethod::new("kinfolk.v1.Records", "Get"));
             self.inner.unary(req, path, codec).await
         }
-        /// The records of a collection in the byte order of their keys, page by page.
+        /// The records of a collection in the byte order of their keys, page by page; with a condition those that meet it, in the
+        /// order of the values in its field, then by key. The first time that a field of a collection is asked for takes as long as
+        /// going over the collection; after that a page costs what it shows. Errors: `too_large` when 16 other fields of the
+        /// collection are asked for already.
         pub async fn list(
             &mut self,
             request: impl tonic::IntoRequest<super::ListRequest>,
@@ -806,6 +930,53 @@ pub mod records_client {
             let path = http::uri::PathAndQuery::from_static("/kinfolk.v1.Records/List");
             let mut req = request.into_request();
             req.extensions_mut().insert(GrpcMethod::new("kinfolk.v1.Records", "List"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What was done to a record, newest first. Of what a compaction found replaced everywhere there is nothing to show any
+        /// more. Errors: `not_found` when there never was such a record.
+        pub async fn history(
+            &mut self,
+            request: impl tonic::IntoRequest<super::HistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::HistoryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Records/History",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Records", "History"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes a record show what it would without one of its changes: fields that were written over since stay as they are, a
+        /// deleted record comes back, one that was new goes. That is a change like any other, and can be undone. Errors:
+        /// `not_found` when there is no such change, or when what it replaced was compacted away.
+        pub async fn undo(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UndoRequest>,
+        ) -> std::result::Result<tonic::Response<super::UndoResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/kinfolk.v1.Records/Undo");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("kinfolk.v1.Records", "Undo"));
             self.inner.unary(req, path, codec).await
         }
         /// Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
@@ -933,11 +1104,27 @@ pub mod records_server {
             &self,
             request: tonic::Request<super::GetRequest>,
         ) -> std::result::Result<tonic::Response<super::GetResponse>, tonic::Status>;
-        /// The records of a collection in the byte order of their keys, page by page.
+        /// The records of a collection in the byte order of their keys, page by page; with a condition those that meet it, in the
+        /// order of the values in its field, then by key. The first time that a field of a collection is asked for takes as long as
+        /// going over the collection; after that a page costs what it shows. Errors: `too_large` when 16 other fields of the
+        /// collection are asked for already.
         async fn list(
             &self,
             request: tonic::Request<super::ListRequest>,
         ) -> std::result::Result<tonic::Response<super::ListResponse>, tonic::Status>;
+        /// What was done to a record, newest first. Of what a compaction found replaced everywhere there is nothing to show any
+        /// more. Errors: `not_found` when there never was such a record.
+        async fn history(
+            &self,
+            request: tonic::Request<super::HistoryRequest>,
+        ) -> std::result::Result<tonic::Response<super::HistoryResponse>, tonic::Status>;
+        /// Makes a record show what it would without one of its changes: fields that were written over since stay as they are, a
+        /// deleted record comes back, one that was new goes. That is a change like any other, and can be undone. Errors:
+        /// `not_found` when there is no such change, or when what it replaced was compacted away.
+        async fn undo(
+            &self,
+            request: tonic::Request<super::UndoRequest>,
+        ) -> std::result::Result<tonic::Response<super::UndoResponse>, tonic::Status>;
         /// Server streaming response type for the Watch method.
         type WatchStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::WatchResponse, tonic::Status>,
@@ -1172,6 +1359,92 @@ pub mod records_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Records/History" => {
+                    #[allow(non_camel_case_types)]
+                    struct HistorySvc<T: Records>(pub Arc<T>);
+                    impl<T: Records> tonic::server::UnaryService<super::HistoryRequest>
+                    for HistorySvc<T> {
+                        type Response = super::HistoryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::HistoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Records>::history(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HistorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Records/Undo" => {
+                    #[allow(non_camel_case_types)]
+                    struct UndoSvc<T: Records>(pub Arc<T>);
+                    impl<T: Records> tonic::server::UnaryService<super::UndoRequest>
+                    for UndoSvc<T> {
+                        type Response = super::UndoResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UndoRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Records>::undo(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UndoSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

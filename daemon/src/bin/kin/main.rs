@@ -7,6 +7,7 @@
 //! One file a group of commands; [`failure`] maps what goes wrong to exit codes, [`output`] prints words or JSON.
 
 mod completions;
+mod condition;
 mod context;
 mod conv;
 mod daemon;
@@ -15,6 +16,7 @@ mod devices;
 mod explain;
 mod export;
 mod failure;
+mod history;
 mod import;
 mod init;
 mod instant;
@@ -81,6 +83,8 @@ enum Command {
     Get(records::Get),
     List(records::List),
     Rm(records::Rm),
+    History(history::History),
+    Undo(history::Undo),
     #[command(subcommand)]
     Msg(msg::Msg),
     #[command(subcommand)]
@@ -156,6 +160,8 @@ async fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Get(get) => get.execute(context).await,
         Command::List(list) => list.execute(context).await,
         Command::Rm(rm) => rm.execute(context).await,
+        Command::History(history) => history.execute(context).await,
+        Command::Undo(undo) => undo.execute(context).await,
         Command::Msg(msg) => msg.execute(context).await,
         Command::Conv(conv) => conv.execute(context).await,
         Command::Watch(watch) => watch.execute(context).await,

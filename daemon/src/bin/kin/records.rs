@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Style, printable, table};
-use crate::{typed, view};
+use crate::{condition, typed, view};
 
 /// Write fields of a record
 ///
@@ -48,13 +48,19 @@ pub(crate) struct Get {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   kin list todo
-  kin list todo --prefix 2026- --limit 20 --json")]
+  kin list todo --prefix 2026- --limit 20 --json
+  kin list todo --where done:bool=false
+  kin list todo --where 'due:timestamp>=2026-01-01T00:00:00Z' --where 'due:timestamp<2026-02-01T00:00:00Z'")]
 pub(crate) struct List {
     /// The collection
     collection: String,
     /// Only keys that begin so
     #[arg(long, default_value = "", hide_default_value = true)]
     prefix: String,
+    /// Only records that show this in a field, by its value: `=`, `>=`, `>`, `<=`, `<`, or `^=` for "begins with"; twice for both ends of
+    /// a range
+    #[arg(long = "where", value_name = "FIELD[:TYPE]=VALUE", conflicts_with = "prefix")]
+    condition: Vec<String>,
     #[command(flatten)]
     page: Page,
 }
@@ -116,7 +122,10 @@ impl Get {
 
 impl List {
     pub(crate) async fn execute(self, context: &Context) -> Result<(), Failure> {
+        let condition = condition::from_arguments(&self.condition);
+        let condition = condition.map_err(|reason| Failure::usage(reason, "`kin list --help` shows examples"))?;
         let request = ListRequest {
+            condition,
             collection: self.collection,
             prefix: self.prefix,
             page_size: self.page.limit,

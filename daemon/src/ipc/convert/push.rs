@@ -121,7 +121,7 @@ fn read_app(source: String, id: u64) -> Result<Option<AppBundle>, Status> {
 }
 
 /// Collections whose names begin with `@` hold what the daemon itself writes.
-fn ours(collection: &str) -> Result<(), &'static str> {
+pub(in crate::ipc) fn ours(collection: &str) -> Result<(), &'static str> {
     if collection.starts_with('@') { Err("collections that begin with @ are the daemon's own") } else { Ok(()) }
 }
 

@@ -169,7 +169,8 @@ async fn pages_of_a_list_follow_each_other_in_the_order_of_keys() {
     let mut keys = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = ListRequest { collection: "notes".into(), prefix: "k".into(), page_size: 40, page_token };
+        let request =
+            ListRequest { collection: "notes".into(), prefix: "k".into(), page_size: 40, page_token, condition: None };
         let page = served.client.records().list(request).await.unwrap().into_inner();
         assert!(page.records.len() <= 40);
         keys.extend(page.records.into_iter().map(|record| record.key));

@@ -92,7 +92,8 @@ pub(super) fn names(connection: &Connection) -> Result<Vec<(String, u64)>, Store
     Ok(names.collect::<Result<_, _>>()?)
 }
 
-fn read(
+/// A row as it is shown.
+pub(super) fn read(
     connection: &Connection,
     collection: &str,
     key: String,

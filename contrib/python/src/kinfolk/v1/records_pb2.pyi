@@ -538,6 +538,7 @@ class ListRequest(_message.Message):
     PREFIX_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """The collection."""
     prefix: _builtins.str
@@ -546,6 +547,10 @@ class ListRequest(_message.Message):
     """How many at most; 0 = 100, more than 1,000 counts as 1,000."""
     page_token: _builtins.str
     """`next_page_token` of the page before, with the other fields unchanged; empty = from the start."""
+    @_builtins.property
+    def condition(self) -> Global___FieldCondition:
+        """Only records that show such a value in a field; not together with `prefix`."""
+
     def __init__(
         self,
         *,
@@ -553,14 +558,284 @@ class ListRequest(_message.Message):
         prefix: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        condition: Global___FieldCondition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "page_size", b"page_size", "page_token", b"page_token", "prefix", b"prefix"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "condition", b"condition", "page_size", b"page_size", "page_token", b"page_token", "prefix", b"prefix"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRequest: _TypeAlias = ListRequest  # noqa: Y015
+
+@_typing.final
+class FieldCondition(_message.Message):
+    """What a field is to show: a value, a range of values of one type, or text that begins so. Values of different types are
+    never equal and not in one range; timestamps are compared as moments, texts and bytes byte by byte. JSON has no order.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    EQUALS_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    ABOVE_FIELD_NUMBER: _builtins.int
+    AT_MOST_FIELD_NUMBER: _builtins.int
+    BELOW_FIELD_NUMBER: _builtins.int
+    BEGINS_WITH_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """The field."""
+    begins_with: _builtins.str
+    """Text that begins so."""
+    @_builtins.property
+    def equals(self) -> Global___Value:
+        """This value."""
+
+    @_builtins.property
+    def at_least(self) -> Global___Value:
+        """This value or a greater one."""
+
+    @_builtins.property
+    def above(self) -> Global___Value:
+        """A greater value than this."""
+
+    @_builtins.property
+    def at_most(self) -> Global___Value:
+        """This value or a smaller one."""
+
+    @_builtins.property
+    def below(self) -> Global___Value:
+        """A smaller value than this."""
+
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        equals: Global___Value | None = ...,
+        at_least: Global___Value | None = ...,
+        above: Global___Value | None = ...,
+        at_most: Global___Value | None = ...,
+        below: Global___Value | None = ...,
+        begins_with: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_begins_with", b"_begins_with", "above", b"above", "at_least", b"at_least", "at_most", b"at_most", "begins_with", b"begins_with", "below", b"below", "equals", b"equals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begins_with", b"_begins_with", "above", b"above", "at_least", b"at_least", "at_most", b"at_most", "begins_with", b"begins_with", "below", b"below", "equals", b"equals", "field", b"field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__begins_with: _TypeAlias = _typing.Literal["begins_with"]  # noqa: Y015
+    _WhichOneofArgType__begins_with: _TypeAlias = _typing.Literal["_begins_with", b"_begins_with"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__begins_with) -> _WhichOneofReturnType__begins_with | None: ...
+
+Global___FieldCondition: _TypeAlias = FieldCondition  # noqa: Y015
+
+@_typing.final
+class HistoryRequest(_message.Message):
+    """Asks for a page of a record's history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """The collection."""
+    key: _builtins.str
+    """The key."""
+    page_size: _builtins.int
+    """How many at most; 0 = 50, more than 1,000 counts as 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with the other fields unchanged; empty = from the newest."""
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        key: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "key", b"key", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryRequest: _TypeAlias = HistoryRequest  # noqa: Y015
+
+@_typing.final
+class HistoryResponse(_message.Message):
+    """A page of a record's history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    COMPACTED_UP_TO_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty = this was the last."""
+    compacted_up_to: _builtins.int
+    """Of changes up to this place some may be gone. 0 = nothing was compacted."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PastChange]:
+        """Newest first, in this device's order of apply."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___PastChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+        compacted_up_to: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "compacted_up_to", b"compacted_up_to", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryResponse: _TypeAlias = HistoryResponse  # noqa: Y015
+
+@_typing.final
+class PastChange(_message.Message):
+    """One change of a record."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class FieldsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___Value: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___Value | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    WRITTEN_AT_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    CLEARED_FIELDS_FIELD_NUMBER: _builtins.int
+    bundle_seq: _builtins.int
+    """Its place in this device's order of apply."""
+    device_id: _builtins.str
+    """The device that made it, 32 hex digits."""
+    source_id: _builtins.str
+    """The writer stream, a UUID."""
+    seq: _builtins.int
+    """Its place in that stream."""
+    written_at_ms: _builtins.int
+    """The writer's clock, Unix milliseconds."""
+    kind: Global___ChangeKind.ValueType
+    """`CHANGE_KIND_RECORD_PUT` or `CHANGE_KIND_RECORD_DELETE`."""
+    @_builtins.property
+    def fields(self) -> _containers.MessageMap[_builtins.str, Global___Value]:
+        """The fields that it wrote."""
+
+    @_builtins.property
+    def cleared_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The fields that it made absent."""
+
+    def __init__(
+        self,
+        *,
+        bundle_seq: _builtins.int = ...,
+        device_id: _builtins.str = ...,
+        source_id: _builtins.str = ...,
+        seq: _builtins.int = ...,
+        written_at_ms: _builtins.int = ...,
+        kind: Global___ChangeKind.ValueType = ...,
+        fields: _abc.Mapping[_builtins.str, Global___Value] | None = ...,
+        cleared_fields: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_seq", b"bundle_seq", "cleared_fields", b"cleared_fields", "device_id", b"device_id", "fields", b"fields", "kind", b"kind", "seq", b"seq", "source_id", b"source_id", "written_at_ms", b"written_at_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PastChange: _TypeAlias = PastChange  # noqa: Y015
+
+@_typing.final
+class UndoRequest(_message.Message):
+    """Asks for one change of a record to be undone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """The collection."""
+    key: _builtins.str
+    """The key."""
+    bundle_seq: _builtins.int
+    """The place of the change; 0 = the newest one."""
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        key: _builtins.str = ...,
+        bundle_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_seq", b"bundle_seq", "collection", b"collection", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoRequest: _TypeAlias = UndoRequest  # noqa: Y015
+
+@_typing.final
+class UndoResponse(_message.Message):
+    """What was undone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNDONE_BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    NO_OP_FIELD_NUMBER: _builtins.int
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    undone_bundle_seq: _builtins.int
+    """The place of the change that was undone."""
+    no_op: _builtins.bool
+    """True when nothing of it shows any more: then nothing was written."""
+    source_id: _builtins.str
+    """This device's writer stream, a UUID; empty when nothing was written."""
+    seq: _builtins.int
+    """The place of the undoing bundle in it."""
+    bundle_seq: _builtins.int
+    """Its place in this device's order of apply."""
+    def __init__(
+        self,
+        *,
+        undone_bundle_seq: _builtins.int = ...,
+        no_op: _builtins.bool = ...,
+        source_id: _builtins.str = ...,
+        seq: _builtins.int = ...,
+        bundle_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_seq", b"bundle_seq", "no_op", b"no_op", "seq", b"seq", "source_id", b"source_id", "undone_bundle_seq", b"undone_bundle_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoResponse: _TypeAlias = UndoResponse  # noqa: Y015
 
 @_typing.final
 class ListResponse(_message.Message):

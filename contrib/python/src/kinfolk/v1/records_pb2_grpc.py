@@ -50,6 +50,16 @@ class RecordsStub(object):
                 request_serializer=kinfolk_dot_v1_dot_records__pb2.ListRequest.SerializeToString,
                 response_deserializer=kinfolk_dot_v1_dot_records__pb2.ListResponse.FromString,
                 _registered_method=True)
+        self.History = channel.unary_unary(
+                '/kinfolk.v1.Records/History',
+                request_serializer=kinfolk_dot_v1_dot_records__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_records__pb2.HistoryResponse.FromString,
+                _registered_method=True)
+        self.Undo = channel.unary_unary(
+                '/kinfolk.v1.Records/Undo',
+                request_serializer=kinfolk_dot_v1_dot_records__pb2.UndoRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_records__pb2.UndoResponse.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/kinfolk.v1.Records/Watch',
                 request_serializer=kinfolk_dot_v1_dot_records__pb2.WatchRequest.SerializeToString,
@@ -96,7 +106,27 @@ class RecordsServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def List(self, request, context):
-        """The records of a collection in the byte order of their keys, page by page.
+        """The records of a collection in the byte order of their keys, page by page; with a condition those that meet it, in the
+        order of the values in its field, then by key. The first time that a field of a collection is asked for takes as long as
+        going over the collection; after that a page costs what it shows. Errors: `too_large` when 16 other fields of the
+        collection are asked for already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def History(self, request, context):
+        """What was done to a record, newest first. Of what a compaction found replaced everywhere there is nothing to show any
+        more. Errors: `not_found` when there never was such a record.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Undo(self, request, context):
+        """Makes a record show what it would without one of its changes: fields that were written over since stay as they are, a
+        deleted record comes back, one that was new goes. That is a change like any other, and can be undone. Errors:
+        `not_found` when there is no such change, or when what it replaced was compacted away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,6 +187,16 @@ def add_RecordsServicer_to_server(servicer, server):
                     servicer.List,
                     request_deserializer=kinfolk_dot_v1_dot_records__pb2.ListRequest.FromString,
                     response_serializer=kinfolk_dot_v1_dot_records__pb2.ListResponse.SerializeToString,
+            ),
+            'History': grpc.unary_unary_rpc_method_handler(
+                    servicer.History,
+                    request_deserializer=kinfolk_dot_v1_dot_records__pb2.HistoryRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_records__pb2.HistoryResponse.SerializeToString,
+            ),
+            'Undo': grpc.unary_unary_rpc_method_handler(
+                    servicer.Undo,
+                    request_deserializer=kinfolk_dot_v1_dot_records__pb2.UndoRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_records__pb2.UndoResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -261,6 +301,60 @@ class Records(object):
             '/kinfolk.v1.Records/List',
             kinfolk_dot_v1_dot_records__pb2.ListRequest.SerializeToString,
             kinfolk_dot_v1_dot_records__pb2.ListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def History(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Records/History',
+            kinfolk_dot_v1_dot_records__pb2.HistoryRequest.SerializeToString,
+            kinfolk_dot_v1_dot_records__pb2.HistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Undo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Records/Undo',
+            kinfolk_dot_v1_dot_records__pb2.UndoRequest.SerializeToString,
+            kinfolk_dot_v1_dot_records__pb2.UndoResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,7 +46,20 @@ class RecordsStub:
     Get: _grpc.UnaryUnaryMultiCallable[_records_pb2.GetRequest, _records_pb2.GetResponse]
     """One record as it stands. Errors: `not_found`, also after a deletion."""
     List: _grpc.UnaryUnaryMultiCallable[_records_pb2.ListRequest, _records_pb2.ListResponse]
-    """The records of a collection in the byte order of their keys, page by page."""
+    """The records of a collection in the byte order of their keys, page by page; with a condition those that meet it, in the
+    order of the values in its field, then by key. The first time that a field of a collection is asked for takes as long as
+    going over the collection; after that a page costs what it shows. Errors: `too_large` when 16 other fields of the
+    collection are asked for already.
+    """
+    History: _grpc.UnaryUnaryMultiCallable[_records_pb2.HistoryRequest, _records_pb2.HistoryResponse]
+    """What was done to a record, newest first. Of what a compaction found replaced everywhere there is nothing to show any
+    more. Errors: `not_found` when there never was such a record.
+    """
+    Undo: _grpc.UnaryUnaryMultiCallable[_records_pb2.UndoRequest, _records_pb2.UndoResponse]
+    """Makes a record show what it would without one of its changes: fields that were written over since stay as they are, a
+    deleted record comes back, one that was new goes. That is a change like any other, and can be undone. Errors:
+    `not_found` when there is no such change, or when what it replaced was compacted away.
+    """
     Watch: _grpc.UnaryStreamMultiCallable[_records_pb2.WatchRequest, _records_pb2.WatchResponse]
     """Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
     client keeps the greatest `bundle_seq` it has dealt with and resumes there; nothing is skipped or lost.
@@ -86,7 +99,20 @@ class RecordsAsyncStub(RecordsStub):
     Get: _aio.UnaryUnaryMultiCallable[_records_pb2.GetRequest, _records_pb2.GetResponse]  # type: ignore[assignment]
     """One record as it stands. Errors: `not_found`, also after a deletion."""
     List: _aio.UnaryUnaryMultiCallable[_records_pb2.ListRequest, _records_pb2.ListResponse]  # type: ignore[assignment]
-    """The records of a collection in the byte order of their keys, page by page."""
+    """The records of a collection in the byte order of their keys, page by page; with a condition those that meet it, in the
+    order of the values in its field, then by key. The first time that a field of a collection is asked for takes as long as
+    going over the collection; after that a page costs what it shows. Errors: `too_large` when 16 other fields of the
+    collection are asked for already.
+    """
+    History: _aio.UnaryUnaryMultiCallable[_records_pb2.HistoryRequest, _records_pb2.HistoryResponse]  # type: ignore[assignment]
+    """What was done to a record, newest first. Of what a compaction found replaced everywhere there is nothing to show any
+    more. Errors: `not_found` when there never was such a record.
+    """
+    Undo: _aio.UnaryUnaryMultiCallable[_records_pb2.UndoRequest, _records_pb2.UndoResponse]  # type: ignore[assignment]
+    """Makes a record show what it would without one of its changes: fields that were written over since stay as they are, a
+    deleted record comes back, one that was new goes. That is a change like any other, and can be undone. Errors:
+    `not_found` when there is no such change, or when what it replaced was compacted away.
+    """
     Watch: _aio.UnaryStreamMultiCallable[_records_pb2.WatchRequest, _records_pb2.WatchResponse]  # type: ignore[assignment]
     """Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
     client keeps the greatest `bundle_seq` it has dealt with and resumes there; nothing is skipped or lost.
@@ -141,7 +167,32 @@ class RecordsServicer(metaclass=_abc_1.ABCMeta):
         request: _records_pb2.ListRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_records_pb2.ListResponse, _abc.Awaitable[_records_pb2.ListResponse]]:
-        """The records of a collection in the byte order of their keys, page by page."""
+        """The records of a collection in the byte order of their keys, page by page; with a condition those that meet it, in the
+        order of the values in its field, then by key. The first time that a field of a collection is asked for takes as long as
+        going over the collection; after that a page costs what it shows. Errors: `too_large` when 16 other fields of the
+        collection are asked for already.
+        """
+
+    @_abc_1.abstractmethod
+    def History(
+        self,
+        request: _records_pb2.HistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.HistoryResponse, _abc.Awaitable[_records_pb2.HistoryResponse]]:
+        """What was done to a record, newest first. Of what a compaction found replaced everywhere there is nothing to show any
+        more. Errors: `not_found` when there never was such a record.
+        """
+
+    @_abc_1.abstractmethod
+    def Undo(
+        self,
+        request: _records_pb2.UndoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.UndoResponse, _abc.Awaitable[_records_pb2.UndoResponse]]:
+        """Makes a record show what it would without one of its changes: fields that were written over since stay as they are, a
+        deleted record comes back, one that was new goes. That is a change like any other, and can be undone. Errors:
+        `not_found` when there is no such change, or when what it replaced was compacted away.
+        """
 
     @_abc_1.abstractmethod
     def Watch(
