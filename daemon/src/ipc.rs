@@ -17,6 +17,7 @@
 mod admin;
 mod admission;
 mod bulk;
+mod conflicts;
 mod conversations;
 mod convert;
 mod cursors;

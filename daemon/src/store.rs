@@ -70,8 +70,9 @@ pub use self::level::Idle;
 pub use self::open::DATABASE_FILE;
 pub use self::quarantine::{QUARANTINE_ROWS, QUARANTINE_TOTAL};
 pub use self::reader::{
-    ConversationView, Counts, Entry, Explained, Exported, Found, Hit, Kept, LoggedBundle, Lookup, MAX_PAGE, MAX_PAST,
-    MessageView, Part, PastChange, Piece, Reach, Reader, RecordView, Stretch, TracedBundle, WholePast,
+    ConflictPlace, ConflictView, ConversationView, Counts, Entry, Explained, Exported, Found, Hit, Kept, LoggedBundle,
+    Lookup, MAX_PAGE, MAX_PAST, MessageView, Part, PastChange, Piece, Policy, Reach, Reader, RecordView, Stretch,
+    TracedBundle, WholePast,
 };
 pub use self::verify::{MAX_PROBLEMS, Problem, Report};
 

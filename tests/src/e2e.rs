@@ -6,6 +6,7 @@
 mod broken_server;
 mod clients;
 mod compaction;
+mod conflicts;
 mod corpus;
 mod damaged;
 mod device;
@@ -57,6 +58,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "what was written before pairing is shared too", run: history::older_than_the_pairing },
     Scenario { name: "neither relay folder nor database shows what was written", run: history::nothing_in_clear },
     Scenario { name: "a restart forgets nothing", run: history::restart },
+    Scenario { name: "a conflict is seen on both devices and settled on one", run: conflicts::settled },
     Scenario { name: "a compacted log tells a device that joins later all that counts", run: compaction::joins_later },
     Scenario { name: "a device killed while it catches up goes on", run: compaction::killed_while_catching_up },
     Scenario { name: "every wrong use gets its own exit code", run: errors::exit_codes },

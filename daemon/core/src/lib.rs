@@ -26,6 +26,7 @@ pub mod look;
 pub mod merge;
 pub mod op;
 pub mod parcel;
+pub mod resolve;
 pub mod roster;
 pub mod snapshot;
 pub mod step;

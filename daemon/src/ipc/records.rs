@@ -3,9 +3,12 @@
 use ipc_proto::v1::error_detail::Payload;
 use ipc_proto::v1::records_server::Records;
 use ipc_proto::v1::{
-    AckRequest, AckResponse, ChangeKind, ErrorCode, ErrorDetail, GetRequest, GetResponse, HistoryRequest,
-    HistoryResponse, ListRequest, ListResponse, MessageDiffers, PullRequest, PullResponse, PushRequest, PushResponse,
-    RowConflict, SnapshotRequest, SnapshotResponse, UndoRequest, UndoResponse, WatchRequest, WatchResponse,
+    AckRequest, AckResponse, ChangeKind, ErrorCode, ErrorDetail, GetConflictRequest, GetConflictResponse,
+    GetPolicyRequest, GetPolicyResponse, GetRequest, GetResponse, HistoryRequest, HistoryResponse,
+    ListConflictsRequest, ListConflictsResponse, ListRequest, ListResponse, MessageDiffers, PullRequest, PullResponse,
+    PushRequest, PushResponse, ResolveConflictRequest, ResolveConflictResponse, RowConflict, SetPolicyRequest,
+    SetPolicyResponse, SnapshotRequest, SnapshotResponse, UndoRequest, UndoResponse, WatchConflictsRequest,
+    WatchConflictsResponse, WatchRequest, WatchResponse,
 };
 use kinfolk_core::ids::BundleSeq;
 use kinfolk_core::op::{Meaning, Op};
@@ -18,7 +21,7 @@ use super::convert::push::Asked;
 use super::convert::{invalid, message, record};
 use super::pipe::Events;
 use super::watch::{self, Filter, Watching};
-use super::{Api, error, history, lookup, page, pull, read, snapshot};
+use super::{Api, conflicts, error, history, lookup, page, pull, read, snapshot};
 use crate::driver::PushError;
 use crate::hops::{self, Hop};
 use crate::node::Node;
@@ -32,6 +35,7 @@ const USUAL_PAGE: usize = 100;
 impl Records for Api {
     type WatchStream = Events<WatchResponse>;
     type SnapshotStream = Events<SnapshotResponse>;
+    type WatchConflictsStream = Events<WatchConflictsResponse>;
 
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
         let node = self.node()?;
@@ -83,6 +87,52 @@ impl Records for Api {
         Ok(Response::new(history::undo(&node, request.into_inner()).await?))
     }
 
+    async fn list_conflicts(
+        &self,
+        request: Request<ListConflictsRequest>,
+    ) -> Result<Response<ListConflictsResponse>, Status> {
+        let node = self.node()?;
+        Ok(Response::new(conflicts::list(&node, request.into_inner()).await?))
+    }
+
+    async fn get_conflict(
+        &self,
+        request: Request<GetConflictRequest>,
+    ) -> Result<Response<GetConflictResponse>, Status> {
+        let node = self.node()?;
+        let conflict = conflicts::get(&node, request.into_inner()).await?;
+        Ok(Response::new(GetConflictResponse { conflict: Some(conflict) }))
+    }
+
+    async fn resolve_conflict(
+        &self,
+        request: Request<ResolveConflictRequest>,
+    ) -> Result<Response<ResolveConflictResponse>, Status> {
+        let node = self.node()?;
+        Ok(Response::new(conflicts::resolve(&node, request.into_inner()).await?))
+    }
+
+    async fn watch_conflicts(
+        &self,
+        request: Request<WatchConflictsRequest>,
+    ) -> Result<Response<Self::WatchConflictsStream>, Status> {
+        let node = self.node()?;
+        let collection = Some(request.get_ref().collection.clone()).filter(|name| !name.is_empty());
+        self.pipes.open(&request, |pipe| conflicts::watch(node, collection, pipe))
+    }
+
+    async fn get_policy(&self, request: Request<GetPolicyRequest>) -> Result<Response<GetPolicyResponse>, Status> {
+        let node = self.node()?;
+        let policy = conflicts::policy(&node, request.into_inner().collection).await?;
+        Ok(Response::new(GetPolicyResponse { policy: policy.into() }))
+    }
+
+    async fn set_policy(&self, request: Request<SetPolicyRequest>) -> Result<Response<SetPolicyResponse>, Status> {
+        let node = self.node()?;
+        conflicts::set_policy(&node, request.into_inner()).await?;
+        Ok(Response::new(SetPolicyResponse {}))
+    }
+
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let node = self.node()?;
         let WatchRequest { after_bundle_seq, collections, consumer } = request.get_ref();
@@ -130,12 +180,18 @@ pub(super) async fn push(node: &Node, asked: &Asked) -> Result<Pushed, ErrorDeta
     if let Refusal::RowChanged { index, base, version } = refusal
         && let Some(op) = asked.ops.get(index)
     {
-        let mut conflict = stands(node, op).await;
-        (conflict.base_row_version, conflict.row_version) = (base.0, version.0);
-        conflict.deleted &= version.0 > 0;
+        let conflict = changed(node, op, base, version).await;
         return Err(detail.payload(Payload::Conflict(conflict)));
     }
     Err(detail)
+}
+
+/// What is told of a write on a record that has changed.
+pub(super) async fn changed(node: &Node, op: &Op, base: BundleSeq, version: BundleSeq) -> RowConflict {
+    let mut conflict = stands(node, op).await;
+    (conflict.base_row_version, conflict.row_version) = (base.0, version.0);
+    conflict.deleted &= version.0 > 0;
+    conflict
 }
 
 /// How the record of a refused op stands. It may have changed again by now: then the record says its own version.

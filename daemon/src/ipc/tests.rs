@@ -1,6 +1,7 @@
 //! The whole local API, from a real client over a real socket down to a real store and back.
 
 mod admin;
+mod conflicts;
 mod conversations;
 mod following;
 mod history;

@@ -11,6 +11,7 @@
 //! hides anything older.
 
 mod bundles;
+mod conflicts;
 mod conversations;
 mod counts;
 mod explain;
@@ -31,6 +32,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 
 pub use self::bundles::LoggedBundle;
+pub use self::conflicts::{ConflictPlace, ConflictView, Policy};
 pub use self::conversations::{ConversationView, MessageView};
 pub use self::counts::Counts;
 pub use self::explain::{Explained, TracedBundle};

@@ -2,10 +2,12 @@
 
 mod author;
 mod compaction;
+mod conflicts;
 mod convergence;
 mod cuts;
 mod durability;
 mod evidence;
+mod history;
 mod hydration;
 mod levels;
 mod messages;

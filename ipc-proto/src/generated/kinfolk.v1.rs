@@ -499,6 +499,227 @@ pub struct ListResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
+/// Asks for a page of conflicts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListConflictsRequest {
+    /// Only of this collection; empty = of all.
+    #[prost(string, tag = "1")]
+    pub collection: ::prost::alloc::string::String,
+    /// How many at most; 0 = 50, more than 1,000 counts as 1,000.
+    #[prost(uint32, tag = "2")]
+    pub page_size: u32,
+    /// `next_page_token` of the page before, with the other fields unchanged; empty = from the start.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of conflicts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListConflictsResponse {
+    /// Without bases. In an order of this device's own.
+    #[prost(message, repeated, tag = "1")]
+    pub conflicts: ::prost::alloc::vec::Vec<Conflict>,
+    /// For the next page; empty = this was the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Names a record in conflict.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetConflictRequest {
+    /// The collection.
+    #[prost(string, tag = "1")]
+    pub collection: ::prost::alloc::string::String,
+    /// The key.
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+}
+/// A record in conflict.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetConflictResponse {
+    /// Always set.
+    #[prost(message, optional, tag = "1")]
+    pub conflict: ::core::option::Option<Conflict>,
+}
+/// A record in which devices disagree.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Conflict {
+    /// The collection.
+    #[prost(string, tag = "1")]
+    pub collection: ::prost::alloc::string::String,
+    /// The key.
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    /// The place of its last change here: what a resolution is based on.
+    #[prost(uint64, tag = "3")]
+    pub row_version: u64,
+    /// The record as it is shown meanwhile; absent when its deletion is.
+    #[prost(message, optional, tag = "4")]
+    pub current: ::core::option::Option<Record>,
+    /// In what they disagree; at least one.
+    #[prost(message, repeated, tag = "5")]
+    pub fields: ::prost::alloc::vec::Vec<ConflictField>,
+}
+/// A field in which devices disagree, or whether the record exists.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConflictField {
+    /// The field; empty when it is about existence.
+    #[prost(string, tag = "1")]
+    pub field: ::prost::alloc::string::String,
+    /// Whether it is about existence: one edited what another deleted.
+    #[prost(bool, tag = "2")]
+    pub existence: bool,
+    /// What was written at the same time, the latest first; at least two.
+    #[prost(message, repeated, tag = "3")]
+    pub versions: ::prost::alloc::vec::Vec<ConflictVersion>,
+    /// The last write that all of these writers had seen; absent when there was none, or it is not known any more, or in a list.
+    #[prost(message, optional, tag = "4")]
+    pub base: ::core::option::Option<ConflictVersion>,
+}
+/// One write.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConflictVersion {
+    /// The value; absent when the field was cleared, and always when it is about existence.
+    #[prost(message, optional, tag = "1")]
+    pub value: ::core::option::Option<Value>,
+    /// About existence: whether the record is to exist. Else: whether there is a value.
+    #[prost(bool, tag = "2")]
+    pub exists: bool,
+    /// The device that wrote it, 32 hex digits.
+    #[prost(string, tag = "3")]
+    pub device_id: ::prost::alloc::string::String,
+    /// The writer stream, a UUID.
+    #[prost(string, tag = "4")]
+    pub source_id: ::prost::alloc::string::String,
+    /// Its place in that stream.
+    #[prost(uint64, tag = "5")]
+    pub seq: u64,
+    /// The writer's clock, Unix milliseconds.
+    #[prost(uint64, tag = "6")]
+    pub written_at_ms: u64,
+    /// Whether this device wrote it.
+    #[prost(bool, tag = "7")]
+    pub mine: bool,
+    /// Whether it is what is shown.
+    #[prost(bool, tag = "8")]
+    pub shown: bool,
+}
+/// Settles a conflict.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ResolveConflictRequest {
+    /// The collection.
+    #[prost(string, tag = "1")]
+    pub collection: ::prost::alloc::string::String,
+    /// The key.
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    /// The `row_version` of the conflict that was looked at.
+    #[prost(uint64, tag = "3")]
+    pub row_version: u64,
+    /// How; exactly one is set.
+    #[prost(oneof = "resolve_conflict_request::Resolution", tags = "4, 5, 6, 7")]
+    pub resolution: ::core::option::Option<resolve_conflict_request::Resolution>,
+}
+/// Nested message and enum types in `ResolveConflictRequest`.
+pub mod resolve_conflict_request {
+    /// How; exactly one is set.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Resolution {
+        /// What one side wrote, in all that is in conflict.
+        #[prost(enumeration = "super::Side", tag = "4")]
+        Take(i32),
+        /// What this device wrote, 32 hex digits.
+        #[prost(string, tag = "5")]
+        DeviceId(::prost::alloc::string::String),
+        /// The record as a whole.
+        #[prost(message, tag = "6")]
+        Merged(super::MergedRecord),
+        /// The record is to be gone; always `true`.
+        #[prost(bool, tag = "7")]
+        Delete(bool),
+    }
+}
+/// A record as a whole: every field that it shows or that is in conflict has a value here or is cleared.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MergedRecord {
+    /// Fields with their values.
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub fields: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        Value,
+    >,
+    /// Fields that it does not have.
+    #[prost(string, repeated, tag = "2")]
+    pub clear_fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A conflict that is settled.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResolveConflictResponse {
+    /// This device's writer stream, a UUID.
+    #[prost(string, tag = "1")]
+    pub source_id: ::prost::alloc::string::String,
+    /// The place of the resolution in it.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// Its place in this device's order of apply.
+    #[prost(uint64, tag = "3")]
+    pub bundle_seq: u64,
+}
+/// Asks for conflicts as they come and go.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchConflictsRequest {
+    /// Only of this collection; empty = of all.
+    #[prost(string, tag = "1")]
+    pub collection: ::prost::alloc::string::String,
+}
+/// One event of a watch of conflicts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchConflictsResponse {
+    /// Exactly one is set.
+    #[prost(oneof = "watch_conflicts_response::Event", tags = "1, 2, 3")]
+    pub event: ::core::option::Option<watch_conflicts_response::Event>,
+}
+/// Nested message and enum types in `WatchConflictsResponse`.
+pub mod watch_conflicts_response {
+    /// Exactly one is set.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        /// A record in conflict, without bases: new, or other than it was.
+        #[prost(message, tag = "1")]
+        Conflict(super::Conflict),
+        /// A record that was told of and is in conflict no more.
+        #[prost(message, tag = "2")]
+        Closed(super::RecordName),
+        /// All is told up to here. Comes first after what there was at the beginning, and at least every 30 s.
+        #[prost(message, tag = "3")]
+        Position(super::WatchPosition),
+    }
+}
+/// Names a collection.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetPolicyRequest {
+    /// The collection.
+    #[prost(string, tag = "1")]
+    pub collection: ::prost::alloc::string::String,
+}
+/// A policy.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetPolicyResponse {
+    /// The policy.
+    #[prost(enumeration = "ConflictPolicy", tag = "1")]
+    pub policy: i32,
+}
+/// Sets a policy.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetPolicyRequest {
+    /// The collection, 1–128 bytes.
+    #[prost(string, tag = "1")]
+    pub collection: ::prost::alloc::string::String,
+    /// The policy.
+    #[prost(enumeration = "ConflictPolicy", tag = "2")]
+    pub policy: i32,
+}
+/// The policy is set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetPolicyResponse {}
 /// Asks for bundles.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {
@@ -736,6 +957,76 @@ pub struct MessageName {
     /// Its id.
     #[prost(string, tag = "2")]
     pub id: ::prost::alloc::string::String,
+}
+/// A side of a conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Side {
+    /// None: refused.
+    Unspecified = 0,
+    /// What this device wrote. Refused when it did not write all of it.
+    Mine = 1,
+    /// What others wrote. Refused when they wrote different values.
+    Theirs = 2,
+    /// What is shown: the latest write.
+    Shown = 3,
+}
+impl Side {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SIDE_UNSPECIFIED",
+            Self::Mine => "SIDE_MINE",
+            Self::Theirs => "SIDE_THEIRS",
+            Self::Shown => "SIDE_SHOWN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SIDE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SIDE_MINE" => Some(Self::Mine),
+            "SIDE_THEIRS" => Some(Self::Theirs),
+            "SIDE_SHOWN" => Some(Self::Shown),
+            _ => None,
+        }
+    }
+}
+/// What becomes of conflicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ConflictPolicy {
+    /// None: refused.
+    Unspecified = 0,
+    /// They are listed until somebody resolves them. What a collection has without being told.
+    Keep = 1,
+    /// The last write wins; they are only counted.
+    Lww = 2,
+}
+impl ConflictPolicy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CONFLICT_POLICY_UNSPECIFIED",
+            Self::Keep => "CONFLICT_POLICY_KEEP",
+            Self::Lww => "CONFLICT_POLICY_LWW",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CONFLICT_POLICY_UNSPECIFIED" => Some(Self::Unspecified),
+            "CONFLICT_POLICY_KEEP" => Some(Self::Keep),
+            "CONFLICT_POLICY_LWW" => Some(Self::Lww),
+            _ => None,
+        }
+    }
 }
 /// What an op did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -979,6 +1270,159 @@ pub mod records_client {
             req.extensions_mut().insert(GrpcMethod::new("kinfolk.v1.Records", "Undo"));
             self.inner.unary(req, path, codec).await
         }
+        /// The records in conflict, page by page: devices wrote different values to a field at the same time, or one edited what
+        /// another deleted. Only of collections whose policy is `keep`.
+        pub async fn list_conflicts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListConflictsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListConflictsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Records/ListConflicts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Records", "ListConflicts"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// One record in conflict, also where the last write wins, with the values from which the writers went out. Errors:
+        /// `not_found` when nothing of it is in conflict.
+        pub async fn get_conflict(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetConflictRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetConflictResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Records/GetConflict",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Records", "GetConflict"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Settles a conflict on all devices, by a write that replaces all that disagree. Errors: `not_found`, `conflict` when the
+        /// record is not at `row_version`, `invalid_argument` when the resolution leaves something open; then nothing happens.
+        pub async fn resolve_conflict(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResolveConflictRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResolveConflictResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Records/ResolveConflict",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Records", "ResolveConflict"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// First the records in conflict, then each that comes into one, changes in it, or leaves it, without end.
+        pub async fn watch_conflicts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchConflictsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchConflictsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Records/WatchConflicts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Records", "WatchConflicts"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// What becomes of conflicts in a collection.
+        pub async fn get_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetPolicyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Records/GetPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Records", "GetPolicy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sets what becomes of conflicts in a collection, on all devices.
+        pub async fn set_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetPolicyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Records/SetPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Records", "SetPolicy"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
         /// client keeps the greatest `bundle_seq` it has dealt with and resumes there; nothing is skipped or lost.
         ///
@@ -1125,6 +1569,63 @@ pub mod records_server {
             &self,
             request: tonic::Request<super::UndoRequest>,
         ) -> std::result::Result<tonic::Response<super::UndoResponse>, tonic::Status>;
+        /// The records in conflict, page by page: devices wrote different values to a field at the same time, or one edited what
+        /// another deleted. Only of collections whose policy is `keep`.
+        async fn list_conflicts(
+            &self,
+            request: tonic::Request<super::ListConflictsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListConflictsResponse>,
+            tonic::Status,
+        >;
+        /// One record in conflict, also where the last write wins, with the values from which the writers went out. Errors:
+        /// `not_found` when nothing of it is in conflict.
+        async fn get_conflict(
+            &self,
+            request: tonic::Request<super::GetConflictRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetConflictResponse>,
+            tonic::Status,
+        >;
+        /// Settles a conflict on all devices, by a write that replaces all that disagree. Errors: `not_found`, `conflict` when the
+        /// record is not at `row_version`, `invalid_argument` when the resolution leaves something open; then nothing happens.
+        async fn resolve_conflict(
+            &self,
+            request: tonic::Request<super::ResolveConflictRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResolveConflictResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchConflicts method.
+        type WatchConflictsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchConflictsResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// First the records in conflict, then each that comes into one, changes in it, or leaves it, without end.
+        async fn watch_conflicts(
+            &self,
+            request: tonic::Request<super::WatchConflictsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchConflictsStream>,
+            tonic::Status,
+        >;
+        /// What becomes of conflicts in a collection.
+        async fn get_policy(
+            &self,
+            request: tonic::Request<super::GetPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetPolicyResponse>,
+            tonic::Status,
+        >;
+        /// Sets what becomes of conflicts in a collection, on all devices.
+        async fn set_policy(
+            &self,
+            request: tonic::Request<super::SetPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetPolicyResponse>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the Watch method.
         type WatchStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::WatchResponse, tonic::Status>,
@@ -1445,6 +1946,273 @@ pub mod records_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = UndoSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Records/ListConflicts" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListConflictsSvc<T: Records>(pub Arc<T>);
+                    impl<
+                        T: Records,
+                    > tonic::server::UnaryService<super::ListConflictsRequest>
+                    for ListConflictsSvc<T> {
+                        type Response = super::ListConflictsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListConflictsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Records>::list_conflicts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListConflictsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Records/GetConflict" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetConflictSvc<T: Records>(pub Arc<T>);
+                    impl<
+                        T: Records,
+                    > tonic::server::UnaryService<super::GetConflictRequest>
+                    for GetConflictSvc<T> {
+                        type Response = super::GetConflictResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetConflictRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Records>::get_conflict(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetConflictSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Records/ResolveConflict" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResolveConflictSvc<T: Records>(pub Arc<T>);
+                    impl<
+                        T: Records,
+                    > tonic::server::UnaryService<super::ResolveConflictRequest>
+                    for ResolveConflictSvc<T> {
+                        type Response = super::ResolveConflictResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResolveConflictRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Records>::resolve_conflict(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResolveConflictSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Records/WatchConflicts" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchConflictsSvc<T: Records>(pub Arc<T>);
+                    impl<
+                        T: Records,
+                    > tonic::server::ServerStreamingService<super::WatchConflictsRequest>
+                    for WatchConflictsSvc<T> {
+                        type Response = super::WatchConflictsResponse;
+                        type ResponseStream = T::WatchConflictsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchConflictsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Records>::watch_conflicts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchConflictsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Records/GetPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetPolicySvc<T: Records>(pub Arc<T>);
+                    impl<T: Records> tonic::server::UnaryService<super::GetPolicyRequest>
+                    for GetPolicySvc<T> {
+                        type Response = super::GetPolicyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Records>::get_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Records/SetPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetPolicySvc<T: Records>(pub Arc<T>);
+                    impl<T: Records> tonic::server::UnaryService<super::SetPolicyRequest>
+                    for SetPolicySvc<T> {
+                        type Response = super::SetPolicyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Records>::set_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetPolicySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2308,7 +3076,7 @@ pub struct Status {
     /// When something last came in, Unix milliseconds; absent = never.
     #[prost(uint64, optional, tag = "8")]
     pub last_down_ms: ::core::option::Option<u64>,
-    /// Open conflicts: fields to which devices wrote different values at the same time.
+    /// Open conflicts: fields to which devices wrote different values at the same time, in collections where somebody is asked.
     #[prost(uint64, tag = "9")]
     pub conflicts: u64,
     /// What came in and could not be used, kept aside.
@@ -2341,6 +3109,9 @@ pub struct Status {
     /// What this device is catching up with, because others compacted their logs while it was away or before it joined; absent = nothing.
     #[prost(message, optional, tag = "19")]
     pub catch_up: ::core::option::Option<CatchUp>,
+    /// The same as `conflicts` in collections where the last write wins.
+    #[prost(uint64, tag = "30")]
+    pub conflicts_settled: u64,
 }
 /// A snapshot under way to this device. It takes effect when all of it has come.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

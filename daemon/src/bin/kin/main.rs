@@ -8,6 +8,7 @@
 
 mod completions;
 mod condition;
+mod conflicts;
 mod context;
 mod conv;
 mod daemon;
@@ -86,6 +87,8 @@ enum Command {
     History(history::History),
     Undo(history::Undo),
     #[command(subcommand)]
+    Conflicts(conflicts::Conflicts),
+    #[command(subcommand)]
     Msg(msg::Msg),
     #[command(subcommand)]
     Conv(conv::Conv),
@@ -162,6 +165,7 @@ async fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Rm(rm) => rm.execute(context).await,
         Command::History(history) => history.execute(context).await,
         Command::Undo(undo) => undo.execute(context).await,
+        Command::Conflicts(conflicts) => conflicts.execute(context).await,
         Command::Msg(msg) => msg.execute(context).await,
         Command::Conv(conv) => conv.execute(context).await,
         Command::Watch(watch) => watch.execute(context).await,

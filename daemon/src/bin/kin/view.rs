@@ -180,6 +180,7 @@ pub(crate) fn status(status: &Status) -> Value {
         "last_up": status.last_up_ms.map(instant::from_millis),
         "last_down": status.last_down_ms.map(instant::from_millis),
         "conflicts": status.conflicts,
+        "conflicts_settled": status.conflicts_settled,
         "quarantine": status.quarantine,
         "digest": status.digest,
         "keys": status.keys.as_ref().map(keys),

@@ -44,6 +44,7 @@ pub(super) async fn read(daemon: &Daemon, node: &Node) -> Result<Status, tonic::
         last_up_ms: picture.last_up.map(|Millis(at)| at),
         last_down_ms: picture.last_down.map(|Millis(at)| at),
         conflicts: counts.conflicts,
+        conflicts_settled: counts.settled,
         quarantine: counts.quarantine,
         digest: picture.digest.to_string(),
         keys: Some(devices::protection(daemon)),
@@ -104,7 +105,9 @@ fn attention(picture: &Picture, relays: &[Relay], counts: &Counts) -> Vec<String
     sentences.extend(relays.iter().filter_map(trouble));
     if counts.conflicts > 0 {
         let fields = counted(counts.conflicts, "field was", "fields were");
-        sentences.push(format!("{fields} written differently on two devices at the same time; the latest is shown"));
+        sentences.push(format!(
+            "{fields} written differently on two devices at the same time: `kin conflicts list` shows them, until then the latest counts"
+        ));
     }
     if counts.quarantine > 0 {
         let things = counted(counts.quarantine, "thing", "things");
@@ -211,7 +214,7 @@ mod tests {
             [
                 "nothing can be written: the disk is full",
                 "relay file:///x does not work: nothing is there",
-                "1 field was written differently on two devices at the same time; the latest is shown",
+                "1 field was written differently on two devices at the same time: `kin conflicts list` shows them, until then the latest counts",
                 "2 things that came in could not be used: `kin quarantine list` shows them",
                 "1 change by a newer kinfolk wait until this one is upgraded",
                 "a history of tablet is not followed beyond bundle 3: it was forked",

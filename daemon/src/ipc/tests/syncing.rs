@@ -9,7 +9,7 @@ use ipc_proto::v1::{
 use super::*;
 
 /// Two devices that share a folder and have told each other everything.
-async fn pair() -> (Served, Served) {
+pub(super) async fn pair() -> (Served, Served) {
     let (first, second) = (Served::first("laptop").await, Served::new().await);
     first.client.admin().add_relay(AddRelayRequest { url: first.folder("relay") }).await.unwrap();
     let mut shown = first.client.admin().pair_show(PairShowRequest {}).await.unwrap().into_inner();
@@ -36,7 +36,7 @@ async fn pass(served: &Served, part: SyncPart) -> v1::SyncNowResponse {
     served.client.admin().sync_now(request).await.unwrap().into_inner()
 }
 
-async fn choose(served: &Served, mode: SyncMode) -> v1::Status {
+pub(super) async fn choose(served: &Served, mode: SyncMode) -> v1::Status {
     let request = SetSyncModeRequest { mode: mode.into(), every_ms: None };
     served.client.admin().set_sync_mode(request).await.unwrap().into_inner().status.unwrap()
 }

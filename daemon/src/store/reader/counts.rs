@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kinfolk_core::digest::Sum;
 use kinfolk_core::ids::{BundleSeq, Hash};
 
-use super::{Reader, order};
+use super::{Reader, conflicts, order};
 use crate::store::StoreError;
 use crate::store::collections::Collections;
 use crate::store::convert::uint;
@@ -13,8 +13,10 @@ use crate::store::convert::uint;
 /// What there is, in numbers.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
-    /// Registers of records in which concurrent writes disagree.
+    /// Registers of records in which concurrent writes disagree and somebody is asked.
     pub conflicts: u64,
+    /// The same where the last write wins.
+    pub settled: u64,
     /// Messages of which different contents were posted under one id.
     pub differing_messages: u64,
     /// What is in quarantine and not hidden.
@@ -37,7 +39,6 @@ impl Reader {
     /// Counts. Costs what conversations, conflicts and collections cost to go through, not what messages or records would.
     pub fn counts(&self) -> Result<Counts, StoreError> {
         let sql = "SELECT
-             (SELECT coalesce(sum(conflicts), 0) FROM row WHERE conflicts > 0),
              (SELECT count(DISTINCT message) FROM message_variant),
              (SELECT count(*) FROM quarantine WHERE hidden = 0),
              (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'quarantine'),
@@ -47,18 +48,20 @@ impl Reader {
              (SELECT coalesce(unknown, 0) FROM level)";
         self.with(|connection| {
             let bundle_seq = order::reach(connection)?.last;
+            let open = conflicts::count(connection)?;
             let counts = connection.prepare_cached(sql)?.query_row((), |row| {
                 let number = |column| row.get(column).map(uint);
                 Ok(Counts {
-                    conflicts: number(0)?,
-                    differing_messages: number(1)?,
-                    quarantine: number(2)?,
-                    quarantine_ever: number(3)?,
-                    conversations: number(4)?,
-                    messages: number(5)?,
-                    records: number(6)?,
+                    conflicts: open.kept,
+                    settled: open.settled,
+                    differing_messages: number(0)?,
+                    quarantine: number(1)?,
+                    quarantine_ever: number(2)?,
+                    conversations: number(3)?,
+                    messages: number(4)?,
+                    records: number(5)?,
                     bundle_seq,
-                    unknown_ops: number(7)?,
+                    unknown_ops: number(6)?,
                 })
             })?;
             Ok(counts)

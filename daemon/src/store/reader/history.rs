@@ -71,6 +71,17 @@ impl Reader {
     }
 }
 
+/// The newest changes of a record, within a transaction.
+pub(super) fn latest(
+    connection: &Connection,
+    collection: &str,
+    key: &str,
+    most: usize,
+) -> Result<Vec<PastChange>, StoreError> {
+    let Some((row, version)) = row(connection, collection, key)? else { return Ok(Vec::new()) };
+    changes(connection, (collection, key), row, version, None, most)
+}
+
 fn row(connection: &Connection, collection: &str, key: &str) -> Result<Option<(i64, i64)>, StoreError> {
     let sql = "SELECT r.idx, r.version FROM row r JOIN collection c ON c.idx = r.collection
                WHERE c.name = ?1 AND r.key = ?2";

@@ -300,6 +300,7 @@ fn status_counts_what_there_is() {
     home.store.apply(&Change::Quarantine(item)).unwrap();
     home.store.commit().unwrap();
     let expected = Counts {
+        settled: 0,
         conflicts: 1,
         differing_messages: 1,
         quarantine: 1,

@@ -80,9 +80,13 @@ impl Rows {
             let disagree = row.iter().filter(|(_, register)| in_conflict(&register.writes));
             let disagree = disagree.map(|(field, _)| field.clone());
             let disagree: Vec<String> = disagree.collect();
-            into.conflicts += u64::try_from(disagree.len()).unwrap_or_default();
             let value = |register: &Register| shown(&register.writes).and_then(|write| write.value.clone());
-            if row.get(EXISTENCE).and_then(value).is_none() {
+            let live = row.get(EXISTENCE).and_then(value).is_some();
+            // Of a record that is gone for everybody nothing is open.
+            if live || row.get(EXISTENCE).is_some_and(|existence| in_conflict(&existence.writes)) {
+                into.conflicts += u64::try_from(disagree.len()).unwrap_or_default();
+            }
+            if !live {
                 continue;
             }
             let fields = row.iter().filter(|(name, _)| *name != EXISTENCE);

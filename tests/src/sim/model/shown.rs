@@ -13,7 +13,7 @@ pub struct Shown {
     pub messages: BTreeMap<String, ShownMessage>,
     /// By name.
     pub conversations: BTreeMap<String, ShownConversation>,
-    /// Registers in conflict, of deleted records too.
+    /// Registers in conflict, those of records aside that are gone for everybody.
     pub conflicts: u64,
     /// Messages of which different contents were posted.
     pub differing: u64,

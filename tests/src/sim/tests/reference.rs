@@ -72,10 +72,12 @@ impl History {
         let mut shown = Shown::default();
         for (key, field) in self.registers(held) {
             let register = (key.clone(), field.clone());
-            let values: BTreeSet<Option<&str>> = self.undominated(held, &register).map(|(_, value)| value).collect();
-            let disagrees = values.len() > 1;
-            shown.conflicts += u64::from(disagrees);
-            if !self.exists(held, &key) {
+            let disagrees = self.disagree(held, &register);
+            let exists = self.exists(held, &key);
+            // Of a record that is gone for everybody nothing is open.
+            let open = exists || self.disagree(held, &(key.clone(), String::new()));
+            shown.conflicts += u64::from(disagrees && open);
+            if !exists {
                 continue;
             }
             let record: &mut ShownRecord = shown.records.entry((COLLECTION.to_owned(), key)).or_default();
@@ -87,6 +89,11 @@ impl History {
             }
         }
         shown
+    }
+
+    fn disagree(&self, held: &BTreeSet<Dot>, register: &Register) -> bool {
+        let values: BTreeSet<Option<&str>> = self.undominated(held, register).map(|(_, value)| value).collect();
+        values.len() > 1
     }
 
     fn exists(&self, held: &BTreeSet<Dot>, key: &str) -> bool {

@@ -387,6 +387,7 @@ class Status(_message.Message):
     NEXT_PASS_MS_FIELD_NUMBER: _builtins.int
     EVERY_MS_FIELD_NUMBER: _builtins.int
     CATCH_UP_FIELD_NUMBER: _builtins.int
+    CONFLICTS_SETTLED_FIELD_NUMBER: _builtins.int
     mode: Global___SyncMode.ValueType
     """When it syncs."""
     pending_up: _builtins.int
@@ -398,7 +399,7 @@ class Status(_message.Message):
     last_down_ms: _builtins.int
     """When something last came in, Unix milliseconds; absent = never."""
     conflicts: _builtins.int
-    """Open conflicts: fields to which devices wrote different values at the same time."""
+    """Open conflicts: fields to which devices wrote different values at the same time, in collections where somebody is asked."""
     quarantine: _builtins.int
     """What came in and could not be used, kept aside."""
     digest: _builtins.str
@@ -413,6 +414,8 @@ class Status(_message.Message):
     """When the next pass comes by itself, Unix milliseconds; absent = none does."""
     every_ms: _builtins.int
     """From one pass to the next, milliseconds, in the modes that have them."""
+    conflicts_settled: _builtins.int
+    """The same as `conflicts` in collections where the last write wins."""
     @_builtins.property
     def device(self) -> Global___Device:
         """This device."""
@@ -459,10 +462,11 @@ class Status(_message.Message):
         next_pass_ms: _builtins.int | None = ...,
         every_ms: _builtins.int | None = ...,
         catch_up: Global___CatchUp | None = ...,
+        conflicts_settled: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_every_ms", b"_every_ms", "_last_down_ms", b"_last_down_ms", "_last_up_ms", b"_last_up_ms", "_next_pass_ms", b"_next_pass_ms", "catch_up", b"catch_up", "device", b"device", "every_ms", b"every_ms", "keys", b"keys", "last_down_ms", b"last_down_ms", "last_up_ms", b"last_up_ms", "next_pass_ms", b"next_pass_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_every_ms", b"_every_ms", "_last_down_ms", b"_last_down_ms", "_last_up_ms", b"_last_up_ms", "_next_pass_ms", b"_next_pass_ms", "attention", b"attention", "bundle_seq", b"bundle_seq", "catch_up", b"catch_up", "conflicts", b"conflicts", "device", b"device", "digest", b"digest", "every_ms", b"every_ms", "keys", b"keys", "last_down_ms", b"last_down_ms", "last_up_ms", b"last_up_ms", "mode", b"mode", "next_pass_ms", b"next_pass_ms", "pending_down", b"pending_down", "pending_up", b"pending_up", "quarantine", b"quarantine", "recovery", b"recovery", "relays", b"relays", "siblings", b"siblings", "synced", b"synced"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_every_ms", b"_every_ms", "_last_down_ms", b"_last_down_ms", "_last_up_ms", b"_last_up_ms", "_next_pass_ms", b"_next_pass_ms", "attention", b"attention", "bundle_seq", b"bundle_seq", "catch_up", b"catch_up", "conflicts", b"conflicts", "conflicts_settled", b"conflicts_settled", "device", b"device", "digest", b"digest", "every_ms", b"every_ms", "keys", b"keys", "last_down_ms", b"last_down_ms", "last_up_ms", b"last_up_ms", "mode", b"mode", "next_pass_ms", b"next_pass_ms", "pending_down", b"pending_down", "pending_up", b"pending_up", "quarantine", b"quarantine", "recovery", b"recovery", "relays", b"relays", "siblings", b"siblings", "synced", b"synced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__every_ms: _TypeAlias = _typing.Literal["every_ms"]  # noqa: Y015
     _WhichOneofArgType__every_ms: _TypeAlias = _typing.Literal["_every_ms", b"_every_ms"]  # noqa: Y015

@@ -60,6 +60,36 @@ class RecordsStub(object):
                 request_serializer=kinfolk_dot_v1_dot_records__pb2.UndoRequest.SerializeToString,
                 response_deserializer=kinfolk_dot_v1_dot_records__pb2.UndoResponse.FromString,
                 _registered_method=True)
+        self.ListConflicts = channel.unary_unary(
+                '/kinfolk.v1.Records/ListConflicts',
+                request_serializer=kinfolk_dot_v1_dot_records__pb2.ListConflictsRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_records__pb2.ListConflictsResponse.FromString,
+                _registered_method=True)
+        self.GetConflict = channel.unary_unary(
+                '/kinfolk.v1.Records/GetConflict',
+                request_serializer=kinfolk_dot_v1_dot_records__pb2.GetConflictRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_records__pb2.GetConflictResponse.FromString,
+                _registered_method=True)
+        self.ResolveConflict = channel.unary_unary(
+                '/kinfolk.v1.Records/ResolveConflict',
+                request_serializer=kinfolk_dot_v1_dot_records__pb2.ResolveConflictRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_records__pb2.ResolveConflictResponse.FromString,
+                _registered_method=True)
+        self.WatchConflicts = channel.unary_stream(
+                '/kinfolk.v1.Records/WatchConflicts',
+                request_serializer=kinfolk_dot_v1_dot_records__pb2.WatchConflictsRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_records__pb2.WatchConflictsResponse.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/kinfolk.v1.Records/GetPolicy',
+                request_serializer=kinfolk_dot_v1_dot_records__pb2.GetPolicyRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_records__pb2.GetPolicyResponse.FromString,
+                _registered_method=True)
+        self.SetPolicy = channel.unary_unary(
+                '/kinfolk.v1.Records/SetPolicy',
+                request_serializer=kinfolk_dot_v1_dot_records__pb2.SetPolicyRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_records__pb2.SetPolicyResponse.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/kinfolk.v1.Records/Watch',
                 request_serializer=kinfolk_dot_v1_dot_records__pb2.WatchRequest.SerializeToString,
@@ -132,6 +162,51 @@ class RecordsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListConflicts(self, request, context):
+        """The records in conflict, page by page: devices wrote different values to a field at the same time, or one edited what
+        another deleted. Only of collections whose policy is `keep`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConflict(self, request, context):
+        """One record in conflict, also where the last write wins, with the values from which the writers went out. Errors:
+        `not_found` when nothing of it is in conflict.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveConflict(self, request, context):
+        """Settles a conflict on all devices, by a write that replaces all that disagree. Errors: `not_found`, `conflict` when the
+        record is not at `row_version`, `invalid_argument` when the resolution leaves something open; then nothing happens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchConflicts(self, request, context):
+        """First the records in conflict, then each that comes into one, changes in it, or leaves it, without end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """What becomes of conflicts in a collection.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPolicy(self, request, context):
+        """Sets what becomes of conflicts in a collection, on all devices.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request, context):
         """Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
         client keeps the greatest `bundle_seq` it has dealt with and resumes there; nothing is skipped or lost.
@@ -197,6 +272,36 @@ def add_RecordsServicer_to_server(servicer, server):
                     servicer.Undo,
                     request_deserializer=kinfolk_dot_v1_dot_records__pb2.UndoRequest.FromString,
                     response_serializer=kinfolk_dot_v1_dot_records__pb2.UndoResponse.SerializeToString,
+            ),
+            'ListConflicts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConflicts,
+                    request_deserializer=kinfolk_dot_v1_dot_records__pb2.ListConflictsRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_records__pb2.ListConflictsResponse.SerializeToString,
+            ),
+            'GetConflict': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConflict,
+                    request_deserializer=kinfolk_dot_v1_dot_records__pb2.GetConflictRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_records__pb2.GetConflictResponse.SerializeToString,
+            ),
+            'ResolveConflict': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveConflict,
+                    request_deserializer=kinfolk_dot_v1_dot_records__pb2.ResolveConflictRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_records__pb2.ResolveConflictResponse.SerializeToString,
+            ),
+            'WatchConflicts': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchConflicts,
+                    request_deserializer=kinfolk_dot_v1_dot_records__pb2.WatchConflictsRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_records__pb2.WatchConflictsResponse.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=kinfolk_dot_v1_dot_records__pb2.GetPolicyRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_records__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'SetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPolicy,
+                    request_deserializer=kinfolk_dot_v1_dot_records__pb2.SetPolicyRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_records__pb2.SetPolicyResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -355,6 +460,168 @@ class Records(object):
             '/kinfolk.v1.Records/Undo',
             kinfolk_dot_v1_dot_records__pb2.UndoRequest.SerializeToString,
             kinfolk_dot_v1_dot_records__pb2.UndoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConflicts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Records/ListConflicts',
+            kinfolk_dot_v1_dot_records__pb2.ListConflictsRequest.SerializeToString,
+            kinfolk_dot_v1_dot_records__pb2.ListConflictsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConflict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Records/GetConflict',
+            kinfolk_dot_v1_dot_records__pb2.GetConflictRequest.SerializeToString,
+            kinfolk_dot_v1_dot_records__pb2.GetConflictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveConflict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Records/ResolveConflict',
+            kinfolk_dot_v1_dot_records__pb2.ResolveConflictRequest.SerializeToString,
+            kinfolk_dot_v1_dot_records__pb2.ResolveConflictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchConflicts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kinfolk.v1.Records/WatchConflicts',
+            kinfolk_dot_v1_dot_records__pb2.WatchConflictsRequest.SerializeToString,
+            kinfolk_dot_v1_dot_records__pb2.WatchConflictsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Records/GetPolicy',
+            kinfolk_dot_v1_dot_records__pb2.GetPolicyRequest.SerializeToString,
+            kinfolk_dot_v1_dot_records__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Records/SetPolicy',
+            kinfolk_dot_v1_dot_records__pb2.SetPolicyRequest.SerializeToString,
+            kinfolk_dot_v1_dot_records__pb2.SetPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -60,6 +60,24 @@ class RecordsStub:
     deleted record comes back, one that was new goes. That is a change like any other, and can be undone. Errors:
     `not_found` when there is no such change, or when what it replaced was compacted away.
     """
+    ListConflicts: _grpc.UnaryUnaryMultiCallable[_records_pb2.ListConflictsRequest, _records_pb2.ListConflictsResponse]
+    """The records in conflict, page by page: devices wrote different values to a field at the same time, or one edited what
+    another deleted. Only of collections whose policy is `keep`.
+    """
+    GetConflict: _grpc.UnaryUnaryMultiCallable[_records_pb2.GetConflictRequest, _records_pb2.GetConflictResponse]
+    """One record in conflict, also where the last write wins, with the values from which the writers went out. Errors:
+    `not_found` when nothing of it is in conflict.
+    """
+    ResolveConflict: _grpc.UnaryUnaryMultiCallable[_records_pb2.ResolveConflictRequest, _records_pb2.ResolveConflictResponse]
+    """Settles a conflict on all devices, by a write that replaces all that disagree. Errors: `not_found`, `conflict` when the
+    record is not at `row_version`, `invalid_argument` when the resolution leaves something open; then nothing happens.
+    """
+    WatchConflicts: _grpc.UnaryStreamMultiCallable[_records_pb2.WatchConflictsRequest, _records_pb2.WatchConflictsResponse]
+    """First the records in conflict, then each that comes into one, changes in it, or leaves it, without end."""
+    GetPolicy: _grpc.UnaryUnaryMultiCallable[_records_pb2.GetPolicyRequest, _records_pb2.GetPolicyResponse]
+    """What becomes of conflicts in a collection."""
+    SetPolicy: _grpc.UnaryUnaryMultiCallable[_records_pb2.SetPolicyRequest, _records_pb2.SetPolicyResponse]
+    """Sets what becomes of conflicts in a collection, on all devices."""
     Watch: _grpc.UnaryStreamMultiCallable[_records_pb2.WatchRequest, _records_pb2.WatchResponse]
     """Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
     client keeps the greatest `bundle_seq` it has dealt with and resumes there; nothing is skipped or lost.
@@ -113,6 +131,24 @@ class RecordsAsyncStub(RecordsStub):
     deleted record comes back, one that was new goes. That is a change like any other, and can be undone. Errors:
     `not_found` when there is no such change, or when what it replaced was compacted away.
     """
+    ListConflicts: _aio.UnaryUnaryMultiCallable[_records_pb2.ListConflictsRequest, _records_pb2.ListConflictsResponse]  # type: ignore[assignment]
+    """The records in conflict, page by page: devices wrote different values to a field at the same time, or one edited what
+    another deleted. Only of collections whose policy is `keep`.
+    """
+    GetConflict: _aio.UnaryUnaryMultiCallable[_records_pb2.GetConflictRequest, _records_pb2.GetConflictResponse]  # type: ignore[assignment]
+    """One record in conflict, also where the last write wins, with the values from which the writers went out. Errors:
+    `not_found` when nothing of it is in conflict.
+    """
+    ResolveConflict: _aio.UnaryUnaryMultiCallable[_records_pb2.ResolveConflictRequest, _records_pb2.ResolveConflictResponse]  # type: ignore[assignment]
+    """Settles a conflict on all devices, by a write that replaces all that disagree. Errors: `not_found`, `conflict` when the
+    record is not at `row_version`, `invalid_argument` when the resolution leaves something open; then nothing happens.
+    """
+    WatchConflicts: _aio.UnaryStreamMultiCallable[_records_pb2.WatchConflictsRequest, _records_pb2.WatchConflictsResponse]  # type: ignore[assignment]
+    """First the records in conflict, then each that comes into one, changes in it, or leaves it, without end."""
+    GetPolicy: _aio.UnaryUnaryMultiCallable[_records_pb2.GetPolicyRequest, _records_pb2.GetPolicyResponse]  # type: ignore[assignment]
+    """What becomes of conflicts in a collection."""
+    SetPolicy: _aio.UnaryUnaryMultiCallable[_records_pb2.SetPolicyRequest, _records_pb2.SetPolicyResponse]  # type: ignore[assignment]
+    """Sets what becomes of conflicts in a collection, on all devices."""
     Watch: _aio.UnaryStreamMultiCallable[_records_pb2.WatchRequest, _records_pb2.WatchResponse]  # type: ignore[assignment]
     """Complete bundles in this device's order of apply: first those after the cursor, then live ones, without end. A
     client keeps the greatest `bundle_seq` it has dealt with and resumes there; nothing is skipped or lost.
@@ -193,6 +229,60 @@ class RecordsServicer(metaclass=_abc_1.ABCMeta):
         deleted record comes back, one that was new goes. That is a change like any other, and can be undone. Errors:
         `not_found` when there is no such change, or when what it replaced was compacted away.
         """
+
+    @_abc_1.abstractmethod
+    def ListConflicts(
+        self,
+        request: _records_pb2.ListConflictsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.ListConflictsResponse, _abc.Awaitable[_records_pb2.ListConflictsResponse]]:
+        """The records in conflict, page by page: devices wrote different values to a field at the same time, or one edited what
+        another deleted. Only of collections whose policy is `keep`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetConflict(
+        self,
+        request: _records_pb2.GetConflictRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.GetConflictResponse, _abc.Awaitable[_records_pb2.GetConflictResponse]]:
+        """One record in conflict, also where the last write wins, with the values from which the writers went out. Errors:
+        `not_found` when nothing of it is in conflict.
+        """
+
+    @_abc_1.abstractmethod
+    def ResolveConflict(
+        self,
+        request: _records_pb2.ResolveConflictRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.ResolveConflictResponse, _abc.Awaitable[_records_pb2.ResolveConflictResponse]]:
+        """Settles a conflict on all devices, by a write that replaces all that disagree. Errors: `not_found`, `conflict` when the
+        record is not at `row_version`, `invalid_argument` when the resolution leaves something open; then nothing happens.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchConflicts(
+        self,
+        request: _records_pb2.WatchConflictsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_records_pb2.WatchConflictsResponse], _abc.AsyncIterator[_records_pb2.WatchConflictsResponse]]:
+        """First the records in conflict, then each that comes into one, changes in it, or leaves it, without end."""
+
+    @_abc_1.abstractmethod
+    def GetPolicy(
+        self,
+        request: _records_pb2.GetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.GetPolicyResponse, _abc.Awaitable[_records_pb2.GetPolicyResponse]]:
+        """What becomes of conflicts in a collection."""
+
+    @_abc_1.abstractmethod
+    def SetPolicy(
+        self,
+        request: _records_pb2.SetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.SetPolicyResponse, _abc.Awaitable[_records_pb2.SetPolicyResponse]]:
+        """Sets what becomes of conflicts in a collection, on all devices."""
 
     @_abc_1.abstractmethod
     def Watch(

@@ -89,6 +89,7 @@ pub(crate) fn sample_status() -> Status {
         last_up_ms: Some(1_700_000_000_500),
         last_down_ms: None,
         conflicts: 1,
+        conflicts_settled: 2,
         quarantine: 0,
         digest: "d1".repeat(32),
         keys: Some(KeyProtection { provider: "file".into(), description: "protected only by file permissions".into() }),
