@@ -7,6 +7,7 @@ mod broken_server;
 mod clients;
 mod compaction;
 mod conflicts;
+mod copied;
 mod corpus;
 mod damaged;
 mod device;
@@ -151,6 +152,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "an old copy of the state directory put back loses nothing and forks nothing",
         run: restored::put_back,
+    },
+    Scenario {
+        name: "a device that was copied whole and runs twice is found out, and nothing of either copy is lost",
+        run: copied::running_at_once,
     },
     Scenario {
         name: "a removed device hears nothing new and changes nothing, and the others go on",
