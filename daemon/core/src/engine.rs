@@ -9,10 +9,9 @@
 //! (ignore, set aside, acknowledge), not a failure.
 //!
 //! The parts: [`push`](self) accepts local bundles, `receive` takes siblings' parcels in causal order, `membership` draws the consequences of
-//! the roster, `epochs` follows the group's secrets, `dispatch` decides what to tell whom, `bridge` hands on between siblings that cannot reach each
-//! other, `repair` asks for what nobody delivers, `silence` speaks to who is silent, `retire` takes a fresh source when the own one may have been
-//! written elsewhere, `withheld` notices relays that keep mail back, `compact` finds what every sibling has, `hydrate` catches up with a log that was
-//! compacted, `fork` ends sources that were written twice, and `reissue` writes again what is lost so.
+//! the roster, `epochs` follows the group's secrets, `dispatch` decides what to tell whom, `bridge` and `hearsay` hand on bundles and receipts, `repair`
+//! asks for what is missing, `silence` speaks to who is silent, `retire` takes a fresh source when the own one may be written elsewhere, `withheld` notices
+//! relays that keep mail, `compact` finds what all have, `hydrate` catches up, `fork` ends sources written twice, `reissue` writes anew what is lost so.
 
 mod breach;
 mod bridge;
@@ -20,6 +19,7 @@ mod compact;
 mod dispatch;
 mod epochs;
 mod fork;
+mod hearsay;
 mod hydrate;
 mod membership;
 mod pass;

@@ -21,6 +21,9 @@ use crate::snapshot::Hydration;
 use crate::vector::{Head, VersionVector};
 
 mod given;
+mod statement;
+
+pub use self::statement::{Distant, Extent, MAX_STATED_RELAYS, MAX_STATEMENTS, Statement};
 
 /// Largest parcel in bytes, before compression: 1.25 MiB.
 pub const MAX_PARCEL: usize = 1_310_720;
@@ -37,8 +40,10 @@ pub const MAX_BODIES: usize = 32 * 1024;
 pub const MAX_ENDED: usize = 256;
 /// Most collections whose sums are told: 512 × (name ≤ 128 + sum 40 + 6) are at most 87 KiB.
 pub const MAX_SUMS: usize = 512;
-/// Most fields of a parcel: its 28 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, and given epochs.
-const MAX_PARTS: usize = 28 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN;
+/// Most fields of a parcel: its 29 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, given epochs, and
+/// statements with those who cannot be heard.
+const MAX_PARTS: usize =
+    29 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN + 2 * MAX_STATEMENTS;
 
 /// All that is said besides bundles.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +90,12 @@ pub struct Letter {
     pub verdicts: Option<Hash>,
     /// Evidence that the sibling may lack.
     pub evidence: Vec<Evidence>,
+    /// The sender's signature over what it says of itself, so that it can be passed on ([`Statement`]); `None` when there is no need.
+    pub signature: Option<Bytes>,
+    /// What siblings say of themselves that the addressee cannot hear.
+    pub statements: Vec<Statement>,
+    /// Whom the sender cannot hear.
+    pub distant: Vec<Distant>,
 }
 
 /// Whose a source is that ends because its device was removed, and what of it stands.
@@ -205,8 +216,18 @@ pub struct VerifiedParcel {
     pub runs: Vec<Verified<Run>>,
     /// The evidence that verified, out of the letter's.
     pub evidence: Vec<Verified<Evidence>>,
-    /// How many runs, records and pieces of evidence did not.
+    /// The statements that verified, out of the letter's, and the sender's own.
+    pub statements: Vec<Verified<Statement>>,
+    /// How many runs, records, statements and pieces of evidence did not.
     pub rejected: u32,
+}
+
+impl VerifiedParcel {
+    /// A parcel of which only the letter is left.
+    pub fn bare(letter: Letter) -> Self {
+        let (records, epochs, runs) = (Vec::new(), Vec::new(), Vec::new());
+        Self { letter, records, epochs, runs, evidence: Vec::new(), statements: Vec::new(), rejected: 0 }
+    }
 }
 
 /// Why bytes are not a parcel.
@@ -321,6 +342,12 @@ struct ParcelWire {
     epochs: Vec<given::GivenWire>,
     #[prost(uint64, tag = "60")]
     addressee_generation: u64,
+    #[prost(bytes = "bytes", tag = "80")]
+    signature: Bytes,
+    #[prost(message, repeated, tag = "81")]
+    statements: Vec<statement::StatementWire>,
+    #[prost(message, repeated, tag = "82")]
+    distant: Vec<statement::DistantWire>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -420,6 +447,9 @@ impl From<&Letter> for ParcelWire {
             hydration: letter.hydration.encode(),
             verdicts: letter.verdicts.map(|hash| hash.0.to_vec()).unwrap_or_default(),
             evidence: letter.evidence.iter().map(Evidence::wire).collect(),
+            signature: letter.signature.clone().unwrap_or_default(),
+            statements: letter.statements.iter().map(From::from).collect(),
+            distant: letter.distant.iter().map(From::from).collect(),
         }
     }
 }
@@ -483,6 +513,11 @@ impl ParcelWire {
         let epochs = self.epochs.into_iter().map(given::GivenWire::read).collect::<Option<_>>();
         let sums = self.sums.into_iter().map(SumWire::read).collect::<Option<_>>().ok_or(Malformed("bad sum"))?;
         let hydration = Hydration::decode(&self.hydration).ok_or(Malformed("bad part of a snapshot"))?;
+        let statements = statement::read(&self.statements).ok_or(Malformed("bad statement"))?;
+        let distant = statement::read_distant(&self.distant).ok_or(Malformed("bad name of a distant sibling"))?;
+        if !matches!(self.signature.len(), 0 | 64) {
+            return Err(Malformed("a signature is 64 bytes"));
+        }
         let records = self.records.into_iter();
         Ok(Letter {
             sender: DeviceId::from_slice(&self.sender).ok_or(Malformed("sender is not 16 bytes"))?,
@@ -510,6 +545,9 @@ impl ParcelWire {
             hydration,
             verdicts,
             evidence: self.evidence.iter().map(EvidenceWire::read).collect::<Result<_, _>>()?,
+            signature: Some(self.signature).filter(|signature| !signature.is_empty()),
+            statements,
+            distant,
         })
     }
 }
@@ -550,6 +588,19 @@ impl RunWire {
 
 /// A letter that says nothing but who speaks; a start for building one.
 impl Letter {
+    /// What the sender says of itself, with its signature if it gave one.
+    pub fn statement(&self) -> Statement {
+        Statement {
+            device: self.sender,
+            receipt: self.receipt.clone(),
+            relays: self.relays.clone(),
+            op_level: self.op_level,
+            roster_hash: self.roster_hash,
+            epoch: self.epoch,
+            signature: self.signature.clone().unwrap_or_default(),
+        }
+    }
+
     /// A bare letter from `sender`.
     pub fn bare(sender: DeviceId, written: Millis) -> Self {
         Self {
@@ -573,6 +624,9 @@ impl Letter {
             hydration: Hydration::default(),
             verdicts: None,
             evidence: Vec::new(),
+            signature: None,
+            statements: Vec::new(),
+            distant: Vec::new(),
         }
     }
 }

@@ -190,6 +190,7 @@ pub struct MessageFact {
 
 /// What the engine tells the world, in this order.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a round has a handful of them, and most are sends")]
 pub enum Output {
     /// Write this; nothing that follows happens before it is on disk.
     Commit(Change),

@@ -94,7 +94,7 @@ impl VersionVector {
 
     /// How many bundles `other` holds that this vector lacks.
     pub fn lacking(&self, other: &Self) -> u64 {
-        other.0.iter().map(|(source, head)| head.seq.since(self.seq(*source))).sum()
+        other.0.iter().map(|(source, head)| head.seq.since(self.seq(*source))).fold(0, u64::saturating_add)
     }
 
     /// The entries that differ from `earlier`: how a context is written down.
@@ -173,6 +173,13 @@ mod tests {
         vector.advance(S, other);
         vector.cut(S, other);
         assert_eq!(vector.head(S), head(3));
+    }
+
+    #[test]
+    fn more_bundles_than_can_be_counted_are_very_many() {
+        let far = Head { seq: Seq(u64::MAX), hash: Hash([9; 32]) };
+        let foreign = VersionVector::from_iter([(S, far), (SourceId([2; 16]), far)]);
+        assert_eq!(VersionVector::default().lacking(&foreign), u64::MAX);
     }
 
     #[test]

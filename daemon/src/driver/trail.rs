@@ -204,8 +204,7 @@ mod tests {
     fn letter(upto: u64) -> VerifiedParcel {
         let mut letter = Letter::bare(PHONE, Millis(0));
         letter.receipt.vector = VersionVector::from_iter([(SOURCE, Head { seq: Seq(upto), hash: Hash::default() })]);
-        let (records, epochs, runs, evidence) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        VerifiedParcel { letter, records, epochs, runs, evidence, rejected: 0 }
+        VerifiedParcel::bare(letter)
     }
 
     #[test]

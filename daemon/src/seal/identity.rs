@@ -54,6 +54,11 @@ impl Identity {
         self.sign(&head_statement(device, source, seq, hash))
     }
 
+    /// Signs what `device`, this device, says of itself; `content` is the hash of that.
+    pub fn sign_statement(&self, device: DeviceId, content: Hash) -> [u8; SIGNATURE_LEN] {
+        self.sign(&own_statement(device, content))
+    }
+
     /// Signs the exact bytes of a roster record.
     pub fn sign_record(&self, record: &[u8]) -> [u8; SIGNATURE_LEN] {
         self.sign(&record_statement(record))
@@ -106,6 +111,16 @@ pub fn verify_head(
     verify(key, &head_statement(device, source, seq, hash), signature)
 }
 
+/// Checks the signature of `device` over what it says of itself.
+pub fn verify_statement(
+    key: &IdentityKey,
+    device: DeviceId,
+    content: Hash,
+    signature: &[u8],
+) -> Result<(), SignatureError> {
+    verify(key, &own_statement(device, content), signature)
+}
+
 /// Checks the signature over the exact bytes of a roster record.
 pub fn verify_record(key: &IdentityKey, record: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
     verify(key, &record_statement(record), signature)
@@ -132,6 +147,10 @@ pub(super) fn verify(key: &IdentityKey, statement: &[u8], signature: &[u8]) -> R
 
 fn head_statement(device: DeviceId, source: SourceId, seq: Seq, hash: Hash) -> Vec<u8> {
     [label::HEAD, &device.0, &source.0, &seq.0.to_be_bytes(), &hash.0].concat()
+}
+
+fn own_statement(device: DeviceId, content: Hash) -> Vec<u8> {
+    [label::STATEMENT, &device.0, &content.0].concat()
 }
 
 fn record_statement(record: &[u8]) -> Vec<u8> {
@@ -166,6 +185,17 @@ mod tests {
         ] {
             assert_eq!(wrong, Err(SignatureError::Invalid));
         }
+    }
+
+    #[test]
+    fn a_statement_is_bound_to_its_device_and_to_what_it_says() {
+        let identity = identity();
+        let (device, content) = (DeviceId([1; 16]), Hash([2; 32]));
+        let signature = identity.sign_statement(device, content);
+        let key = identity.public();
+        assert_eq!(verify_statement(&key, device, content, &signature), Ok(()));
+        assert!(verify_statement(&key, DeviceId([9; 16]), content, &signature).is_err());
+        assert!(verify_statement(&key, device, Hash([9; 32]), &signature).is_err());
     }
 
     #[test]
@@ -224,6 +254,7 @@ mod tests {
         golden.bytes("identity_seed", identity.to_bytes().as_slice());
         golden.bytes("identity_key", &identity.public().0);
         golden.bytes("head_device_01_source_02_seq_3_hash_04", &identity.sign_head(head.0, head.1, head.2, head.3));
+        golden.bytes("statement_device_01_hash_04", &identity.sign_statement(head.0, head.3));
         golden.bytes("record_abc", &identity.sign_record(b"abc"));
         golden.bytes("join_roster_01_card_02_abc", &identity.sign_join(Hash([1; 32]), Hash([2; 32]), b"abc"));
         golden.finish();

@@ -7,6 +7,8 @@
 pub(super) const PARCEL: &[u8] = b"kinfolk/1/parcel";
 /// Signature over the head of a source's chain.
 pub(super) const HEAD: &[u8] = b"kinfolk/1/head";
+/// Signature over what a device says of itself, for others to pass on.
+pub(super) const STATEMENT: &[u8] = b"kinfolk/1/statement";
 /// Signature over a roster record.
 pub(super) const RECORD: &[u8] = b"kinfolk/1/roster";
 /// Signature of a device over its own joining.
@@ -75,6 +77,7 @@ mod tests {
         let labels = [
             PARCEL,
             HEAD,
+            STATEMENT,
             RECORD,
             JOIN,
             ENVELOPE,

@@ -4,9 +4,10 @@
 //! records   each by the key it names, an addition also by the device it adds, a removal by the one it removes
 //! sender    by its key in the roster as it is *with* those records: a new sibling introduces itself
 //! runs      each head by its device's key in that same roster, a removed device's too; those of evidence as well
+//! words     what members say of themselves, the sender or whoever it passes on, by their keys in that same roster
 //! ```
 //!
-//! A parcel whose sender is no member, or did not sign it, is refused as a whole. A run or record that does not hold is left out
+//! A parcel whose sender is no member, or did not sign it, is refused as a whole. A run, record or statement that does not hold is left out
 //! and counted; it never takes the rest with it. Of a removed sender's parcel only new records are left. Who is a member is the core's decision: the roster answers, signatures only
 //! make its records eligible.
 
@@ -14,7 +15,7 @@ use super::envelope::{OpenError, Opened};
 use super::identity::{self, SignatureError};
 use kinfolk_core::evidence::Evidence;
 use kinfolk_core::ids::DeviceId;
-use kinfolk_core::parcel::{Letter, Parcel, ParcelError, Run, VerifiedParcel};
+use kinfolk_core::parcel::{Letter, Parcel, ParcelError, Run, Statement, VerifiedParcel};
 use kinfolk_core::roster::{Record, RecordError, Roster, RosterChange, SignedRecord, Verified};
 use std::borrow::Cow;
 
@@ -94,14 +95,7 @@ pub fn verify(opened: Opened, known: &Roster) -> Result<VerifiedParcel, VerifyEr
             return Err(VerifyError::Removed { sender });
         }
         let letter = Letter::bare(sender, letter.written);
-        return Ok(VerifiedParcel {
-            letter,
-            records: news,
-            epochs: Vec::new(),
-            runs: Vec::new(),
-            evidence: Vec::new(),
-            rejected: 0,
-        });
+        return Ok(VerifiedParcel { records: news, ..VerifiedParcel::bare(letter) });
     }
 
     let carried = runs.len();
@@ -109,9 +103,13 @@ pub fn verify(opened: Opened, known: &Roster) -> Result<VerifiedParcel, VerifyEr
     let proofs = std::mem::take(&mut letter.evidence);
     let told = proofs.len();
     let evidence: Vec<_> = proofs.into_iter().filter_map(|proof| verify_evidence(proof, &roster)).collect();
-    let rejected = refused + (carried - runs.len()) + (told - evidence.len());
+    let own = letter.signature.is_some().then(|| letter.statement());
+    let said: Vec<Statement> = std::mem::take(&mut letter.statements).into_iter().chain(own).collect();
+    let passed_on = said.len();
+    let statements: Vec<_> = said.into_iter().filter_map(|said| verify_statement(said, &roster)).collect();
+    let rejected = refused + (carried - runs.len()) + (told - evidence.len()) + (passed_on - statements.len());
     let rejected = u32::try_from(rejected).unwrap_or(u32::MAX);
-    Ok(VerifiedParcel { letter, records, epochs: Vec::new(), runs, evidence, rejected })
+    Ok(VerifiedParcel { records, runs, evidence, statements, rejected, ..VerifiedParcel::bare(letter) })
 }
 
 /// Checks roster records; says how many did not hold. Also for what a pairing brought and for what the store kept.
@@ -170,6 +168,13 @@ fn is_signed(run: &Run, roster: &Roster) -> bool {
     let Some(device) = roster.known(signed.device) else { return false };
     let head = signed.head;
     identity::verify_head(&device.key, signed.device, signed.source, head.seq, head.hash, &signed.signature).is_ok()
+}
+
+/// Checks a member's own word under its key; `None` when it does not hold.
+fn verify_statement(said: Statement, roster: &Roster) -> Option<Verified<Statement>> {
+    let key = roster.member(said.device)?.device.key;
+    identity::verify_statement(&key, said.device, said.content(), &said.signature).ok()?;
+    Some(Verified::vouch(said))
 }
 
 #[cfg(test)]

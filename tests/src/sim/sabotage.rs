@@ -33,11 +33,13 @@ pub enum Sabotage {
     CompactAll,
     /// A snapshot joins without its deletions.
     JoinForgetsDeletions,
+    /// Nobody passes on what siblings say of themselves.
+    HideStatements,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AckBeforeCommit,
         Self::SkipCommit,
         Self::MergeByArrival,
@@ -52,6 +54,7 @@ impl Sabotage {
         Self::KeepEarly,
         Self::CompactAll,
         Self::JoinForgetsDeletions,
+        Self::HideStatements,
     ];
 
     /// The name in `BREAK=`.
@@ -71,6 +74,7 @@ impl Sabotage {
             Self::KeepEarly => "keep-early",
             Self::CompactAll => "compact-all",
             Self::JoinForgetsDeletions => "join-forgets-deletions",
+            Self::HideStatements => "hide-statements",
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Such siblings cannot reach each other. What one of them writes would come to the other when it is asked for, or after the minute that a
 //! laggard is given; a bridge hands it on at once. Of several bridges the one with the lowest id does, and the others look on: if it fails,
-//! that is what the minute is for. Where somebody looks for mail is its own word ([`crate::parcel::Letter::relays`]).
+//! that is what the minute is for. Receipts go the same way (`hearsay`). Where somebody looks for mail is its own word ([`crate::parcel::Letter::relays`]).
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ impl Engine {
     }
 
     /// Whether the two cannot reach each other, and this device comes first of those that reach both.
-    fn is_first_bridge(&self, author: DeviceId, to: DeviceId, now: Now) -> bool {
+    pub(super) fn is_first_bridge(&self, author: DeviceId, to: DeviceId, now: Now) -> bool {
         let looks = |id: &DeviceId| self.siblings.get(id).map(|sibling| sibling.relays.as_slice()).unwrap_or_default();
         let (from, at) = (looks(&author), looks(&to));
         if from.is_empty() || at.is_empty() || meet(from, at) {
@@ -47,6 +47,7 @@ impl Engine {
 /// How far others' sources were handed on to a sibling.
 pub(super) type Bridged = BTreeMap<SourceId, Seq>;
 
-fn meet(some: &[RelayId], others: &[RelayId]) -> bool {
+/// Whether somebody looks where somebody else does.
+pub(super) fn meet(some: &[RelayId], others: &[RelayId]) -> bool {
     some.iter().any(|relay| others.contains(relay))
 }

@@ -67,6 +67,7 @@ impl Engine {
         for &id in &live {
             self.notice_below(id, now);
             self.help_laggard(id, now);
+            self.pass_on(id, now);
             ways.extend(self.free_way(id, now).map(|relay| (id, relay)));
         }
         let mut wants = self.wants(&ways.keys().copied().collect(), now);
@@ -96,7 +97,7 @@ impl Engine {
 
     fn send_to(&mut self, to: DeviceId, relay: RelayId, wants: Vec<Want>, now: Now) {
         let (own, last, me) = (self.source, self.last(), self.me);
-        let hydration = self.hydration_for(to, now);
+        let (hydration, hearsay) = (self.hydration_for(to, now), self.has_hearsay(to, now));
         let jitter = if self.forks.summary().is_some() { self.jitter() } else { 0 };
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
         sibling.ask_about_burst(last, now.mono);
@@ -127,23 +128,36 @@ impl Engine {
         let compares = sums_requested || tell_sums;
         let evidence = if room { sibling.next_evidence(&self.forks, now.mono, jitter) } else { None };
         let brings = !runs.is_empty() || chunk.is_some() || !wants.is_empty() || hydration != Hydration::default();
-        if !brings && !receipt_due && !tell && !ask && !compares && evidence.is_none() {
+        let (in_vain, roster_attempts) = (sibling.lane.is_waiting_long(), sibling.roster_attempts);
+        let tell_roster = room && (in_vain || (tell && !sibling.roster_known));
+        // Evidence may fill a parcel.
+        let pass_on = hearsay && room && !tell_roster && evidence.is_none();
+        if !brings && !receipt_due && !tell && !ask && !compares && evidence.is_none() && !pass_on {
             return;
         }
         if tell_sums || evidence.is_some() {
             // They need the room that a run may take; its turn comes next.
             runs.clear();
         }
-        let (in_vain, roster_attempts) = (sibling.lane.is_waiting_long(), sibling.roster_attempts);
         let burst = sibling.ends_burst(runs.first().filter(|run| run.source == own), now.mono);
         let receipt_requested = ask || burst || in_vain || sibling.lane.is_filling(relay);
         let receipt_was_due = sibling.receipt_due.take().is_some();
         let sums = tell_sums.then(Vec::new);
-        let tell_roster = (in_vain && room) || (tell && !sibling.roster_known);
+        let has_evidence = evidence.is_some();
+        let statements = if room && !tell_roster && !has_evidence { self.hearsay(to, now) } else { Vec::new() };
         let Telling { records, pieces } = if tell_roster { self.tell_roster(to) } else { Telling::default() };
         let epochs = if tell || (in_vain && room) { self.gifts(to, in_vain) } else { Vec::new() };
-        let letter =
-            Letter { wants, receipt_requested, sums_requested, sums, records, epochs, hydration, ..self.letter(now) };
+        let letter = Letter {
+            wants,
+            receipt_requested,
+            sums_requested,
+            sums,
+            records,
+            epochs,
+            hydration,
+            statements,
+            ..self.letter(now)
+        };
         let repeats = in_vain || (tell && roster_attempts > 0);
         let roster_pieces = tell.then_some(pieces);
         let said = Saying { roster_pieces, in_vain: repeats, ask, receipt_was_due, word: false, evidence };
@@ -173,9 +187,12 @@ impl Engine {
             epoch: self.epoch(),
             digest: None,
             op_level: OP_LEVEL,
-            relays: self.relays.iter().filter(|relay| !relay.leaving).map(|relay| relay.id).collect(),
+            relays: self.looks(),
             ended: self.ended(),
             verdicts: self.forks.summary(),
+            // To be signed by whoever has the key.
+            signature: self.may_be_distant().then(bytes::Bytes::new),
+            distant: self.distant(now),
             ..Letter::bare(self.me, now.wall)
         }
     }

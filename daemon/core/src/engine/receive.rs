@@ -52,7 +52,13 @@ impl Engine {
             let same_roster = letter.roster_hash == self.roster.hash();
             let hydration = std::mem::take(&mut letter.hydration);
             self.heard(sender, letter, now);
+            let passed_on = parcel.statements.iter().any(|said| said.get().device != sender);
+            parcel.statements.iter().for_each(|said| self.hear_of(said.get(), sender, now));
             self.hydrate(sender, hydration, same_roster, now);
+            if let Some(sibling) = self.siblings.get_mut(&sender).filter(|_| passed_on) {
+                // It passes them on until our letter shows them.
+                sibling.due(now.mono.plus(RECEIPT_DELAY));
+            }
             self.owe_receipt(sender, brought, lacked, applied, now);
             self.compare_words(now);
             if let Some(sibling) = self.siblings.get_mut(&sender).filter(|_| told) {
@@ -309,6 +315,7 @@ impl Engine {
             sibling.roster_known = letter.roster_hash == roster_hash;
             sibling.digest = letter.digest.map(|digest| (digest, letter.receipt.vector.clone()));
             sibling.op_level = letter.op_level;
+            sibling.distant = letter.distant;
             sibling.sums = match letter.sums {
                 Some(sums) => Some((sums, letter.receipt.vector.clone())),
                 // Of use only while it holds the same.
@@ -321,20 +328,10 @@ impl Engine {
             sibling.prekey = Some(letter.prekey);
         }
         let older = letter.receipt.generation < sibling.receipt.generation;
-        let held_before = sibling.receipt.vector.clone();
-        let fresh_start = sibling.take_receipt(letter.receipt);
-        let moved = sibling.receipt.vector != held_before;
-        if moved {
-            // Whatever it still lacks is probably on its way.
-            sibling.lag = None;
-        }
-        sibling.quiet.heard(moved || fresh_start, now.mono, jitter);
+        let taken = sibling.take_word(letter.receipt, (own, last), now.mono, jitter);
+        sibling.quiet.heard(taken.news, now.mono, jitter);
         sibling.evidence_known = letter.verdicts == summary;
-        let told = sibling.receipt.vector.head(own);
-        let acked = told.seq.min(last);
-        if fresh_start && acked < sibling.lane.acked() {
-            sibling.lane.reset(acked);
-        } else if !sibling.lane.receipted(acked, now.mono, jitter) && silent_before && acked < last {
+        if taken.stuck && silent_before {
             sibling.lane.hurry(now.mono.plus(SEEN_AGAIN));
         }
         if !overtaken {
@@ -348,7 +345,7 @@ impl Engine {
         if silent_before {
             self.repair.hurry(now.mono.plus(SEEN_AGAIN));
         }
-        if self.knows_more(told) {
+        if self.knows_more(taken.own) {
             self.retire(now);
         }
         self.outlive(letter.addressee_generation, now);

@@ -74,7 +74,12 @@ impl Engine {
             // All of it may come with the snapshot.
             return missing;
         }
-        for (id, sibling) in self.siblings.iter().filter(|(id, _)| self.is_live(**id, now)) {
+        let live = self.siblings.iter().filter(|(id, _)| self.is_live(**id, now));
+        let (far, near): (Vec<_>, Vec<_>) = live.partition(|(id, _)| self.is_out_of_reach(**id));
+        // Of those who cannot be reached others have told; they are asked last.
+        let holders =
+            near.into_iter().map(|holder| (holder, true)).chain(far.into_iter().map(|holder| (holder, false)));
+        for ((id, sibling), reached) in holders {
             for (source, head) in sibling.receipt.vector.iter() {
                 if head.seq <= self.vector.seq(source)
                     || self.refused.contains_key(&source)
@@ -86,7 +91,7 @@ impl Engine {
                 }
                 let entry = missing.entry(source).or_default();
                 entry.upto = entry.upto.max(head.seq);
-                if self.owner(source) == Some(*id) {
+                if reached && self.owner(source) == Some(*id) {
                     entry.by_lane = true;
                     entry.holders.insert(0, *id);
                 } else {

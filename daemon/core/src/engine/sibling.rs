@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use super::bridge::Bridged;
 use super::fork::{Forks, Key};
+use super::hearsay::{Passing, Stated};
 use super::silence::Quiet;
 use super::withheld::Unheard;
 use crate::digest::Sum;
 use crate::epoch::Epoch;
 use crate::ids::{DeviceId, Hash, Millis, RelayId, Seq, SourceId};
 use crate::lane::{Lane, Mailbox, RESEND_MIN, backed_off};
-use crate::parcel::Receipt;
+use crate::parcel::{Distant, Receipt};
 use crate::roster::Prekey;
 use crate::snapshot::Ask;
 use crate::step::{Posted, RunRequest, SavedSibling};
-use crate::vector::VersionVector;
+use crate::vector::{Head, VersionVector};
 
 /// One other device of the person.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +84,12 @@ pub(super) struct Sibling {
     pub(super) quiet: Quiet,
     /// How far others' sources were handed on to it, as it cannot be reached by them.
     pub(super) bridged: Bridged,
+    /// Its last receipt in its own words.
+    pub(super) stated: Option<Stated>,
+    /// Whom it cannot hear, as it said.
+    pub(super) distant: Vec<Distant>,
+    /// Of whom it should hear from us.
+    pub(super) passing: BTreeMap<DeviceId, Passing>,
     /// Letters since it spoke that called for an answer.
     pub(super) calls: u32,
     /// When it was asked for a receipt at the end of a burst, and when to ask it once more.
@@ -91,6 +98,16 @@ pub(super) struct Sibling {
     /// Bundles of its own that others show and it does not.
     pub(super) unheard: Option<Unheard>,
     unsaved: bool,
+}
+
+/// What a receipt came to.
+pub(super) struct Taken {
+    /// It says something new.
+    pub(super) news: bool,
+    /// It lacks own bundles, as it did before.
+    pub(super) stuck: bool,
+    /// How far it has the own source.
+    pub(super) own: Head,
 }
 
 /// A stretch of a foreign source to give to a sibling.
@@ -149,6 +166,27 @@ impl Sibling {
                 true
             }
         }
+    }
+
+    /// Draws the consequences of a receipt for the lane to it; `own` is the own source and its last position.
+    pub(super) fn take_word(&mut self, receipt: Receipt, own: (SourceId, Seq), now: Millis, jitter: u64) -> Taken {
+        let (own, last) = own;
+        let held_before = self.receipt.vector.clone();
+        let fresh_start = self.take_receipt(receipt);
+        let moved = self.receipt.vector != held_before;
+        if moved {
+            // Whatever it still lacks is probably on its way.
+            self.lag = None;
+        }
+        let told = self.receipt.vector.head(own);
+        let acked = told.seq.min(last);
+        let goes_on = if fresh_start && acked < self.lane.acked() {
+            self.lane.reset(acked);
+            true
+        } else {
+            self.lane.receipted(acked, now, jitter)
+        };
+        Taken { news: moved || fresh_start, stuck: !goes_on && acked < last, own: told }
     }
 
     /// What it holds and wants of cut sources counts up to their ends.
@@ -276,8 +314,10 @@ impl Sibling {
         let lag = self.lag.map(|lag| lag.next_at);
         let below = self.below.map(|below| below.tell_at);
         let alarm = self.unheard.as_ref().map(Unheard::alarm_at);
-        let at = [self.receipt_due, roster, evidence, lag, below, alarm, self.ask_at, self.quiet.word_at()];
-        at.into_iter().flatten().filter(|at| *at > now).min()
+        let word = self.quiet.word_at();
+        let hearsay = self.passing.values().map(|passing| passing.at);
+        let times = [self.receipt_due, roster, evidence, lag, below, alarm, self.ask_at, word].into_iter().flatten();
+        times.chain(hearsay).filter(|at| *at > now).min()
     }
 }
 

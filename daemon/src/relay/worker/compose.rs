@@ -1,4 +1,4 @@
-//! From an [`Outgoing`] parcel to an envelope: read the bundles, sign the own head, encode, seal.
+//! From an [`Outgoing`] parcel to an envelope: read the bundles, sign the own head and what is said of the own state, encode, seal.
 
 use kinfolk_core::evidence::{Evidence, MAX_PIECES, MAX_TOLD};
 use kinfolk_core::ids::{EnvelopeId, Seq, SourceId};
@@ -82,6 +82,11 @@ pub(super) fn compose(
             end.signed = Some(SignedHead { device, source, head, signature });
         }
         send.letter.hydration.chunk = Some(Box::new(chunk));
+    }
+    if send.letter.signature.is_some() {
+        let content = send.letter.statement().content();
+        let signature = credentials.identity.sign_statement(credentials.me, content);
+        send.letter.signature = Some(signature.to_vec().into());
     }
     let keyring = credentials.keyring();
     let group = keyring.group(send.epoch).ok_or(ComposeError::NoGroup)?;

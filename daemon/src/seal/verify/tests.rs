@@ -194,6 +194,41 @@ fn a_sibling_that_names_another_as_sender_is_refused() {
 }
 
 #[test]
+fn what_a_sibling_passes_on_of_others_holds_only_in_their_own_words() {
+    let (a, b, c) = (Member::new(1), Member::new(2), Member::new(3));
+    let genesis = a.genesis();
+    let known = [&genesis, &a.add(&genesis, &b), &a.add(&genesis, &c)];
+    let roster = roster_of(&genesis, &known);
+    let of_c = |generation| {
+        let mut letter = c.letter();
+        letter.receipt.generation = generation;
+        let signature = c.identity.sign_statement(c.device.id, letter.statement().content());
+        letter.signature = Some(Bytes::copy_from_slice(&signature));
+        letter
+    };
+    let direct = verify(c.tell(&b, genesis.id(), &of_c(4), &[]), &roster).unwrap();
+    assert_eq!(direct.statements[0].get(), &of_c(4).statement());
+    // B passes it on as it is, changed, and in the name of A.
+    let mut changed = of_c(4).statement();
+    changed.receipt.generation = 9;
+    let mut renamed = of_c(4).statement();
+    renamed.device = a.device.id;
+    let mut letter = b.letter();
+    letter.statements = vec![changed, of_c(5).statement(), renamed];
+    let parcel = verify(b.tell(&a, genesis.id(), &letter, &[]), &roster).unwrap();
+    let held: Vec<_> = parcel.statements.iter().map(|said| said.get().clone()).collect();
+    assert_eq!((held, parcel.rejected), (vec![of_c(5).statement()], 2));
+    // Nobody hears what a device said that is no member.
+    let without_c = roster_of(&genesis, &known[..2]);
+    let parcel = verify(b.tell(&a, genesis.id(), &letter, &[]), &without_c).unwrap();
+    assert_eq!((parcel.statements.len(), parcel.rejected), (0, 3));
+    // A signature of its own that does not hold is no statement; the letter is signed beside and stays.
+    let forged = Letter { signature: Some(Bytes::from_static(&[7; 64])), ..b.letter() };
+    let parcel = verify(b.tell(&a, genesis.id(), &forged, &[]), &roster).unwrap();
+    assert_eq!((parcel.statements.len(), parcel.rejected), (0, 1));
+}
+
+#[test]
 fn runs_that_do_not_hold_are_left_out_and_counted_and_the_rest_stays() {
     let (a, b, stranger) = (Member::new(1), Member::new(2), Member::new(9));
     let genesis = a.genesis();

@@ -175,8 +175,7 @@ impl Group {
         let parcel = Parcel::decode(&encode(&send.letter, &runs).unwrap()).unwrap();
         let records = parcel.letter.records.iter().cloned().map(Verified::vouch).collect();
         let runs = parcel.runs.into_iter().map(Verified::vouch).collect();
-        let (letter, epochs, evidence) = (parcel.letter, Vec::new(), Vec::new());
-        let parcel = VerifiedParcel { letter, records, epochs, runs, evidence, rejected: 0 };
+        let parcel = VerifiedParcel { records, runs, ..VerifiedParcel::bare(parcel.letter) };
         self.mail.push(Mail { to: people::index_of(send.to).unwrap(), parcel });
         self.input(index, Input::Sent { ticket: send.ticket, reached: Some(reached), bytes: 1_000, took: Millis(1) });
     }

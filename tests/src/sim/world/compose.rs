@@ -26,6 +26,10 @@ pub(super) fn compose(
         given.gift = device.disk.model().secret(given.epoch).unwrap_or_default();
     }
     letter.receipt_requested |= sabotage == Some(Sabotage::AskAlways);
+    letter.signature = letter.signature.map(|_| Bytes::from_static(&[9; 64]));
+    if sabotage == Some(Sabotage::HideStatements) {
+        letter.statements.clear();
+    }
     if sabotage == Some(Sabotage::HideEnded) {
         letter.ended.clear();
     }
@@ -64,5 +68,8 @@ pub(super) fn compose(
     let runs = read.into_iter().map(Verified::vouch).collect();
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let evidence = parcel.letter.evidence.iter().cloned().map(Verified::vouch).collect();
-    Ok((VerifiedParcel { letter: parcel.letter, records, epochs, runs, evidence, rejected: 0 }, reached, size))
+    let mut letter = parcel.letter;
+    let own = letter.signature.is_some().then(|| letter.statement());
+    let statements = std::mem::take(&mut letter.statements).into_iter().chain(own).map(Verified::vouch).collect();
+    Ok((VerifiedParcel { letter, records, epochs, runs, evidence, statements, rejected: 0 }, reached, size))
 }

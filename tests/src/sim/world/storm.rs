@@ -194,9 +194,7 @@ impl World {
             Input::Unopenable { delivery, reason: "not an envelope".into(), bytes: Bytes::from_static(b"rubbish") }
         } else {
             let letter = Letter { receipt_requested: true, ..Letter::bare(stranger, people::EPOCH) };
-            let (records, epochs, runs, evidence) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-            let parcel = VerifiedParcel { letter, records, epochs, runs, evidence, rejected: 0 };
-            Input::Received { delivery, parcel: Box::new(parcel) }
+            Input::Received { delivery, parcel: Box::new(VerifiedParcel::bare(letter)) }
         };
         self.ask(index, Request::Tell(input));
     }
