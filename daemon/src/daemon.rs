@@ -7,18 +7,22 @@
 //! A home without a device is served too: it answers `Info`, `Init` and `Join`, and becomes a device in place. A device whose keys or store
 //! cannot be read is *locked*: served, said so, and tried again.
 
+mod credential;
+mod error;
 mod process;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipc_proto::paths::{PathError, Paths};
+use ipc_proto::paths::Paths;
 use kinfolk_core::ids::{DeviceId, Millis};
 use tokio::sync::{Mutex, mpsc, watch};
 use tracing::{error, info, warn};
 
+pub use self::error::{DaemonError, InitError};
+
+use self::error::io_error;
 use self::process::{announce, forbid_dumps, lock};
 use crate::driver::wall_clock;
 use crate::ipc;
@@ -26,6 +30,7 @@ use crate::logging;
 use crate::node::{MAX_RELAYS, Node};
 use crate::pairing::{self, Invitation, InviteError, InviteEvent, JoinError, JoinEvent};
 use crate::relay::{RelayError, RelayUrl};
+use crate::seal::{Bearer, BearerHash};
 use crate::setup::{Found, Fresh, Places, SetupError, private_dir};
 use crate::shutdown::{self, Shutdown};
 
@@ -77,32 +82,6 @@ pub struct Instance {
     pub started: Millis,
 }
 
-/// Why the daemon could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// No paths.
-    #[error(transparent)]
-    Paths(#[from] PathError),
-    /// Another daemon has the state directory.
-    #[error("another kinfolkd uses {0} already; `kin down` ends it")]
-    Running(PathBuf),
-    /// The device is broken.
-    #[error(transparent)]
-    Setup(#[from] SetupError),
-    /// The socket cannot be served.
-    #[error(transparent)]
-    Ipc(#[from] ipc::IpcError),
-    /// Something of the system.
-    #[error("{what}: {source}")]
-    Io {
-        /// What failed.
-        what: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
 /// Runs the daemon in the foreground until it is told to stop, and ends the process.
 pub fn run(args: &Args) -> ! {
     logging::start(args.log.as_deref());
@@ -115,17 +94,6 @@ pub fn run(args: &Args) -> ! {
         }
     };
     shutdown::leave(code.into())
-}
-
-impl DaemonError {
-    /// The documented exit code.
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Paths(_) => 78,
-            Self::Setup(error) if error.is_locked() => 4,
-            Self::Running(_) | Self::Setup(_) | Self::Ipc(_) | Self::Io { .. } => 1,
-        }
-    }
 }
 
 fn try_run(args: &Args) -> Result<(), DaemonError> {
@@ -162,6 +130,8 @@ async fn serve(paths: Paths) -> Result<(), DaemonError> {
 pub struct Daemon {
     places: Places,
     instance: Instance,
+    /// Of the token by which the owner's programs are known.
+    owner: BearerHash,
     shutdown: Shutdown,
     setup: watch::Sender<Setup>,
     /// Held while a device is being made, so that two callers cannot make two. A join waits for a person: who comes second is told,
@@ -175,6 +145,10 @@ impl Daemon {
         let places = Places { config: paths.config.clone(), state: paths.state.clone() };
         let instance =
             Instance { id: uuid::Uuid::new_v4().to_string(), pid: std::process::id(), started: wall_clock() };
+        let credential = paths.credential_file();
+        let owner = credential::settle(&credential, &mut rand::rng())
+            .map_err(|source| io_error(format!("cannot keep {}", credential.display()), source))?
+            .hash();
         let setup = match open_device(&places).await {
             Ok(setup) => setup,
             Err(error) if error.is_locked() => {
@@ -186,7 +160,7 @@ impl Daemon {
         let locked = matches!(setup, Setup::Locked(_));
         let (setup, _) = watch::channel(setup);
         let (making, invitation) = (Mutex::new(()), Mutex::new(None));
-        let daemon = Arc::new(Self { places, instance, shutdown, setup, making, invitation });
+        let daemon = Arc::new(Self { places, instance, owner, shutdown, setup, making, invitation });
         if locked {
             tokio::spawn(Self::keep_unlocking(Arc::downgrade(&daemon)));
         }
@@ -323,6 +297,11 @@ impl Daemon {
         &self.instance
     }
 
+    /// Whether this is the token that lies in the state directory, where only the owner can read it.
+    pub fn is_owner(&self, token: &Bearer) -> bool {
+        self.owner.is(&token.hash())
+    }
+
     /// What protects the keys: a name, and what that means.
     pub fn key_protection(&self) -> (&'static str, &'static str) {
         self.places.protection()
@@ -365,29 +344,11 @@ impl Daemon {
     }
 }
 
-/// Why a first device was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum InitError {
-    /// Keys or store.
-    #[error(transparent)]
-    Setup(#[from] SetupError),
-    /// A relay that was named does not answer.
-    #[error(transparent)]
-    Relay(#[from] RelayError),
-    /// A relay that answered could not be added.
-    #[error(transparent)]
-    Change(#[from] crate::node::RelayChangeError),
-}
-
 async fn open_device(places: &Places) -> Result<Setup, SetupError> {
     match places.open()? {
         Found::Nothing => Ok(Setup::NotSetUp),
         Found::Device(opened) => Ok(Setup::Ready(Node::start(*opened).await?)),
     }
-}
-
-fn io_error(what: String, source: io::Error) -> DaemonError {
-    DaemonError::Io { what, source }
 }
 
 /// Threads for reads, large seals and files, made on demand beside the event loop and the driver. A shared folder that hangs keeps two of

@@ -1,32 +1,35 @@
 //! The local API: gRPC over the local socket.
 //!
 //! ```text
-//! listener ─▶ admission ─▶ info · records · conversations · admin ─▶ driver (writes) · reader (reads) · node, daemon (the rest)
-//!              limits,       convert: contract ⇄ domain                 │
-//!              deadlines     error: domain errors → codes               ▼
-//!                            pipe: streams            ◀── bell ── watch: log after a cursor
+//! listener ─▶ door ─▶ admission ─▶ info · records · conversations · admin ─▶ driver (writes) · reader (reads) · node, daemon (the rest)
+//!             who?    limits,      convert: contract ⇄ domain                 │
+//!             may     deadlines    error: domain errors → codes               ▼
+//!             they?                pipe: streams            ◀── bell ── watch: log after a cursor
 //! ```
 //!
 //! Writes go through the driver and are durable when they are answered. Reads never do: they run on blocking threads with read-only
 //! connections, so neither a slow query nor a slow client holds up the event loop. Streams hold a cursor, no data: the bell says
 //! "look again", and the log is read from there.
 //!
-//! **To add a call**: the `.proto` file with its comments, `cargo gen-protos`, a method in the service's file here, its conversions in
-//! [`convert`], its errors in [`error`], the command in `kin`.
+//! **To add a call**: the `.proto` file with its comments, `cargo gen-protos`, its line in [`methods`], a method in the service's file here
+//! that asks [`caller`] about every name it touches, its conversions in [`convert`], its errors in [`error`], the command in `kin`.
 
 mod admin;
 mod admission;
 mod bulk;
+mod caller;
 mod conflicts;
 mod conversations;
 mod convert;
 mod cursors;
+mod door;
 mod error;
 mod health;
 mod history;
 mod info;
 pub mod listener;
 mod lookup;
+mod methods;
 mod page;
 mod pipe;
 mod pull;
@@ -51,6 +54,7 @@ use tonic_health::pb::health_server::HealthServer;
 
 use self::admission::{Admission, MAX_IN_FLIGHT, limit};
 use self::cursors::Cursors;
+use self::door::Door;
 use self::listener::{ListenError, Listener};
 use self::pipe::Pipes;
 use crate::daemon::{Daemon, Setup};
@@ -87,6 +91,7 @@ pub async fn serve(listener: Listener, daemon: Arc<Daemon>, shutdown: Shutdown) 
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .layer(Door::new(Arc::clone(&api.daemon)))
         .layer(Admission::new(MAX_IN_FLIGHT))
         .add_service(InfoServer::new(limited(&api)).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(

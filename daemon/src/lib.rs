@@ -2,8 +2,10 @@
 //!
 //! Reading order: [`node`] (a device that is set up), [`driver`] (input → engine → outputs),
 //! [`store`] (what is remembered), [`seal`] (all cryptography), [`relay`] (ways between devices), [`pairing`],
-//! [`sync`] (when they are used), [`setup`] (how a device comes into being), [`credentials`] (its keys while it runs). What is decided, is decided in `kinfolk-core`.
+//! [`sync`] (when they are used), [`setup`] (how a device comes into being), [`credentials`] (its keys while it runs), [`apps`] (who else
+//! may use it). What is decided, is decided in `kinfolk-core`.
 
+pub mod apps;
 pub mod credentials;
 pub mod daemon;
 pub mod driver;

@@ -15,6 +15,7 @@ use kinfolk_core::ids::DeviceId;
 use rand::Rng;
 use tokio::sync::{Mutex, Notify, oneshot, watch};
 
+use crate::apps::Apps;
 use crate::credentials::Credentials;
 use crate::driver::{self, Handle};
 use crate::seal::Kek;
@@ -34,6 +35,8 @@ pub struct Node {
     pub driver: Handle,
     /// Reads, without the driver.
     pub reader: Reader,
+    /// Who else than the owner may use the local API.
+    pub apps: Apps,
     pub(crate) credentials: Arc<Credentials>,
     kek: Kek,
     /// In the person's order.
@@ -57,7 +60,7 @@ impl Node {
     pub async fn start(opened: Opened) -> Result<Arc<Self>, SetupError> {
         let Opened { store, directory, db_key, credentials, kek } = opened;
         let saved = store.relays()?;
-        let plan = exchange::saved_plan(&store)?;
+        let (plan, apps) = (exchange::saved_plan(&store)?, Apps::load(&store)?);
         let reader = Reader::open(&directory, &db_key)?;
         let config = Config { seed: rand::rng().next_u64(), entropy: rand::random(), ..Config::default() };
         let me = credentials.me;
@@ -68,6 +71,7 @@ impl Node {
             me,
             driver,
             reader,
+            apps,
             credentials,
             kek,
             links: Mutex::new(links),
@@ -92,6 +96,9 @@ impl Node {
 
     /// Stops the driver; what is committed stays.
     pub async fn stop(&self) {
+        if let Err(error) = self.apps.note_uses(&self.driver).await {
+            tracing::warn!(%error, "when apps were last used is not written down");
+        }
         // The last connection takes the write-ahead log along, if it can write.
         self.reader.close();
         self.driver.stop().await;

@@ -12,6 +12,7 @@
 //! | envelope, pairing messages | HPKE (RFC 9180) single-shot, mode PSK: X-Wing (ML-KEM-768 + X25519, `0x647A`), HKDF-SHA256, ChaCha20-Poly1305 |
 //! | authorship | Ed25519 (RFC 8032), always strict verification, over the exact bytes received |
 //! | addresses, derived keys | HMAC-SHA256 and HKDF-SHA256 |
+//! | bearer tokens of the local API | 256 random bits; SHA-256 is kept |
 //! | secrets at rest, the pairing offer | XChaCha20-Poly1305 with a random nonce |
 //!
 //! Everything that is signed, derived or authenticated starts with a label of its own from `label`, so that bytes made for
@@ -27,6 +28,7 @@
 //!
 //! Randomness and time are arguments everywhere. Production code passes `rand::rng()`.
 
+pub mod bearer;
 pub mod compress;
 pub mod envelope;
 pub mod gift;
@@ -51,6 +53,7 @@ mod golden;
 #[cfg(test)]
 mod known_answers;
 
+pub use bearer::{Bearer, BearerHash, Role};
 pub use envelope::{Keyring, OpenError, Opened, Recipient, SealError, Sender, open, seal};
 pub use gift::{open_gift, seal_gift};
 pub use group::{GroupId, GroupSecret, Mailbox};

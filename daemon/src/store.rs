@@ -18,6 +18,7 @@
 
 mod app_cursor;
 mod apply;
+mod apps;
 mod collections;
 mod compact;
 mod conversations;
@@ -61,6 +62,7 @@ use kinfolk_core::roster::{Prekey, SignedRecord};
 use kinfolk_core::step::Change;
 
 pub use self::app_cursor::MAX_CONSUMERS;
+pub use self::apps::SavedApp;
 pub use self::compact::Compacted;
 pub use self::error::StoreError;
 pub use self::field_index::{MAX_INDEXED, place};

@@ -10,6 +10,8 @@
 //! On Unix the peer's effective user must be ours before the first byte is sent: a squatter on the socket path learns
 //! nothing.
 //!
+//! A token is shown only after that, with each call ([`crate::credential`]).
+//!
 //! # Life
 //! The channel dials again by itself after the daemon was restarted. A call that was under way fails; [`Client::push`] sends again what counts once,
 //! [`Client::watch`] goes on from its cursor, and an [`Outbox`](crate::outbox::Outbox) keeps what could not be pushed.
@@ -24,8 +26,10 @@ use interprocess::local_socket::tokio::{Stream, prelude::*};
 use interprocess::local_socket::{GenericFilePath, ToFsName};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Code;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint as ChannelEndpoint};
 
+use crate::credential::{Credential, Showing};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::paths::{PathError, Paths};
@@ -46,12 +50,15 @@ pub struct Connect {
     /// How long to wait for a daemon that does not listen yet. With zero one that is not there is reported at once; one
     /// that is starting is waited for in any case, up to [`STARTING`].
     pub wait: Duration,
+    /// What it shows the daemon to be let in.
+    pub credential: Credential,
 }
 
 impl Connect {
-    /// To the daemon that this process's environment leads to, without waiting for one that does not run.
+    /// To the daemon that this process's environment leads to, with the credential that it names, without waiting for one that does not run.
     pub fn of_environment(client: &str) -> Result<Self, PathError> {
-        Ok(Self { paths: Paths::discover(None)?, client: client.into(), wait: Duration::ZERO })
+        let credential = Credential::of_environment();
+        Ok(Self { paths: Paths::discover(None)?, client: client.into(), wait: Duration::ZERO, credential })
     }
 
     /// Whether that daemon lives and is one that is asked: the daemon of this home is not when another socket was named.
@@ -60,10 +67,14 @@ impl Connect {
     }
 }
 
+/// A channel on which every call shows the [`Credential`] of its client.
+pub type Shown = InterceptedService<Channel, Showing>;
+
 /// A connection to a daemon of a version that this client understands. Cloning is cheap and shares the connection.
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
+    showing: Showing,
     info: GetInfoResponse,
     address: PathBuf,
 }
@@ -72,7 +83,7 @@ impl Client {
     /// Connects, and asks who is there.
     ///
     /// Errors: [`Error::Unreachable`], [`Error::NotReady`], [`Error::TurnedAway`], [`Error::ForeignSocket`],
-    /// [`Error::VersionMismatch`].
+    /// [`Error::VersionMismatch`], [`Error::Credential`].
     pub async fn connect(connect: &Connect) -> Result<Self, Error> {
         let begin = Instant::now();
         let mut pause = FIRST_PAUSE;
@@ -110,18 +121,21 @@ impl Client {
     }
 
     /// The records service.
-    pub fn records(&self) -> RecordsClient<Channel> {
-        RecordsClient::new(self.channel.clone()).max_decoding_message_size(MAX_REPLY_BYTES)
+    pub fn records(&self) -> RecordsClient<Shown> {
+        RecordsClient::with_interceptor(self.channel.clone(), self.showing.clone())
+            .max_decoding_message_size(MAX_REPLY_BYTES)
     }
 
     /// The conversations service.
-    pub fn conversations(&self) -> ConversationsClient<Channel> {
-        ConversationsClient::new(self.channel.clone()).max_decoding_message_size(MAX_REPLY_BYTES)
+    pub fn conversations(&self) -> ConversationsClient<Shown> {
+        ConversationsClient::with_interceptor(self.channel.clone(), self.showing.clone())
+            .max_decoding_message_size(MAX_REPLY_BYTES)
     }
 
     /// The owner's service.
-    pub fn admin(&self) -> AdminClient<Channel> {
-        AdminClient::new(self.channel.clone()).max_decoding_message_size(MAX_REPLY_BYTES)
+    pub fn admin(&self) -> AdminClient<Shown> {
+        AdminClient::with_interceptor(self.channel.clone(), self.showing.clone())
+            .max_decoding_message_size(MAX_REPLY_BYTES)
     }
 
     async fn try_connect(connect: &Connect, endpoint: Option<Endpoint>) -> Result<Self, Error> {
@@ -166,7 +180,9 @@ impl Client {
                 client: VersionRange { min: PROTOCOL_MIN, max: PROTOCOL_MAX },
             });
         }
-        Ok(Self { channel, info, address })
+        // The daemon has put its credential there before it answers.
+        let showing = connect.credential.read(&connect.paths)?;
+        Ok(Self { channel, showing, info, address })
     }
 }
 

@@ -51,6 +51,15 @@ pub enum Error {
         /// The user id behind it.
         owner: u32,
     },
+    /// There is no token in the file that was named.
+    #[error("no token can be read from {}: {source}", path.display())]
+    Credential {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: io::Error,
+    },
     /// No protocol version in common.
     #[error("the daemon {version} speaks versions {} to {} of the local API, this client {} to {}",
         daemon.min, daemon.max, client.min, client.max)]
@@ -74,13 +83,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// A name for programs: that of the [`ErrorCode`], or one of `daemon_unreachable`, `busy`, `permission_denied`,
+    /// A name for programs: that of the [`ErrorCode`], or one of `daemon_unreachable`, `busy`, `permission_denied`, `bad_credential`,
     /// `version_mismatch`, `deadline_exceeded`, `connection_lost`.
     pub fn code(&self) -> &str {
         match self {
             Self::Unreachable { .. } | Self::NotReady { .. } => "daemon_unreachable",
             Self::TurnedAway { .. } => "busy",
             Self::ForeignSocket { .. } => "permission_denied",
+            Self::Credential { .. } => "bad_credential",
             Self::VersionMismatch { .. } => "version_mismatch",
             Self::Refused(detail) => &detail.code,
             Self::Failed(status) if status.code() == Code::Unimplemented => "version_mismatch",
@@ -95,6 +105,7 @@ impl Error {
             Self::Refused(detail) => ErrorCode::from_name(&detail.code),
             Self::VersionMismatch { .. } => ErrorCode::VersionMismatch,
             Self::ForeignSocket { .. } => ErrorCode::PermissionDenied,
+            Self::Credential { .. } => ErrorCode::Unauthenticated,
             Self::TurnedAway { .. } => ErrorCode::Busy,
             Self::Unreachable { .. } | Self::NotReady { .. } | Self::Failed(_) | Self::Deadline => {
                 ErrorCode::Unspecified
@@ -109,6 +120,9 @@ impl Error {
             Self::NotReady { .. } => "look into its log; `kin paths` says where it is",
             Self::TurnedAway { .. } => "try again in a moment; if it stays so, end programs that keep connections open",
             Self::ForeignSocket { .. } => "set KINFOLK_SOCKET to a path that only you can write",
+            Self::Credential { .. } => {
+                "`kin apps authorize NAME --out FILE` writes a token there; KINFOLK_TOKEN_FILE names the file"
+            }
             Self::VersionMismatch { .. } => "restart the daemon after an upgrade: `kin down`, then `kin up`",
             Self::Refused(detail) => &detail.hint,
             Self::Failed(status) if status.code() == Code::Unimplemented => {
@@ -125,7 +139,7 @@ impl Error {
             Self::Refused(detail) => detail.retryable,
             Self::Unreachable { .. } | Self::NotReady { .. } | Self::TurnedAway { .. } | Self::Deadline => true,
             Self::Failed(status) => status.code() != Code::Unimplemented,
-            Self::ForeignSocket { .. } | Self::VersionMismatch { .. } => false,
+            Self::ForeignSocket { .. } | Self::Credential { .. } | Self::VersionMismatch { .. } => false,
         }
     }
 
@@ -136,7 +150,7 @@ impl Error {
             Self::Failed(status) if status.code() == Code::Unimplemented => 10,
             Self::Failed(_) => 3,
             Self::TurnedAway { .. } => ErrorCode::Busy.exit_code(),
-            Self::ForeignSocket { .. } => 5,
+            Self::ForeignSocket { .. } | Self::Credential { .. } => 5,
             Self::VersionMismatch { .. } => 10,
             Self::Deadline => 6,
             Self::Refused(detail) => ErrorCode::from_name(&detail.code).exit_code(),
@@ -248,6 +262,7 @@ impl ErrorCode {
             | Self::SyncOff
             | Self::VersionMismatch => Code::FailedPrecondition,
             Self::PermissionDenied | Self::RelayDenied => Code::PermissionDenied,
+            Self::Unauthenticated => Code::Unauthenticated,
             Self::MessageDiffers | Self::BundleDiffers => Code::AlreadyExists,
             Self::RelayUnreachable | Self::ShuttingDown => Code::Unavailable,
             Self::CardUsed | Self::CardBurnt | Self::TooSlow | Self::Conflict => Code::Aborted,
@@ -277,6 +292,7 @@ impl ErrorCode {
             | Self::NotSetUp
             | Self::AlreadySetUp
             | Self::PermissionDenied
+            | Self::Unauthenticated
             | Self::MessageDiffers
             | Self::BundleDiffers
             | Self::OutOfOrder
@@ -302,7 +318,7 @@ impl ErrorCode {
         match self {
             Self::ShuttingDown => 3,
             Self::NotSetUp | Self::Locked => 4,
-            Self::PermissionDenied | Self::RelayDenied => 5,
+            Self::PermissionDenied | Self::Unauthenticated | Self::RelayDenied => 5,
             Self::RelayUnreachable | Self::NoRelay | Self::PairingTimeout | Self::SyncOff => 6,
             Self::NotFound => 8,
             Self::ResyncRequired => 9,
@@ -345,52 +361,4 @@ struct RpcStatus {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::v1::AttemptsLeft;
-
-    #[test]
-    fn a_refusal_comes_out_as_it_went_in() {
-        let detail = ErrorDetail::new(ErrorCode::WrongCode, "that is not the code")
-            .hint("look again")
-            .at_op(3)
-            .payload(Payload::Attempts(AttemptsLeft { left: 2 }));
-        let status = detail.clone().into_status();
-        assert_eq!(status.code(), Code::InvalidArgument);
-        assert_eq!(ErrorDetail::from_status(&status), Some(detail.clone()));
-        let error = Error::from(status);
-        assert_eq!((error.code(), error.hint(), error.exit_code()), ("wrong_code", "look again", 1));
-        assert_eq!(error.to_string(), "that is not the code");
-    }
-
-    #[test]
-    fn every_code_has_a_name_that_leads_back_to_it() {
-        for number in 0..=32 {
-            let code = ErrorCode::try_from(number).unwrap();
-            assert_eq!(ErrorCode::from_name(&code.name()), code);
-        }
-        assert!(ErrorCode::try_from(33).is_err(), "extend the range of this test");
-        assert_eq!(ErrorCode::from_name("from_the_future"), ErrorCode::Unspecified);
-    }
-
-    #[test]
-    fn a_status_without_detail_is_still_an_error_with_a_code() {
-        let lost = Error::from(Status::unavailable("gone"));
-        assert_eq!((lost.code(), lost.exit_code(), lost.retryable()), ("connection_lost", 3, true));
-        let old = Error::from(Status::unimplemented("no such method"));
-        assert_eq!((old.code(), old.exit_code(), old.retryable()), ("version_mismatch", 10, false));
-        assert_eq!(Error::from(Status::deadline_exceeded("late")).exit_code(), 6);
-    }
-
-    #[test]
-    fn what_the_transport_finds_too_large_is_called_so() {
-        let error = Error::from(Status::out_of_range("decoded message length too large"));
-        assert_eq!((error.code(), error.exit_code()), ("too_large", 1));
-    }
-
-    #[test]
-    fn garbage_in_the_details_is_no_detail() {
-        let status = Status::with_details(Code::NotFound, "x", vec![0xFF; 40].into());
-        assert_eq!(ErrorDetail::from_status(&status), None);
-    }
-}
+mod tests;

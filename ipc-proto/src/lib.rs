@@ -6,6 +6,7 @@
 //! **Invariant:** this crate knows nothing of the daemon behind the socket.
 
 pub mod client;
+pub mod credential;
 pub mod endpoint;
 pub mod error;
 pub mod outbox;
@@ -41,5 +42,6 @@ pub const MAX_REQUEST_BYTES: usize = 2 << 20;
 pub const MAX_REPLY_BYTES: usize = 16 << 20;
 
 pub use client::{Client, Connect};
+pub use credential::Credential;
 pub use error::Error;
 pub use paths::Paths;

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 pub struct Paths {
     /// Settings, and the key file: small, worth a backup.
     pub config: PathBuf,
-    /// The database, the lock and `endpoint.json`.
+    /// The database, the lock, `endpoint.json` and `admin.token`.
     pub state: PathBuf,
     /// Log files.
     pub log: PathBuf,
@@ -77,6 +77,11 @@ impl Paths {
     /// The file that a daemon keeps locked while it uses the state directory.
     pub fn lock_file(&self) -> PathBuf {
         self.state.join("lock")
+    }
+
+    /// The file with the token of the owner's own programs.
+    pub fn credential_file(&self) -> PathBuf {
+        self.state.join("admin.token")
     }
 
     fn resolve(system: System, environment: &Environment) -> Result<Self, PathError> {

@@ -63,7 +63,7 @@ pub(crate) fn passes(error: &Error) -> bool {
         }
         Error::Failed(status) => status.code() != Code::Unimplemented,
         Error::Unreachable { .. } | Error::NotReady { .. } | Error::TurnedAway { .. } | Error::Deadline => true,
-        Error::ForeignSocket { .. } | Error::VersionMismatch { .. } => false,
+        Error::ForeignSocket { .. } | Error::Credential { .. } | Error::VersionMismatch { .. } => false,
     }
 }
 

@@ -1,6 +1,6 @@
 """A generic gRPC client: learns the local API by reflection, lists its services and posts a message.
 
-Usage: reflect.py SOCKET. Needs grpcio and grpcio-reflection; nothing is generated from the .proto files.
+Usage: reflect.py SOCKET TOKEN_FILE. Needs grpcio and grpcio-reflection; nothing is generated from the .proto files.
 """
 
 import sys
@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 DEADLINE_SECONDS = 30
 
 
-def main(socket: str) -> None:
+def main(socket: str, token_file: str) -> None:
     # Over a Unix socket the authority would be the path, which HTTP/2 servers refuse.
     channel = grpc.insecure_channel(f"unix:{socket}", options=[("grpc.default_authority", "localhost")])
     reflection = ProtoReflectionDescriptorDatabase(channel)
@@ -34,8 +34,10 @@ def main(socket: str) -> None:
     message.conversation = "from python"
     message.sender = "script"
     message.text = "posted by a generic client"
-    print(call(request, timeout=DEADLINE_SECONDS))
+    with open(token_file, encoding="ascii") as file:
+        token = file.read().strip()
+    print(call(request, timeout=DEADLINE_SECONDS, metadata=[("authorization", f"Bearer {token}")]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

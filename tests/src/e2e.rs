@@ -29,6 +29,7 @@ mod restored;
 mod seeds;
 mod signals;
 mod soak;
+mod tokens;
 mod transcript;
 mod ways;
 mod world;
@@ -178,6 +179,7 @@ pub const SCENARIOS: &[Scenario] = &[
         run: clients::answer_lost,
     },
     Scenario { name: "an edit whose record has changed is resolved, or stays", run: clients::clashes },
+    Scenario { name: "an app in a sandbox does what its token is good for", run: tokens::in_a_sandbox },
     Scenario { name: "the demo runs through", run: pairing::demo },
     Scenario { name: "commands in README and docs are understood", run: papers::commands },
     Scenario { name: "what the README says of Redis works as it stands there", run: papers::over_redis },

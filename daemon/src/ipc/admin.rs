@@ -1,5 +1,6 @@
 //! The owner's calls: set-up, devices, relays, status, the store. One file for each group.
 
+mod apps;
 mod devices;
 mod explain;
 mod host_name;
@@ -12,15 +13,16 @@ mod sync;
 
 use ipc_proto::v1::admin_server::Admin;
 use ipc_proto::v1::{
-    AddRelayRequest, AddRelayResponse, DropQuarantineRequest, DropQuarantineResponse, ExplainRequest, ExplainResponse,
-    ExportRequest, ExportResponse, GetStatusRequest, InitRequest, InitResponse, JoinEvent, JoinRequest,
-    ListDevicesRequest, ListDevicesResponse, ListQuarantineRequest, ListQuarantineResponse, ListRelaysRequest,
-    ListRelaysResponse, PairConfirmRequest, PairConfirmResponse, PairEvent, PairShowRequest, RemoveRelayRequest,
-    RemoveRelayResponse, RenameDeviceRequest, RenameDeviceResponse, RetryQuarantineRequest, RetryQuarantineResponse,
-    RevokeDeviceRequest, RevokeDeviceResponse, SetSyncModeRequest, SetSyncModeResponse, ShutdownRequest,
-    ShutdownResponse, Status as DeviceStatus, StoreCompactRequest, StoreCompactResponse, StoreCompareRequest,
-    StoreCompareResponse, StoreVerifyRequest, StoreVerifyResponse, SyncNowRequest, SyncNowResponse, TestRelayRequest,
-    TestRelayResponse, WatchStatusRequest,
+    AddRelayRequest, AddRelayResponse, AuthorizeAppRequest, AuthorizeAppResponse, DropQuarantineRequest,
+    DropQuarantineResponse, ExplainRequest, ExplainResponse, ExportRequest, ExportResponse, GetStatusRequest,
+    InitRequest, InitResponse, JoinEvent, JoinRequest, ListAppsRequest, ListAppsResponse, ListDevicesRequest,
+    ListDevicesResponse, ListQuarantineRequest, ListQuarantineResponse, ListRelaysRequest, ListRelaysResponse,
+    PairConfirmRequest, PairConfirmResponse, PairEvent, PairShowRequest, RemoveRelayRequest, RemoveRelayResponse,
+    RenameDeviceRequest, RenameDeviceResponse, RetryQuarantineRequest, RetryQuarantineResponse, RevokeAppRequest,
+    RevokeAppResponse, RevokeDeviceRequest, RevokeDeviceResponse, SetSyncModeRequest, SetSyncModeResponse,
+    ShutdownRequest, ShutdownResponse, Status as DeviceStatus, StoreCompactRequest, StoreCompactResponse,
+    StoreCompareRequest, StoreCompareResponse, StoreVerifyRequest, StoreVerifyResponse, SyncNowRequest,
+    SyncNowResponse, TestRelayRequest, TestRelayResponse, WatchStatusRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -161,6 +163,21 @@ impl Admin for Api {
     async fn export(&self, request: Request<ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
         let (node, leave) = (self.node()?, self.long_read()?);
         self.pipes.open(&request, |pipe| store::export(node, leave, pipe))
+    }
+
+    async fn authorize_app(
+        &self,
+        request: Request<AuthorizeAppRequest>,
+    ) -> Result<Response<AuthorizeAppResponse>, Status> {
+        Ok(Response::new(apps::authorize(&*self.node()?, request.into_inner()).await?))
+    }
+
+    async fn list_apps(&self, _: Request<ListAppsRequest>) -> Result<Response<ListAppsResponse>, Status> {
+        Ok(Response::new(apps::list(&*self.node()?)))
+    }
+
+    async fn revoke_app(&self, request: Request<RevokeAppRequest>) -> Result<Response<RevokeAppResponse>, Status> {
+        Ok(Response::new(apps::revoke(&*self.node()?, &request.into_inner().name).await?))
     }
 
     async fn shutdown(&self, _: Request<ShutdownRequest>) -> Result<Response<ShutdownResponse>, Status> {

@@ -2,7 +2,7 @@
 //!
 //! A *consumer* is a name under which an app follows the order. [`Cursors::acknowledge`] is the only thing that moves its cursor: reading
 //! never does, and it never goes backwards. Moves are held in memory and written down together, [`DEBOUNCE`] after the first of them
-//! and when the daemon stops. After a crash a consumer is at most that far behind: it is sent again what it has dealt with, and misses nothing.
+//! and when the daemon stops. The consumers of an app are its own: another app's of the same name is another. After a crash a consumer is at most that far behind: it is sent again what it has dealt with, and misses nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,7 @@ use tonic::Status;
 use tracing::warn;
 
 use super::admission::limit;
+use super::caller::{Caller, STAMP};
 use super::convert::invalid;
 use super::read;
 use crate::driver::wall_clock;
@@ -42,10 +43,11 @@ impl Cursors {
     pub(super) async fn acknowledge(
         self: &Arc<Self>,
         node: &Arc<Node>,
-        consumer: String,
+        caller: &Caller,
+        consumer: &str,
         upto: BundleSeq,
     ) -> Result<BundleSeq, Status> {
-        check(&consumer)?;
+        let consumer = named(caller, consumer)?;
         let reach = read(&node.reader, |reader| reader.reach()).await?;
         if upto > reach.last {
             let message = format!("bundle {upto} is not here: the last one is {}", reach.last);
@@ -76,7 +78,7 @@ impl Cursors {
     }
 
     /// Where a consumer stands; `None` when it has acknowledged nothing.
-    pub(super) async fn stands(&self, node: &Node, consumer: &str) -> Result<Option<BundleSeq>, Status> {
+    async fn stands(&self, node: &Node, consumer: &str) -> Result<Option<BundleSeq>, Status> {
         let name = consumer.to_owned();
         let kept = read(&node.reader, move |reader| reader.cursor(&name)).await?;
         let moved = self.state().moved.get(consumer).copied();
@@ -87,16 +89,15 @@ impl Cursors {
     pub(super) async fn begin(
         &self,
         node: &Node,
+        caller: &Caller,
         after: Option<u64>,
         consumer: &str,
     ) -> Result<Option<BundleSeq>, Status> {
-        if !consumer.is_empty() {
-            check(consumer)?;
-        }
-        match after {
-            Some(after) => Ok(Some(BundleSeq(after))),
-            None if consumer.is_empty() => Ok(None),
-            None => Ok(Some(self.stands(node, consumer).await?.unwrap_or_default())),
+        let consumer = if consumer.is_empty() { None } else { Some(named(caller, consumer)?) };
+        match (after, consumer) {
+            (Some(after), _) => Ok(Some(BundleSeq(after))),
+            (None, None) => Ok(None),
+            (None, Some(consumer)) => Ok(Some(self.stands(node, &consumer).await?.unwrap_or_default())),
         }
     }
 
@@ -129,10 +130,14 @@ impl Cursors {
     }
 }
 
-fn check(consumer: &str) -> Result<(), Status> {
+/// The name under which a consumer of that caller is kept.
+fn named(caller: &Caller, consumer: &str) -> Result<String, Status> {
     match consumer.len() {
         0 => Err(invalid("a consumer needs a name").into()),
-        1..=MAX_NAME => Ok(()),
+        _ if consumer.starts_with(STAMP) => {
+            Err(invalid(format!("the name of a consumer does not begin with {STAMP}")).into())
+        }
+        1..=MAX_NAME => Ok(caller.stamp(consumer)),
         length => {
             let message = format!("the name of a consumer has at most {MAX_NAME} bytes, this one has {length}");
             let detail = ErrorDetail::new(ErrorCode::TooLarge, message);

@@ -4,8 +4,11 @@ use ipc_proto::v1::error_detail::Payload;
 use ipc_proto::v1::{AttemptsLeft, ErrorCode, ErrorDetail, SequenceExpected};
 use kinfolk_core::bundle::MAX_BODY;
 use kinfolk_core::step::{AppBundle, MAX_OPS, Refusal};
+use tonic::Status;
 
 use super::admission::limit;
+use super::caller::unstamped;
+use crate::apps::{AppError, MAX_APPS};
 use crate::daemon::{InitError, Locked};
 use crate::driver::{DriverError, PushError};
 use crate::node::{ExchangeError, MAX_RELAYS, RelayChangeError};
@@ -53,7 +56,8 @@ fn refusal(refusal: &Refusal, app: Option<&AppBundle>) -> ErrorDetail {
         ),
         Refusal::NotFound { index } => at(detail(ErrorCode::NotFound), *index),
         Refusal::OutOfOrder { expected } => {
-            let (source_id, actual) = app.map_or_else(Default::default, |app| (app.source.clone(), app.id));
+            let (source_id, actual) =
+                app.map_or_else(Default::default, |app| (unstamped(&app.source).to_owned(), app.id));
             detail(ErrorCode::OutOfOrder)
                 .hint("push the expected bundle id next; a source that has lost count takes a new source_id")
                 .payload(Payload::Sequence(SequenceExpected { source_id, expected: *expected, actual }))
@@ -71,6 +75,11 @@ pub(super) fn alone(mut detail: ErrorDetail) -> ErrorDetail {
         detail.message = rest.to_owned();
     }
     detail
+}
+
+/// The same for one that is on its way already.
+pub(super) fn alone_in(status: Status) -> Status {
+    ErrorDetail::from_status(&status).map_or(status, |detail| alone(detail).into())
 }
 
 /// The driver could not do it.
@@ -156,6 +165,24 @@ pub(super) fn setup(error: &SetupError) -> ErrorDetail {
     }
 }
 
+/// An app was not authorized or revoked.
+pub(super) fn app(error: &AppError) -> ErrorDetail {
+    let detail = |code| ErrorDetail::new(code, error.to_string());
+    match error {
+        AppError::Name | AppError::Grant(_) | AppError::NoPrefix => detail(ErrorCode::InvalidArgument),
+        AppError::Known(_) => {
+            detail(ErrorCode::InvalidArgument).hint("revoke it first with `kin apps revoke`, or choose another name")
+        }
+        AppError::NotFound(_) => detail(ErrorCode::NotFound).hint("`kin apps list` shows all of them"),
+        AppError::TooMany => detail(ErrorCode::TooLarge).hint("`kin apps revoke` makes room").payload(limit(
+            "apps",
+            MAX_APPS,
+            MAX_APPS + 1,
+        )),
+        AppError::Driver(error) => driver(error),
+    }
+}
+
 /// A first device was not made.
 pub(super) fn init(error: &InitError) -> ErrorDetail {
     match error {
@@ -227,7 +254,7 @@ fn pairing(error: &PairingError) -> ErrorDetail {
 
 /// The code that a status carries.
 #[cfg(test)]
-pub(super) fn code(status: &tonic::Status) -> String {
+pub(super) fn code(status: &Status) -> String {
     ErrorDetail::from_status(status).map(|detail| detail.code).unwrap_or_default()
 }
 

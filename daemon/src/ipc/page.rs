@@ -19,6 +19,8 @@ pub(super) const MAX_PAGE: usize = 1_000;
 pub(super) const MAX_PAGE_BYTES: usize = 1 << 20;
 /// Items read at a time: when all have the greatest size of 1 MiB, they take 64 MiB for a moment.
 const CHUNK: usize = 64;
+/// Most views that a page passes over: reading them takes some 50 ms.
+const MAX_SKIPPED: usize = 4_096;
 /// Longest token, in characters: a key of 256 bytes, each escaped sixfold in JSON, in base64.
 const MAX_TOKEN: usize = 4 * 1024;
 
@@ -41,13 +43,26 @@ pub(super) fn size(asked: u32, usual: usize) -> usize {
 pub(super) fn fill<V, P: Serialize, T: Message>(
     after: Option<P>,
     size: usize,
+    read: impl FnMut(Option<&P>, usize) -> Result<Vec<V>, StoreError>,
+    place: impl Fn(&V) -> P,
+    show: impl Fn(V) -> T,
+) -> Result<Page<T>, StoreError> {
+    fill_some(after, size, read, |_| true, place, show)
+}
+
+/// The same of those that `is_shown` lets through. After [`MAX_SKIPPED`] that it does not, the page ends early, perhaps empty; its token
+/// leads on.
+pub(super) fn fill_some<V, P: Serialize, T: Message>(
+    after: Option<P>,
+    size: usize,
     mut read: impl FnMut(Option<&P>, usize) -> Result<Vec<V>, StoreError>,
+    is_shown: impl Fn(&V) -> bool,
     place: impl Fn(&V) -> P,
     show: impl Fn(V) -> T,
 ) -> Result<Page<T>, StoreError> {
     let mut items = Vec::new();
     let mut last = after;
-    let mut bytes = 0;
+    let (mut bytes, mut skipped) = (0, 0);
     loop {
         // One more than fits: it shows that there is a next page.
         let wanted = CHUNK.min(size + 1 - items.len());
@@ -55,6 +70,11 @@ pub(super) fn fill<V, P: Serialize, T: Message>(
         let end = views.len() < wanted;
         for view in views {
             let at = place(&view);
+            if !is_shown(&view) {
+                last = Some(at);
+                skipped += 1;
+                continue;
+            }
             let item = show(view);
             bytes += item.encoded_len();
             if !items.is_empty() && (items.len() >= size || bytes > MAX_PAGE_BYTES) {
@@ -65,6 +85,9 @@ pub(super) fn fill<V, P: Serialize, T: Message>(
         }
         if end {
             return Ok(Page { items, next: String::new() });
+        }
+        if skipped > MAX_SKIPPED {
+            return Ok(Page { items, next: last.as_ref().map(token).unwrap_or_default() });
         }
     }
 }
@@ -117,6 +140,27 @@ mod tests {
         assert_eq!((page.items.len(), place(&page.next).unwrap()), (2, Some(2_u64)));
         let huge = fill(None::<u64>, 100, upto(10), |item| *item, |_| vec![0_u8; MAX_PAGE_BYTES * 2]).unwrap();
         assert_eq!((huge.items.len(), place(&huge.next).unwrap()), (1, Some(1_u64)));
+    }
+
+    #[test]
+    fn what_is_not_shown_is_passed_over_and_a_page_gives_up_in_time() {
+        let hundreds =
+            |after| fill_some(after, 3, upto(1_000), |item| item % 100 == 0, |item| *item, |item| item).unwrap();
+        let first = hundreds(None);
+        assert_eq!(first.items, [100, 200, 300]);
+        let rest: Vec<u64> = hundreds(place(&first.next).unwrap()).items;
+        assert_eq!(rest, [400, 500, 600]);
+        let (mut next, mut pages) = (String::new(), 0);
+        loop {
+            let page = fill_some(place(&next).unwrap(), 3, upto(20_000), |_| false, |item| *item, |item| item).unwrap();
+            assert!(page.items.is_empty());
+            next = page.next;
+            pages += 1;
+            if next.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(pages, 20_000 / MAX_SKIPPED + 1, "each page passes over so many, and the last one ends");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Server streams: one task feeds each, through a bounded channel.
 //!
-//! A stream ends when its task is done, its client is gone, its deadline has passed, the daemon stops, or its client reads too slowly. The
+//! A stream ends when its task is done, its client is gone, its deadline has passed, the daemon stops, its app is revoked, or its client
+//! reads too slowly. The
 //! last place in the channel is kept for the reason: even a subscriber whose channel is full gets it, in order, and
 //! knows from what it read before where to resume. Nothing is lost and nobody else is delayed.
 
@@ -14,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::admission::{Deadline, limit, too_late};
+use super::caller::{Caller, unknown};
 
 /// Most streams that are open at a time, over all connections.
 pub(super) const MAX_STREAMS: usize = 128;
@@ -62,6 +64,7 @@ pub(super) struct Pipe<T> {
     events: mpsc::Sender<Result<T, Status>>,
     stopping: watch::Receiver<bool>,
     deadline: Option<Deadline>,
+    revocation: Option<watch::Receiver<bool>>,
     slow: Duration,
     places: Arc<Semaphore>,
 }
@@ -93,8 +96,9 @@ impl Pipes {
         // Nobody else has the channel yet, so it has room.
         let last = events.clone().try_reserve_owned().map_err(|_| Status::internal("a new channel is full"))?;
         let deadline = request.extensions().get().copied();
+        let revocation = Caller::of(request).revocation();
         let (stopping, places) = (self.stopping.clone(), Arc::clone(&self.places));
-        let feeding = feed(Pipe { events, stopping, deadline, slow: self.slow, places });
+        let feeding = feed(Pipe { events, stopping, deadline, revocation, slow: self.slow, places });
         tokio::spawn(async move {
             let _place = place;
             if let Err(End::Told(status)) = feeding.await {
@@ -139,6 +143,13 @@ impl<T> Pipe<T> {
                 None => std::future::pending().await,
             }
         };
+        let revoked = async {
+            match self.revocation.clone() {
+                // An error means that the app itself is gone.
+                Some(mut revocation) => drop(revocation.wait_for(|revoked| *revoked).await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = self.events.closed() => Err(End::Gone),
@@ -146,6 +157,7 @@ impl<T> Pipe<T> {
             _ = stopping.wait_for(|stop| *stop) => {
                 Err(ErrorDetail::new(ErrorCode::ShuttingDown, "the daemon is stopping").into())
             }
+            () = revoked => Err(unknown("the token of this stream was revoked").into()),
             () = deadline => Err(too_late().into()),
             done = what => Ok(done),
         }

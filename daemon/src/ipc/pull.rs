@@ -9,6 +9,7 @@ use kinfolk_core::ids::BundleSeq;
 use prost::Message;
 use tonic::Status;
 
+use super::caller::Caller;
 use super::cursors::Cursors;
 use super::page;
 use super::read;
@@ -38,8 +39,13 @@ struct Page {
 }
 
 /// The page that was asked for.
-pub(super) async fn pull(node: &Node, cursors: &Cursors, request: PullRequest) -> Result<PullResponse, Status> {
-    let filter = Filter::records(&request.collections)?;
+pub(super) async fn pull(
+    node: &Node,
+    cursors: &Cursors,
+    caller: &Caller,
+    request: PullRequest,
+) -> Result<PullResponse, Status> {
+    let filter = Filter::records(&request.collections, caller)?;
     let bundles = page::size(request.max_bundles, USUAL_BUNDLES);
     let bytes = match usize::try_from(request.max_bytes).unwrap_or(usize::MAX) {
         0 => USUAL_BYTES,
@@ -49,7 +55,8 @@ pub(super) async fn pull(node: &Node, cursors: &Cursors, request: PullRequest) -
     let (after, stable, from_start) = match place {
         Some((after, stable, from_start)) => (BundleSeq(after), BundleSeq(stable), from_start),
         None => {
-            let after = cursors.begin(node, request.after_bundle_seq, &request.consumer).await?.unwrap_or_default();
+            let after = cursors.begin(node, caller, request.after_bundle_seq, &request.consumer).await?;
+            let after = after.unwrap_or_default();
             let reach = read(&node.reader, |reader| reader.reach()).await?;
             if !reach.continues(after) {
                 return Err(resync(after, reach).into());

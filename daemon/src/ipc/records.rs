@@ -17,11 +17,13 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::caller::Caller;
 use super::convert::push::Asked;
 use super::convert::{invalid, message, record};
 use super::pipe::Events;
-use super::watch::{self, Filter, Watching};
+use super::watch::{Filter, Watching};
 use super::{Api, conflicts, error, history, lookup, page, pull, read, snapshot};
+use crate::apps::Scope;
 use crate::driver::PushError;
 use crate::hops::{self, Hop};
 use crate::node::Node;
@@ -39,7 +41,8 @@ impl Records for Api {
 
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
         let node = self.node()?;
-        let asked = Asked::read(request.into_inner())?;
+        let caller = Caller::of(&request);
+        let asked = Asked::read(request.into_inner(), caller)?;
         hops::passed(Hop::Asked);
         let pushed = push(&node, &asked).await?;
         let (source_id, seq, bundle_seq) = place(&node, &pushed);
@@ -50,6 +53,7 @@ impl Records for Api {
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let node = self.node()?;
+        Caller::of(&request).collection(&request.get_ref().collection, Scope::Read)?;
         let GetRequest { collection, key } = request.into_inner();
         let found = read(&node.reader, move |reader| reader.record(&collection, &key)).await?;
         let found = found.ok_or_else(|| ErrorDetail::new(ErrorCode::NotFound, "there is no such record"))?;
@@ -58,6 +62,7 @@ impl Records for Api {
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
         let node = self.node()?;
+        Caller::of(&request).collection(&request.get_ref().collection, Scope::Read)?;
         let ListRequest { collection, prefix, page_size, page_token, condition } = request.into_inner();
         let size = page::size(page_size, USUAL_PAGE);
         if let Some(condition) = condition {
@@ -79,11 +84,13 @@ impl Records for Api {
 
     async fn history(&self, request: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {
         let node = self.node()?;
+        Caller::of(&request).collection(&request.get_ref().collection, Scope::Read)?;
         Ok(Response::new(history::history(&node, request.into_inner()).await?))
     }
 
     async fn undo(&self, request: Request<UndoRequest>) -> Result<Response<UndoResponse>, Status> {
         let node = self.node()?;
+        Caller::of(&request).collection(&request.get_ref().collection, Scope::Write)?;
         Ok(Response::new(history::undo(&node, request.into_inner()).await?))
     }
 
@@ -92,6 +99,7 @@ impl Records for Api {
         request: Request<ListConflictsRequest>,
     ) -> Result<Response<ListConflictsResponse>, Status> {
         let node = self.node()?;
+        Caller::of(&request).collection(&request.get_ref().collection, Scope::Read)?;
         Ok(Response::new(conflicts::list(&node, request.into_inner()).await?))
     }
 
@@ -100,6 +108,7 @@ impl Records for Api {
         request: Request<GetConflictRequest>,
     ) -> Result<Response<GetConflictResponse>, Status> {
         let node = self.node()?;
+        Caller::of(&request).collection(&request.get_ref().collection, Scope::Read)?;
         let conflict = conflicts::get(&node, request.into_inner()).await?;
         Ok(Response::new(GetConflictResponse { conflict: Some(conflict) }))
     }
@@ -109,6 +118,7 @@ impl Records for Api {
         request: Request<ResolveConflictRequest>,
     ) -> Result<Response<ResolveConflictResponse>, Status> {
         let node = self.node()?;
+        Caller::of(&request).collection(&request.get_ref().collection, Scope::Write)?;
         Ok(Response::new(conflicts::resolve(&node, request.into_inner()).await?))
     }
 
@@ -117,18 +127,21 @@ impl Records for Api {
         request: Request<WatchConflictsRequest>,
     ) -> Result<Response<Self::WatchConflictsStream>, Status> {
         let node = self.node()?;
+        Caller::of(&request).collection(&request.get_ref().collection, Scope::Read)?;
         let collection = Some(request.get_ref().collection.clone()).filter(|name| !name.is_empty());
         self.pipes.open(&request, |pipe| conflicts::watch(node, collection, pipe))
     }
 
     async fn get_policy(&self, request: Request<GetPolicyRequest>) -> Result<Response<GetPolicyResponse>, Status> {
         let node = self.node()?;
+        Caller::of(&request).collection(&request.get_ref().collection, Scope::Read)?;
         let policy = conflicts::policy(&node, request.into_inner().collection).await?;
         Ok(Response::new(GetPolicyResponse { policy: policy.into() }))
     }
 
     async fn set_policy(&self, request: Request<SetPolicyRequest>) -> Result<Response<SetPolicyResponse>, Status> {
         let node = self.node()?;
+        Caller::of(&request).collection(&request.get_ref().collection, Scope::Write)?;
         conflicts::set_policy(&node, request.into_inner()).await?;
         Ok(Response::new(SetPolicyResponse {}))
     }
@@ -136,54 +149,58 @@ impl Records for Api {
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let node = self.node()?;
         let WatchRequest { after_bundle_seq, collections, consumer } = request.get_ref();
-        let filter = Filter::records(collections)?;
-        let after = self.cursors.begin(&node, *after_bundle_seq, consumer).await?;
+        let caller = Caller::of(&request);
+        let filter = Filter::records(collections, &caller)?;
+        let after = self.cursors.begin(&node, &caller, *after_bundle_seq, consumer).await?;
         let watching = Watching::begin(&node.reader, node.driver.bell(), after, filter).await?;
         self.pipes.open(&request, |pipe| watching.feed(pipe))
     }
 
     async fn pull(&self, request: Request<PullRequest>) -> Result<Response<PullResponse>, Status> {
         let node = self.node()?;
-        Ok(Response::new(pull::pull(&node, &self.cursors, request.into_inner()).await?))
+        let caller = Caller::of(&request);
+        Ok(Response::new(pull::pull(&node, &self.cursors, &caller, request.into_inner()).await?))
     }
 
     async fn snapshot(&self, request: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
         let node = self.node()?;
-        let collections = watch::names(&request.get_ref().collections)?;
+        let filter = Filter::records(&request.get_ref().collections, &Caller::of(&request))?;
         let leave = self.long_read()?;
-        self.pipes.open(&request, |pipe| snapshot::snapshot(node, collections, leave, pipe))
+        self.pipes.open(&request, |pipe| snapshot::snapshot(node, filter, leave, pipe))
     }
 
     async fn ack(&self, request: Request<AckRequest>) -> Result<Response<AckResponse>, Status> {
         let node = self.node()?;
+        let caller = Caller::of(&request);
         let AckRequest { consumer, bundle_seq } = request.into_inner();
-        let stands = self.cursors.acknowledge(&node, consumer, BundleSeq(bundle_seq)).await?;
+        let stands = self.cursors.acknowledge(&node, &caller, &consumer, BundleSeq(bundle_seq)).await?;
         Ok(Response::new(AckResponse { bundle_seq: stands.0 }))
     }
 }
 
-/// Pushes what was asked. A refusal because an id is taken says in what the contents differ.
-pub(super) async fn push(node: &Node, asked: &Asked) -> Result<Pushed, ErrorDetail> {
+/// Pushes what was asked, if the caller may do all of it. A refusal because an id is taken says in what the contents differ.
+pub(super) async fn push(node: &Node, asked: &Asked) -> Result<Pushed, Status> {
+    asked.caller.may_push(&node.reader, &asked.ops).await?;
     let pushed = node.driver.push_on(asked.bases.clone(), asked.ops.clone(), asked.app.clone()).await;
     let refused = match pushed {
         Ok(pushed) => return Ok(pushed),
         Err(refused) => refused,
     };
     let detail = error::push(&refused, asked.app.as_ref());
-    let PushError::Refused(refusal) = refused else { return Err(detail) };
+    let PushError::Refused(refusal) = refused else { return Err(detail.into()) };
     if let Refusal::MessageDiffers { index } = refusal
         && let Some(op) = asked.ops.get(index)
     {
-        let fields = differing(node, op).await;
-        return Err(detail.payload(Payload::MessageDiffers(MessageDiffers { id: op.key.clone(), fields })));
+        let fields = differing(node, op, &asked.caller).await;
+        return Err(detail.payload(Payload::MessageDiffers(MessageDiffers { id: op.key.clone(), fields })).into());
     }
     if let Refusal::RowChanged { index, base, version } = refusal
         && let Some(op) = asked.ops.get(index)
     {
         let conflict = changed(node, op, base, version).await;
-        return Err(detail.payload(Payload::Conflict(conflict)));
+        return Err(detail.payload(Payload::Conflict(conflict)).into());
     }
-    Err(detail)
+    Err(detail.into())
 }
 
 /// What is told of a write on a record that has changed.
@@ -218,11 +235,13 @@ pub(super) fn place(node: &Node, pushed: &Pushed) -> (String, u64, u64) {
     pushed.dot.map_or((source.clone(), 0, 0), |dot| (source, dot.seq.0, pushed.bundle_seq.0))
 }
 
-/// The fields in which a refused post differs from the message that is here. It may be gone by now: then nothing is said.
-async fn differing(node: &Node, op: &Op) -> Vec<String> {
+/// The fields in which a refused post differs from the message that is here. It may be gone by now, or the
+/// caller may not read it: then nothing is said.
+async fn differing(node: &Node, op: &Op, caller: &Caller) -> Vec<String> {
     let Meaning::MessagePost(asked) = op.meaning() else { return Vec::new() };
     let id = op.key.clone();
     match read(&node.reader, move |reader| reader.message(&id)).await {
+        Ok(Some(here)) if caller.conversation(&here.body.conversation, Scope::Read).is_err() => Vec::new(),
         Ok(Some(here)) => message::differing(&here.body, &asked),
         Ok(None) | Err(_) => Vec::new(),
     }

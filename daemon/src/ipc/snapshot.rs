@@ -3,7 +3,6 @@
 //! All of it is read in one transaction. The place comes first and a count last: a client takes what came between for whole only when the
 //! counts agree, and then reads on after the place.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -15,30 +14,34 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::bulk::{self, Chunk};
 use super::convert::{message, record};
 use super::pipe::{End, Pipe};
+use super::watch::Filter;
 use crate::node::Node;
 use crate::store::{Exported, Reader, StoreError};
 
-/// Sends a snapshot of the records of these collections; of everything when none is named.
+/// Sends a snapshot of what the filter lets through.
 pub(super) async fn snapshot(
     node: Arc<Node>,
-    collections: BTreeSet<String>,
+    filter: Filter,
     leave: OwnedSemaphorePermit,
     pipe: Pipe<SnapshotResponse>,
 ) -> Result<(), End> {
-    bulk::send(&node.reader, leave, pipe, move |reader, send| read(reader, &collections, send)).await
+    bulk::send(&node.reader, leave, pipe, move |reader, send| read(reader, &filter, send)).await
 }
 
 fn read(
     reader: &Reader,
-    collections: &BTreeSet<String>,
+    filter: &Filter,
     send: &mut dyn FnMut(SnapshotResponse) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
     let mut send = |event| send(SnapshotResponse { event: Some(event) });
     let (mut chunk, mut end) = (Chunk::new(), SnapshotEnd::default());
-    let only = (!collections.is_empty()).then_some(collections);
-    let whole = reader.snapshot(only, |place, item| {
+    let whole = reader.snapshot(filter.collections(), |place, item| {
         let item = match item {
             None => return send(Event::Begin(SnapshotBegin { snapshot_bundle_seq: place.0 })),
+            Some(Exported::Message(view)) if !filter.has_message(&view.body.conversation) => {
+                return ControlFlow::Continue(());
+            }
+            Some(Exported::Record(view)) if !filter.has_record(&view.collection) => return ControlFlow::Continue(()),
             Some(Exported::Message(view)) => Item::Message(message::show(*view)),
             Some(Exported::Record(view)) => Item::Record(record::show(*view)),
         };

@@ -1,6 +1,7 @@
 //! The whole local API, from a real client over a real socket down to a real store and back.
 
 mod admin;
+mod apps;
 mod conflicts;
 mod conversations;
 mod following;
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ipc_proto::v1::{self, InitRequest, op};
-use ipc_proto::{Client, Connect, Paths};
+use ipc_proto::{Client, Connect, Credential, Paths};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tonic::Status;
@@ -55,7 +56,8 @@ impl Served {
         let daemon = Daemon::open(&paths, shutdown.clone()).await.unwrap();
         let listener = Listener::bind(&paths.socket).unwrap();
         let serving = tokio::spawn(serve(listener, Arc::clone(&daemon), shutdown.clone()));
-        let connect = Connect { paths, client: "test".into(), wait: Duration::from_secs(30) };
+        let connect =
+            Connect { paths, client: "test".into(), wait: Duration::from_secs(30), credential: Credential::Owner };
         let client = Client::connect(&connect).await.unwrap();
         Self { home, client, daemon, shutdown, serving }
     }
@@ -71,6 +73,13 @@ impl Served {
     /// Ends the daemon and starts another one in the same home.
     async fn restart(self) -> Self {
         Self::in_home(self.stop().await).await
+    }
+
+    /// A client that shows this.
+    async fn client_with(&self, credential: Credential) -> Client {
+        let paths = Paths::in_home(self.home.path()).unwrap();
+        let connect = Connect { paths, client: "test".into(), wait: Duration::ZERO, credential };
+        Client::connect(&connect).await.unwrap()
     }
 
     /// A folder in the home, as a relay URL.

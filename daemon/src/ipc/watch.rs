@@ -14,7 +14,8 @@
 //! tell about any more and is told so ([`resync`]): before the watch begins, and when it falls behind later. A watch from 0 reads
 //! what is kept and comes to hold what this device shows.
 
-use std::collections::BTreeSet;
+mod filter;
+
 use std::time::Duration;
 
 use ipc_proto::MAX_REPLY_BYTES;
@@ -28,9 +29,9 @@ use tokio::sync::watch::Receiver;
 use tokio::time::timeout;
 use tonic::Status;
 
+pub(super) use self::filter::{Filter, readable};
 use super::admission::limit;
 use super::convert::bundle::{self, Touched};
-use super::convert::invalid;
 use super::error;
 use super::pipe::{End, Pipe};
 use super::read;
@@ -39,8 +40,6 @@ use crate::store::{Entry, Part, Reach, Reader, StoreError};
 
 /// The longest silence of a watch: after it, the position is sent as a sign of life.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
-/// Most names in a filter.
-pub(super) const MAX_FILTER: usize = 256;
 /// Bundles read at a time.
 const BATCH: u64 = 64;
 /// Bundles that are few enough to be read on the event loop.
@@ -49,30 +48,6 @@ const LIVE: u64 = 2;
 const BATCH_BYTES: usize = 1 << 20;
 /// Most bytes of one event: a reply with room for its framing.
 pub(super) const MAX_EVENT: usize = MAX_REPLY_BYTES - 1024;
-
-/// What a watch is about.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Filter {
-    /// All records, all messages, and what is not understood.
-    Everything,
-    /// The records of these collections.
-    Records(BTreeSet<String>),
-    /// The messages of these conversations; of all when there is none.
-    Messages(BTreeSet<String>),
-}
-
-impl Filter {
-    /// `Records.Watch`.
-    pub(super) fn records(collections: &[String]) -> Result<Self, Status> {
-        let names = names(collections)?;
-        Ok(if names.is_empty() { Self::Everything } else { Self::Records(names) })
-    }
-
-    /// `Conversations.Watch`.
-    pub(super) fn messages(conversations: &[String]) -> Result<Self, Status> {
-        names(conversations).map(Self::Messages)
-    }
-}
 
 /// A watch at its cursor.
 #[derive(Debug)]
@@ -228,29 +203,19 @@ fn change(
     key: &str,
     filter: &Filter,
 ) -> Result<Option<Change>, StoreError> {
-    let record = |kind| -> Result<Option<Change>, StoreError> {
-        let now = reader.record(collection, key)?;
-        Ok(Some(bundle::record_change(kind, collection.to_owned(), key.to_owned(), now)))
-    };
-    Ok(match (touched, filter) {
-        (Touched::Record(kind), Filter::Everything) => record(kind)?,
-        (Touched::Record(kind), Filter::Records(names)) if names.contains(collection) => record(kind)?,
-        (Touched::Message(kind), Filter::Everything) => {
-            let now = reader.message(key)?;
-            Some(bundle::message_change(kind, key.to_owned(), now))
+    Ok(match touched {
+        Touched::Record(kind) if filter.has_record(collection) => {
+            let now = reader.record(collection, key)?;
+            Some(bundle::record_change(kind, collection.to_owned(), key.to_owned(), now))
         }
-        (Touched::Message(kind), Filter::Messages(names)) => {
+        Touched::Message(kind) if filter.has_messages() => {
             let now = reader.message(key)?;
             // A deleted message has forgotten its conversation; who shows it must learn that it is gone.
-            let matches =
-                now.as_ref().is_none_or(|message| names.is_empty() || names.contains(&message.body.conversation));
+            let matches = now.as_ref().is_none_or(|message| filter.has_message(&message.body.conversation));
             matches.then(|| bundle::message_change(kind, key.to_owned(), now))
         }
-        (Touched::Unknown, Filter::Everything) => Some(Change::default()),
-        (Touched::Record(_), Filter::Records(_) | Filter::Messages(_))
-        | (Touched::Message(_), Filter::Records(_))
-        | (Touched::Unknown, Filter::Records(_) | Filter::Messages(_))
-        | (Touched::Nothing, _) => None,
+        Touched::Unknown => filter.has_unknown().then(Change::default),
+        Touched::Record(_) | Touched::Message(_) | Touched::Nothing => None,
     })
 }
 
@@ -269,14 +234,6 @@ pub(super) fn resync(cursor: BundleSeq, reach: Reach) -> ErrorDetail {
             cursor: cursor.0,
             bundle_seq: last.0,
         }))
-}
-
-/// The names of a filter.
-pub(super) fn names(names: &[String]) -> Result<BTreeSet<String>, Status> {
-    if names.len() > MAX_FILTER {
-        return Err(invalid(format!("a filter has at most {MAX_FILTER} names, this one has {}", names.len())).into());
-    }
-    Ok(names.iter().cloned().collect())
 }
 
 /// Records grow by many writes; a bundle that touches many large ones can be more than a reply may be.

@@ -26,6 +26,9 @@ pub(super) const EPOCH: &[u8] = b"kinfolk/1/epoch";
 /// HPKE `info` of the secret of an epoch, given in a letter.
 pub(super) const GIFT: &[u8] = b"kinfolk/1/gift";
 
+/// Hash of a bearer token of the local API.
+pub(super) const BEARER: &[u8] = b"kinfolk/1/bearer";
+
 /// Additional data of a wrapped secret.
 pub(super) const WRAPPED: &[u8] = b"kinfolk/1/wrapped";
 
@@ -85,6 +88,7 @@ mod tests {
             GROUP_ADDRESS,
             EPOCH,
             GIFT,
+            BEARER,
             WRAPPED,
             PAIR_CHECKSUM,
             PAIR_COMMITMENT,

@@ -143,7 +143,7 @@ impl Home {
             socket: home.join("k.sock"),
             socket_is_explicit: false,
         };
-        Connect { paths, client: "test".into(), wait: Duration::from_secs(wait_seconds) }
+        Connect { paths, client: "test".into(), wait: Duration::from_secs(wait_seconds), credential: Credential::Owner }
     }
 
     fn serve(&self, min: u32, max: u32) -> Server {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ipc_proto::Credential;
 use ipc_proto::client::{Client, Connect};
 use ipc_proto::paths::Paths;
 use ipc_proto::v1::{InitRequest, JoinRequest, KeyStore, PairConfirmRequest, PairShowRequest, join_event, pair_event};
@@ -41,7 +42,8 @@ impl Device {
             socket: home.join("run/kinfolk.sock"),
             socket_is_explicit: true,
         };
-        let connect = Connect { paths, client: "budgets".into(), wait: Duration::from_secs(20) };
+        let connect =
+            Connect { paths, client: "budgets".into(), wait: Duration::from_secs(20), credential: Credential::Owner };
         let client = Client::connect(&connect).await?;
         Ok(Self { child, client, log })
     }

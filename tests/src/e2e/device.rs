@@ -24,6 +24,8 @@ pub(super) struct Device {
     pub(super) home: PathBuf,
     programs: Programs,
     daemon: Option<Child>,
+    /// Where commands that are run as an app find its token, and the socket: they see nothing else of the home.
+    app: Option<(PathBuf, PathBuf)>,
 }
 
 /// How a command ended.
@@ -40,7 +42,15 @@ pub(super) struct Done {
 impl Device {
     /// A device that does not run yet.
     pub(super) fn new(name: &str, home: PathBuf, programs: &Programs) -> Self {
-        Self { name: name.into(), home, programs: programs.clone(), daemon: None }
+        Self { name: name.into(), home, programs: programs.clone(), daemon: None, app: None }
+    }
+
+    /// This device as an app in a sandbox sees it: its socket, a token, and a home with nothing in it.
+    pub(super) fn in_sandbox(&self, sandbox: PathBuf, token: PathBuf) -> Self {
+        let app = Some((self.home.join("run/kinfolk.sock"), token));
+        let mut seen = Self::new(&self.name, sandbox, &self.programs);
+        seen.app = app;
+        seen
     }
 
     /// Starts the daemon in the foreground of nobody, and waits until it answers.
@@ -186,6 +196,10 @@ impl Device {
     pub(super) fn spawn(&self, args: &[&str]) -> Result<Child, Failed> {
         let mut command = Command::new(&self.programs.kin);
         command.args(args).env("KINFOLK_HOME", &self.home).env_remove("KINFOLK_SOCKET").env_remove("KINFOLK_OUTPUT");
+        command.env_remove("KINFOLK_TOKEN_FILE");
+        if let Some((socket, token)) = &self.app {
+            command.env("KINFOLK_SOCKET", socket).env("KINFOLK_TOKEN_FILE", token);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().map_err(Failed::io("starting kin"))
     }

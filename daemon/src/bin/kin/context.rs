@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ipc_proto::{Client, Connect, Paths};
+use ipc_proto::{Client, Connect, Credential, Paths};
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -36,5 +36,6 @@ impl Context {
 
 /// How this program connects.
 pub(crate) fn connect_to(paths: Paths, wait: Duration) -> Connect {
-    Connect { paths, client: concat!("kin/", env!("CARGO_PKG_VERSION")).into(), wait }
+    let client = concat!("kin/", env!("CARGO_PKG_VERSION")).into();
+    Connect { paths, client, wait, credential: Credential::of_environment() }
 }

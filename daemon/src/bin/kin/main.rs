@@ -6,6 +6,7 @@
 //!
 //! One file a group of commands; [`failure`] maps what goes wrong to exit codes, [`output`] prints words or JSON.
 
+mod apps;
 mod completions;
 mod condition;
 mod conflicts;
@@ -80,6 +81,8 @@ enum Command {
     Devices(devices::Devices),
     #[command(subcommand)]
     Relay(relay::RelayCommand),
+    #[command(subcommand)]
+    Apps(apps::Apps),
     Put(records::Put),
     Get(records::Get),
     List(records::List),
@@ -159,6 +162,7 @@ async fn execute(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Join(join) => join.execute(context).await,
         Command::Devices(devices) => devices.execute(context).await,
         Command::Relay(relay) => relay.execute(context).await,
+        Command::Apps(apps) => apps.execute(context).await,
         Command::Put(put) => put.execute(context).await,
         Command::Get(get) => get.execute(context).await,
         Command::List(list) => list.execute(context).await,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ipc_proto::client::Shown;
 use ipc_proto::v1::admin_client::AdminClient;
 use ipc_proto::v1::{
     Comparison, DeviceComparison, StoreCompactRequest, StoreCompactResponse, StoreCompareRequest, StoreCompareResponse,
@@ -9,7 +10,6 @@ use ipc_proto::v1::{
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
-use tonic::transport::Channel;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -118,7 +118,7 @@ fn compacted(went: &StoreCompactResponse, dry_run: bool, style: Style) -> String
 /// Asks until every device is at the same point, or one differs, or the time is over. Devices tell of what they hold
 /// when they like; a pass over the relays asks them to do it now.
 async fn compare(
-    admin: &mut AdminClient<Channel>,
+    admin: &mut AdminClient<Shown>,
     device: String,
     limit: Duration,
 ) -> Result<StoreCompareResponse, Failure> {

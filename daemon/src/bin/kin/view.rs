@@ -1,8 +1,8 @@
 //! The JSON of what the daemon answers. Names here are read by scripts: they are only ever added to.
 
 use ipc_proto::v1::{
-    Bundle, Change, ChangeKind, Comparison, Conversation, Device, DeviceComparison, KeyProtection, Message, Record,
-    RecoveryState, Relay, RelayFault, RowConflict, Status, SyncMode, change::Now, message::Body,
+    App, Bundle, Change, ChangeKind, Comparison, Conversation, Device, DeviceComparison, Grant, KeyProtection, Message,
+    Record, RecoveryState, Relay, RelayFault, RowConflict, Scope, Status, SyncMode, change::Now, message::Body,
 };
 use serde_json::{Map, Value, json};
 
@@ -116,6 +116,25 @@ pub(crate) fn device(device: &Device) -> Value {
         "added_at": instant::from_millis(device.added_at_ms),
         "roster_seen": device.roster_seen,
         "added_by": if device.added_by.is_empty() { Value::Null } else { device.added_by.clone().into() },
+    })
+}
+
+/// An app, without its token.
+pub(crate) fn app(app: &App) -> Value {
+    let grant = |grant: &Option<Grant>| {
+        let grant = grant.clone().unwrap_or_default();
+        let scope = match grant.scope() {
+            Scope::Unspecified | Scope::Read => "read",
+            Scope::Write => "write",
+        };
+        json!({ "prefixes": grant.prefixes, "scope": scope })
+    };
+    json!({
+        "name": app.name,
+        "collections": grant(&app.collections),
+        "conversations": grant(&app.conversations),
+        "created_at": instant::from_millis(app.created_at_ms),
+        "last_used": app.last_used_ms.map(instant::from_millis),
     })
 }
 

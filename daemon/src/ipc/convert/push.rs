@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{invalid, message, value};
 use crate::ipc::admission::limit;
+use crate::ipc::caller::{Caller, STAMP};
 
 /// Most ops in one push of the API.
 const MAX_OPS: usize = 5_000;
@@ -21,7 +22,7 @@ const MAX_OPS: usize = 5_000;
 const MAX_SOURCE: usize = 128;
 
 /// A push in terms of the protocol.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(in crate::ipc) struct Asked {
     /// What to push, in the order of the request.
     pub(in crate::ipc) ops: Vec<Op>,
@@ -29,20 +30,22 @@ pub(in crate::ipc) struct Asked {
     pub(in crate::ipc) app: Option<AppBundle>,
     /// The versions that records are to have, by the number of the op.
     pub(in crate::ipc) bases: BTreeMap<usize, BundleSeq>,
+    /// Who asks.
+    pub(in crate::ipc) caller: Caller,
     /// For each op, the id of the message it posts; else empty.
     posted: Vec<String>,
 }
 
 impl Asked {
     /// Reads a request.
-    pub(in crate::ipc) fn read(request: v1::PushRequest) -> Result<Self, Status> {
-        let app = read_app(request.source_id, request.source_bundle_id)?;
+    pub(in crate::ipc) fn read(request: v1::PushRequest, caller: Caller) -> Result<Self, Status> {
+        let app = read_app(request.source_id, request.source_bundle_id, &caller)?;
         if request.ops.len() > MAX_OPS {
             let message = format!("a push has at most {MAX_OPS} ops, this one has {}", request.ops.len());
             let detail = ErrorDetail::new(ErrorCode::TooLarge, message).hint("split it");
             return Err(detail.payload(limit("ops of a push", MAX_OPS, request.ops.len())).into());
         }
-        let mut asked = Self { ops: Vec::with_capacity(request.ops.len()), app, ..Self::default() };
+        let mut asked = Self { ops: Vec::with_capacity(request.ops.len()), app, caller, ..Self::default() };
         for (place, op) in (0..).zip(request.ops) {
             asked.add(op, place).map_err(|rule| invalid(format!("op {place}: {rule}")).at_op(place))?;
         }
@@ -50,8 +53,8 @@ impl Asked {
     }
 
     /// A push of one op.
-    pub(in crate::ipc) fn one(op: op::Op) -> Result<Self, Status> {
-        let mut asked = Self::default();
+    pub(in crate::ipc) fn one(op: op::Op, caller: Caller) -> Result<Self, Status> {
+        let mut asked = Self { caller, ..Self::default() };
         asked.add(v1::Op { op: Some(op) }, 0).map_err(invalid)?;
         Ok(asked)
     }
@@ -105,11 +108,12 @@ impl Asked {
     }
 }
 
-fn read_app(source: String, id: u64) -> Result<Option<AppBundle>, Status> {
+fn read_app(source: String, id: u64, caller: &Caller) -> Result<Option<AppBundle>, Status> {
     match (source.len(), id) {
         (0, 0) => Ok(None),
         (0, _) => Err(invalid("source_bundle_id needs a source_id").into()),
-        (1..=MAX_SOURCE, _) => Ok(Some(AppBundle { source, id })),
+        (_, _) if source.starts_with(STAMP) => Err(invalid(format!("a source_id does not begin with {STAMP}")).into()),
+        (1..=MAX_SOURCE, _) => Ok(Some(AppBundle { source: caller.stamp(&source), id })),
         (length, _) => {
             let detail = ErrorDetail::new(
                 ErrorCode::TooLarge,
@@ -156,7 +160,7 @@ mod tests {
             clear_fields: vec!["gone".into()],
             base_row_version: Some(7),
         };
-        let asked = Asked::read(request(vec![
+        let asked = read(request(vec![
             op::Op::PutRecord(put),
             op::Op::DeleteRecord(v1::DeleteRecord {
                 collection: "notes".into(),
@@ -166,8 +170,7 @@ mod tests {
             op::Op::PostMessage(post("m")),
             op::Op::SetMessageStatus(v1::SetMessageStatus { id: "m".into(), status: 3, at_us: Some(9) }),
             op::Op::DeleteMessage(v1::DeleteMessage { id: "n".into(), at_us: None }),
-        ]))
-        .unwrap();
+        ]));
         let one = |text: &str| Some(Value::text(text));
         let fields = vec![("a".into(), one("1")), ("b".into(), one("2")), ("gone".into(), None)];
         assert_eq!(asked.ops[0], Op::record_put("notes", "k", fields));
@@ -184,23 +187,23 @@ mod tests {
         let named = |source: &str, id| {
             let ops = vec![op::Op::PostMessage(post("")), op::Op::PostMessage(post(""))];
             let request = v1::PushRequest { source_id: source.into(), source_bundle_id: id, ..request(ops) };
-            Asked::read(request).unwrap()
+            read(request)
         };
         let first = named("app", 1);
-        assert_eq!(first, named("app", 1));
+        assert_eq!((&first.posted, &first.ops), (&named("app", 1).posted, &named("app", 1).ops));
         let mut all: Vec<String> =
             [&first, &named("app", 2), &named("apq", 1)].iter().flat_map(|asked| asked.posted.clone()).collect();
         assert!(all.iter().all(|id| Uuid::parse_str(id).unwrap().get_version_num() == 8));
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 6, "every op of every bundle has its own");
-        let random = || Asked::one(op::Op::PostMessage(post(""))).unwrap().posted;
+        let random = || Asked::one(op::Op::PostMessage(post("")), Caller::Owner).unwrap().posted;
         assert_ne!(random(), random());
     }
 
     #[test]
     fn results_say_for_each_op_whether_it_changed_something() {
-        let asked = Asked::read(request(vec![op::Op::PostMessage(post("m")), op::Op::PostMessage(post("n"))])).unwrap();
+        let asked = read(request(vec![op::Op::PostMessage(post("m")), op::Op::PostMessage(post("n"))]));
         let pushed = Pushed { dot: None, bundle_seq: Default::default(), changed: vec![false, true], repeated: false };
         let result = |no_op, id: &str| OpResult { no_op, message_id: id.into() };
         assert_eq!(asked.results(&pushed), [result(true, "m"), result(false, "n")]);
@@ -251,10 +254,16 @@ mod tests {
         assert_eq!(refused(long).payload, Some(limit("source_id", 128, 129)));
         let nameless = v1::PushRequest { source_bundle_id: 1, ..Default::default() };
         assert_eq!(refused(nameless).code, "invalid_argument");
+        let stamped = v1::PushRequest { source_id: "@notes/x".into(), source_bundle_id: 1, ..Default::default() };
+        assert_eq!(refused(stamped).code, "invalid_argument");
     }
 
     fn refused(request: v1::PushRequest) -> ErrorDetail {
-        ErrorDetail::from_status(&Asked::read(request).unwrap_err()).unwrap()
+        ErrorDetail::from_status(&Asked::read(request, Caller::Owner).unwrap_err()).unwrap()
+    }
+
+    fn read(request: v1::PushRequest) -> Asked {
+        Asked::read(request, Caller::Owner).unwrap()
     }
 
     fn request(ops: Vec<op::Op>) -> v1::PushRequest {

@@ -43,7 +43,7 @@ fn out_of_order_says_what_is_expected_and_what_came() {
 
 #[test]
 fn a_single_op_has_no_number() {
-    let detail = alone(refusal(&NotFound { index: 0 }, None));
+    let detail = ErrorDetail::from_status(&alone_in(refusal(&NotFound { index: 0 }, None).into())).unwrap();
     assert_eq!((detail.message.as_str(), detail.op_index), ("there is nothing with this name", None));
 }
 

@@ -6,6 +6,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use ipc_proto::Credential;
 use ipc_proto::client::{Client, Connect};
 use ipc_proto::paths::Paths;
 use ipc_proto::v1::GetStatusRequest;
@@ -71,7 +72,7 @@ pub(in crate::e2e) async fn connect(device: &Device) -> Result<Client, Failed> {
         socket: home.join("run/kinfolk.sock"),
         socket_is_explicit: true,
     };
-    let connect = Connect { paths, client: "e2e".into(), wait: STARTS };
+    let connect = Connect { paths, client: "e2e".into(), wait: STARTS, credential: Credential::Owner };
     let refused = |error| Failed::Expected(format!("the daemon of {} to answer: {error}", device.name));
     Client::connect(&connect).await.map_err(refused)
 }

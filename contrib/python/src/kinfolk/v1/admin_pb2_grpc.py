@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from kinfolk.v1 import admin_pb2 as kinfolk_dot_v1_dot_admin__pb2
+from kinfolk.v1 import apps_pb2 as kinfolk_dot_v1_dot_apps__pb2
 from kinfolk.v1 import explain_pb2 as kinfolk_dot_v1_dot_explain__pb2
 from kinfolk.v1 import quarantine_pb2 as kinfolk_dot_v1_dot_quarantine__pb2
 
@@ -28,7 +29,8 @@ if _version_not_supported:
 
 
 class AdminStub(object):
-    """Everything that is not an app's business.
+    """Everything that is not an app's business. Only the owner's programs may call it: they send the token in the file `admin.token` of the
+    state directory.
     """
 
     def __init__(self, channel):
@@ -152,6 +154,21 @@ class AdminStub(object):
                 request_serializer=kinfolk_dot_v1_dot_admin__pb2.ExportRequest.SerializeToString,
                 response_deserializer=kinfolk_dot_v1_dot_admin__pb2.ExportResponse.FromString,
                 _registered_method=True)
+        self.AuthorizeApp = channel.unary_unary(
+                '/kinfolk.v1.Admin/AuthorizeApp',
+                request_serializer=kinfolk_dot_v1_dot_apps__pb2.AuthorizeAppRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_apps__pb2.AuthorizeAppResponse.FromString,
+                _registered_method=True)
+        self.ListApps = channel.unary_unary(
+                '/kinfolk.v1.Admin/ListApps',
+                request_serializer=kinfolk_dot_v1_dot_apps__pb2.ListAppsRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_apps__pb2.ListAppsResponse.FromString,
+                _registered_method=True)
+        self.RevokeApp = channel.unary_unary(
+                '/kinfolk.v1.Admin/RevokeApp',
+                request_serializer=kinfolk_dot_v1_dot_apps__pb2.RevokeAppRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_apps__pb2.RevokeAppResponse.FromString,
+                _registered_method=True)
         self.Shutdown = channel.unary_unary(
                 '/kinfolk.v1.Admin/Shutdown',
                 request_serializer=kinfolk_dot_v1_dot_admin__pb2.ShutdownRequest.SerializeToString,
@@ -160,7 +177,8 @@ class AdminStub(object):
 
 
 class AdminServicer(object):
-    """Everything that is not an app's business.
+    """Everything that is not an app's business. Only the owner's programs may call it: they send the token in the file `admin.token` of the
+    state directory.
     """
 
     def Init(self, request, context):
@@ -337,6 +355,28 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AuthorizeApp(self, request, context):
+        """Lets an app use the local API within a namespace of its own. Its token is in the answer and nowhere else. Errors: `invalid_argument`
+        also when an app of that name is there, `too_large` (there are 64).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApps(self, request, context):
+        """The apps, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeApp(self, request, context):
+        """Takes an app's token back and ends its streams. What it wrote stays. Errors: `not_found`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Shutdown(self, request, context):
         """Finishes what is under way and ends the daemon. Answers before it ends; the socket closes when it has.
         """
@@ -462,6 +502,21 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=kinfolk_dot_v1_dot_admin__pb2.ExportRequest.FromString,
                     response_serializer=kinfolk_dot_v1_dot_admin__pb2.ExportResponse.SerializeToString,
             ),
+            'AuthorizeApp': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuthorizeApp,
+                    request_deserializer=kinfolk_dot_v1_dot_apps__pb2.AuthorizeAppRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_apps__pb2.AuthorizeAppResponse.SerializeToString,
+            ),
+            'ListApps': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApps,
+                    request_deserializer=kinfolk_dot_v1_dot_apps__pb2.ListAppsRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_apps__pb2.ListAppsResponse.SerializeToString,
+            ),
+            'RevokeApp': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeApp,
+                    request_deserializer=kinfolk_dot_v1_dot_apps__pb2.RevokeAppRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_apps__pb2.RevokeAppResponse.SerializeToString,
+            ),
             'Shutdown': grpc.unary_unary_rpc_method_handler(
                     servicer.Shutdown,
                     request_deserializer=kinfolk_dot_v1_dot_admin__pb2.ShutdownRequest.FromString,
@@ -476,7 +531,8 @@ def add_AdminServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Admin(object):
-    """Everything that is not an app's business.
+    """Everything that is not an app's business. Only the owner's programs may call it: they send the token in the file `admin.token` of the
+    state directory.
     """
 
     @staticmethod
@@ -1090,6 +1146,87 @@ class Admin(object):
             '/kinfolk.v1.Admin/Export',
             kinfolk_dot_v1_dot_admin__pb2.ExportRequest.SerializeToString,
             kinfolk_dot_v1_dot_admin__pb2.ExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuthorizeApp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Admin/AuthorizeApp',
+            kinfolk_dot_v1_dot_apps__pb2.AuthorizeAppRequest.SerializeToString,
+            kinfolk_dot_v1_dot_apps__pb2.AuthorizeAppResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Admin/ListApps',
+            kinfolk_dot_v1_dot_apps__pb2.ListAppsRequest.SerializeToString,
+            kinfolk_dot_v1_dot_apps__pb2.ListAppsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeApp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Admin/RevokeApp',
+            kinfolk_dot_v1_dot_apps__pb2.RevokeAppRequest.SerializeToString,
+            kinfolk_dot_v1_dot_apps__pb2.RevokeAppResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ The owner's calls: set-up, devices, relays, status, the store."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from kinfolk.v1 import admin_pb2 as _admin_pb2
+from kinfolk.v1 import apps_pb2 as _apps_pb2
 from kinfolk.v1 import explain_pb2 as _explain_pb2
 from kinfolk.v1 import quarantine_pb2 as _quarantine_pb2
 import abc as _abc_1
@@ -29,7 +30,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminStub:
-    """Everything that is not an app's business."""
+    """Everything that is not an app's business. Only the owner's programs may call it: they send the token in the file `admin.token` of the
+    state directory.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -105,12 +108,22 @@ class AdminStub:
     """Everything apps see, from one moment: messages by (conversation, created-at as an instant, id), then records by
     (collection, key).
     """
+    AuthorizeApp: _grpc.UnaryUnaryMultiCallable[_apps_pb2.AuthorizeAppRequest, _apps_pb2.AuthorizeAppResponse]
+    """Lets an app use the local API within a namespace of its own. Its token is in the answer and nowhere else. Errors: `invalid_argument`
+    also when an app of that name is there, `too_large` (there are 64).
+    """
+    ListApps: _grpc.UnaryUnaryMultiCallable[_apps_pb2.ListAppsRequest, _apps_pb2.ListAppsResponse]
+    """The apps, by name."""
+    RevokeApp: _grpc.UnaryUnaryMultiCallable[_apps_pb2.RevokeAppRequest, _apps_pb2.RevokeAppResponse]
+    """Takes an app's token back and ends its streams. What it wrote stays. Errors: `not_found`."""
     Shutdown: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShutdownRequest, _admin_pb2.ShutdownResponse]
     """Finishes what is under way and ends the daemon. Answers before it ends; the socket closes when it has."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
-    """Everything that is not an app's business."""
+    """Everything that is not an app's business. Only the owner's programs may call it: they send the token in the file `admin.token` of the
+    state directory.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Init: _aio.UnaryUnaryMultiCallable[_admin_pb2.InitRequest, _admin_pb2.InitResponse]  # type: ignore[assignment]
@@ -183,11 +196,21 @@ class AdminAsyncStub(AdminStub):
     """Everything apps see, from one moment: messages by (conversation, created-at as an instant, id), then records by
     (collection, key).
     """
+    AuthorizeApp: _aio.UnaryUnaryMultiCallable[_apps_pb2.AuthorizeAppRequest, _apps_pb2.AuthorizeAppResponse]  # type: ignore[assignment]
+    """Lets an app use the local API within a namespace of its own. Its token is in the answer and nowhere else. Errors: `invalid_argument`
+    also when an app of that name is there, `too_large` (there are 64).
+    """
+    ListApps: _aio.UnaryUnaryMultiCallable[_apps_pb2.ListAppsRequest, _apps_pb2.ListAppsResponse]  # type: ignore[assignment]
+    """The apps, by name."""
+    RevokeApp: _aio.UnaryUnaryMultiCallable[_apps_pb2.RevokeAppRequest, _apps_pb2.RevokeAppResponse]  # type: ignore[assignment]
+    """Takes an app's token back and ends its streams. What it wrote stays. Errors: `not_found`."""
     Shutdown: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShutdownRequest, _admin_pb2.ShutdownResponse]  # type: ignore[assignment]
     """Finishes what is under way and ends the daemon. Answers before it ends; the socket closes when it has."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
-    """Everything that is not an app's business."""
+    """Everything that is not an app's business. Only the owner's programs may call it: they send the token in the file `admin.token` of the
+    state directory.
+    """
 
     @_abc_1.abstractmethod
     def Init(
@@ -396,6 +419,32 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         """Everything apps see, from one moment: messages by (conversation, created-at as an instant, id), then records by
         (collection, key).
         """
+
+    @_abc_1.abstractmethod
+    def AuthorizeApp(
+        self,
+        request: _apps_pb2.AuthorizeAppRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apps_pb2.AuthorizeAppResponse, _abc.Awaitable[_apps_pb2.AuthorizeAppResponse]]:
+        """Lets an app use the local API within a namespace of its own. Its token is in the answer and nowhere else. Errors: `invalid_argument`
+        also when an app of that name is there, `too_large` (there are 64).
+        """
+
+    @_abc_1.abstractmethod
+    def ListApps(
+        self,
+        request: _apps_pb2.ListAppsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apps_pb2.ListAppsResponse, _abc.Awaitable[_apps_pb2.ListAppsResponse]]:
+        """The apps, by name."""
+
+    @_abc_1.abstractmethod
+    def RevokeApp(
+        self,
+        request: _apps_pb2.RevokeAppRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_apps_pb2.RevokeAppResponse, _abc.Awaitable[_apps_pb2.RevokeAppResponse]]:
+        """Takes an app's token back and ends its streams. What it wrote stays. Errors: `not_found`."""
 
     @_abc_1.abstractmethod
     def Shutdown(

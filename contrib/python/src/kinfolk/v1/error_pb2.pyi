@@ -94,6 +94,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """
     ERROR_CODE_CONFLICT: _ErrorCode.ValueType  # 32
     """A record is not what the write was based on; the first one is described. gRPC `ABORTED`."""
+    ERROR_CODE_UNAUTHENTICATED: _ErrorCode.ValueType  # 33
+    """The caller showed no token, or one that is unknown or was revoked, and the call needs one. gRPC `UNAUTHENTICATED`."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """Every code. A code is never renamed or given another meaning; new ones may come."""
@@ -166,6 +168,8 @@ everything again after 0. gRPC `OUT_OF_RANGE`.
 """
 ERROR_CODE_CONFLICT: ErrorCode.ValueType  # 32
 """A record is not what the write was based on; the first one is described. gRPC `ABORTED`."""
+ERROR_CODE_UNAUTHENTICATED: ErrorCode.ValueType  # 33
+"""The caller showed no token, or one that is unknown or was revoked, and the call needs one. gRPC `UNAUTHENTICATED`."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final

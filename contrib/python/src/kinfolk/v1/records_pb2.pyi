@@ -927,7 +927,7 @@ class ListConflictsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
-    """Only of this collection; empty = of all."""
+    """Only of this collection; empty = of all, for the owner alone."""
     page_size: _builtins.int
     """How many at most; 0 = 50, more than 1,000 counts as 1,000."""
     page_token: _builtins.str
@@ -1296,7 +1296,7 @@ class WatchConflictsRequest(_message.Message):
 
     COLLECTION_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
-    """Only of this collection; empty = of all."""
+    """Only of this collection; empty = of all, for the owner alone."""
     def __init__(
         self,
         *,
