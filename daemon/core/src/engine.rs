@@ -21,6 +21,7 @@ mod epochs;
 mod fork;
 mod hearsay;
 mod hydrate;
+mod jitter;
 mod membership;
 mod pass;
 mod push;
@@ -49,6 +50,7 @@ use crate::step::{Change, Input, Output, Refusal, Reply, Saved, SavedSibling, Su
 use crate::vector::VersionVector;
 
 use self::hydrate::Hydration;
+use self::jitter::spread;
 pub use self::pass::PassMark;
 pub use self::retire::next_generation;
 
@@ -358,12 +360,6 @@ impl Engine {
         self.outputs.push_back(Output::Commit(change));
     }
 
-    /// A number that differs from call to call and start to start, for jitter.
-    fn jitter(&mut self) -> u64 {
-        self.tickets = self.tickets.wrapping_add(1);
-        spread(self.tickets)
-    }
-
     /// Siblings' words are saved with the next commit, or alone once they have waited [`SAVE_AFTER`].
     fn save_siblings(&mut self, now: Now) -> Option<Millis> {
         let waited = self.unsaved_since.is_some_and(|since| now.mono >= since.plus(SAVE_AFTER));
@@ -383,14 +379,6 @@ impl Engine {
         dirty.into_iter().for_each(|saved| self.commit(Change::Sibling(saved)));
         self.unsaved_since = None;
     }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): spreads a counter over all numbers; no secret rests on it.
-fn spread(counter: u64) -> u64 {
-    let mut z = counter.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 /// How long a sibling's receipt may stay in memory only: 5 s (seed 002).
