@@ -137,8 +137,11 @@ impl<S: Shelf> Outbox<S> {
             match state.edits.iter().rposition(same) {
                 Some(at) if !state.edits[at].write.is_deletion() => {
                     let before = state.edits.remove(at);
-                    if let Some(after) = before.and(write) {
-                        state.edits.insert(at, after);
+                    let mut earlier = state.edits[..at].iter().rev().filter(|edit| edit.write.name() == write.name());
+                    let made_here = before.write.base() == Some(0) && earlier.next().is_none_or(Edit::is_deletion);
+                    // What was made here and never sent nobody needs to hear of.
+                    if !(made_here && write.is_deletion()) {
+                        state.edits.insert(at, before.and(write));
                     }
                 }
                 Some(_) | None => {

@@ -258,6 +258,23 @@ class Failing(WithOutbox):
         self.assertEqual(records.get("todo", "k").fields, {"n": 2, "m": 3})
         self.assertEqual(records.get("todo", "k").version, bundles[-1].bundle_seq)
 
+    def test_a_deletion_after_a_write_that_may_be_at_the_daemon_is_not_forgotten(self) -> None:
+        records, outbox = self.client(self.first()).records, self.outbox()
+        outbox.put("todo", "k", {"n": 1}, base=0)
+        real = records.push_request
+
+        def push_and_lose(request: records_pb2.PushRequest) -> None:
+            real(request)
+            raise kinfolk.ConnectionLost("lost")
+
+        with mock.patch.object(records, "push_request", push_and_lose), self.assertRaises(kinfolk.ConnectionLost):
+            outbox.flush(records)
+        outbox.put("todo", "k", {"n": 2}, base=0)
+        outbox.delete("todo", "k", base=0)
+        self.assertEqual(outbox.over("todo", []), [])
+        outbox.flush(records)
+        self.assertEqual(list(records.list("todo")), [])
+
     def test_edits_made_while_a_bundle_is_under_way_wait_and_build_on_it(self) -> None:
         records, outbox = self.client(self.first()).records, self.outbox()
         outbox.put("todo", "k", {"n": 1}, base=0)

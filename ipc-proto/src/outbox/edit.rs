@@ -101,16 +101,20 @@ impl Edit {
         Some(record)
     }
 
-    /// What becomes of this edit, which was not sent yet, when its record is edited once more; `None` for nothing at all. The later write was made from
-    /// what this one made, so the base stays.
-    pub(super) fn and(self, later: Write) -> Option<Self> {
+    /// Whether it deletes its record.
+    pub(super) fn is_deletion(&self) -> bool {
+        self.write.is_deletion()
+    }
+
+    /// What becomes of this edit, which was not sent yet, when its record is edited once more. The later write was made from what this one made, so
+    /// the base stays.
+    pub(super) fn and(self, later: Write) -> Self {
         let base = self.write.base();
         let write = match (self.write, later) {
-            (_, Write::Delete(_)) if base == Some(0) => return None,
             (Write::Put(first), Write::Put(second)) => Write::Put(both(first, second)),
             (Write::Put(_) | Write::Delete(_), later) => later,
         };
-        Some(Self { write: write.on(base), ..self })
+        Self { write: write.on(base), ..self }
     }
 }
 

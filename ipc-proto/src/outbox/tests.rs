@@ -59,6 +59,22 @@ fn an_edit_of_a_record_that_is_under_way_waits_and_builds_on_it() {
 }
 
 #[test]
+fn a_deletion_after_a_write_that_was_sent_is_not_forgotten() {
+    let mut outbox = Outbox::open(Memory::default()).unwrap();
+    outbox.keep(put("k", &[("a", 1)], &[], Some(0)), None).unwrap();
+    outbox.freeze().unwrap();
+    outbox.keep(put("k", &[("a", 2)], &[], Some(0)), None).unwrap();
+    outbox.keep(delete("k").on(Some(0)), None).unwrap();
+    assert_eq!(outbox.edits().last().unwrap().write, delete("k").on(Some(0)));
+    // A record that was deleted before and made anew is gone with the deletion that there is.
+    let mut outbox = Outbox::open(Memory::default()).unwrap();
+    outbox.keep(delete("k").on(Some(7)), None).unwrap();
+    outbox.keep(put("k", &[("a", 2)], &[], Some(0)), None).unwrap();
+    outbox.keep(delete("k").on(Some(0)), None).unwrap();
+    assert_eq!(outbox.edits().len(), 1);
+}
+
+#[test]
 fn what_was_sent_cannot_be_abandoned() {
     let mut outbox = Outbox::open(Memory::default()).unwrap();
     outbox.keep(put("k", &[("a", 1)], &[], Some(0)), None).unwrap();

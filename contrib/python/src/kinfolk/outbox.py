@@ -143,13 +143,15 @@ class Outbox:
 
     def _keep(self, edit: Edit) -> None:
         with self._transaction() as db:
-            rows = [row for row in _edits(db, "NOT frozen") if (row.collection, row.key) == (edit.collection, edit.key)]
-            before = rows[-1] if rows else None
+            same = [row for row in _edits(db) if (row.collection, row.key) == (edit.collection, edit.key)]
+            waiting = [row for row in _edits(db, "NOT frozen") if row in same]
+            before = waiting[-1] if waiting else None
             if before is None or before.is_deletion:
                 db.execute("INSERT INTO edit (op, base, frozen) VALUES (?, ?, 0)", _row(edit))
                 return
             # It is made from what the edit before it made, so the base is that one's.
-            if edit.is_deletion and before.base_version == 0:
+            if edit.is_deletion and before.base_version == 0 and all(row.is_deletion for row in same[:-1][-1:]):
+                # It was made here and never sent: nobody needs to hear of it.
                 db.execute("DELETE FROM edit WHERE number = ?", (before.number,))
                 return
             op = edit.op
