@@ -242,25 +242,15 @@ fn check_directory(path: &Path) -> Result<(), ListenError> {
 
 #[cfg(unix)]
 fn create(address: &Path) -> io::Result<Socket> {
-    use rustix::fs::Mode;
-
-    // The mask counts for the whole process: for a moment other files are made private too, which harms nobody.
-    let mask = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
-    let name = address.to_fs_name::<GenericFilePath>();
-    let socket = name.and_then(|name| ListenerOptions::new().name(name).create_tokio());
-    rustix::process::umask(mask);
-    socket
+    address.to_fs_name::<GenericFilePath>().and_then(|name| ListenerOptions::new().name(name).create_tokio())
 }
 
-/// Looks at what was made: not every system lets the mask count for sockets.
+/// Makes the socket the owner's alone. Until then its directory is what keeps others out. A mask would make it so from the beginning, but it
+/// counts for the whole process, and takes rights from whatever other threads make meanwhile.
 #[cfg(unix)]
 fn confirm(address: &Path) -> Result<(), ListenError> {
     use std::os::unix::fs::PermissionsExt;
 
-    let made = std::fs::symlink_metadata(address).map_err(|e| system(address, e))?;
-    if made.permissions().mode() & 0o077 == 0 {
-        return Ok(());
-    }
     std::fs::set_permissions(address, std::fs::Permissions::from_mode(0o600)).map_err(|e| system(address, e))
 }
 
