@@ -14,6 +14,7 @@ use kinfolk_core::bundle::{Birth, Body, Bundle};
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{DeviceId, Dot, Hash, Millis, Seq, SourceId};
 use kinfolk_core::op::{MessageBody, Op};
+use kinfolk_core::prekey::KeptPrekey;
 use kinfolk_core::roster::Prekey;
 use kinfolk_core::step::{Append, Change};
 use kinfolk_core::value::Value;
@@ -130,7 +131,8 @@ fn new_store() -> Outcome<(Store, tempfile::TempDir)> {
         roster: Hash::default(),
         records: Vec::new(),
         epochs: Vec::new(),
-        prekey: Prekey::default(),
+        prekey: KeptPrekey { prekey: Prekey::default(), made: Millis(0), kept: Default::default() },
+        announced: Vec::new(),
     };
     Ok((Store::create(dir.path(), &key(), &device)?, dir))
 }

@@ -1,6 +1,6 @@
 //! What a device seals and opens with, shared by the driver and the relay workers.
 //!
-//! The store holds the secrets, wrapped; the [`Keyring`] is a cache of it. When the driver has committed a change of epochs, or the time has
+//! The store holds the secrets, wrapped; the [`Keyring`] is a cache of it. When the driver has committed a change of epochs or prekeys, or the time has
 //! come to look into fewer mailboxes, it reads them anew ([`Credentials::refresh`]) before anything that rests on them leaves; workers that
 //! watch mailboxes are rung.
 //!
@@ -10,14 +10,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use kinfolk_core::epoch::{Epoch, KeptEpoch, NewEpoch};
-use kinfolk_core::ids::{DeviceId, Hash};
+use kinfolk_core::ids::{DeviceId, Hash, Millis};
 use kinfolk_core::parcel::{Letter, VerifiedParcel};
+use kinfolk_core::prekey::KeptPrekey;
+use kinfolk_core::roster;
 use tokio::sync::watch;
 use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::seal::wrap::{Place, WrapError};
-use crate::seal::{self, GroupSecret, Identity, Kek, Keyring, Recipient};
+use crate::seal::{self, GroupSecret, Identity, Kek, Keyring, Prekey, Recipient};
 use crate::store::{Store, StoreError};
 
 /// A device's keys.
@@ -37,26 +39,25 @@ pub enum CredentialsError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// They do not unwrap.
-    #[error("the secret of an epoch cannot be opened: {0}")]
+    #[error("the secret of an epoch or a prekey cannot be opened: {0}")]
     Wrap(#[from] WrapError),
     /// It is not 32 bytes.
     #[error("the secret of epoch {0} has another length than 32 bytes")]
     Length(u32),
+    /// A seed is not one, or the system gives no randomness.
+    #[error("the prekey in slot {0} cannot be made")]
+    Prekey(u32),
 }
 
 impl Credentials {
-    /// The keys of a device with the epochs that its store holds, all of them looked into.
+    /// The keys of a device with the epochs and prekeys that its store holds, all of them looked into.
     ///
     /// # Errors
     /// When the secrets cannot be read.
-    pub(crate) fn open(
-        identity: Identity,
-        kek: Kek,
-        keyring: Keyring,
-        store: &Store,
-    ) -> Result<Self, CredentialsError> {
-        let groups = secrets(&kek, store)?;
-        let (me, keyring) = (keyring.me, Arc::new(Keyring { groups, ..keyring }));
+    pub(crate) fn open(identity: Identity, kek: Kek, me: DeviceId, store: &Store) -> Result<Self, CredentialsError> {
+        let (groups, prekeys) = (secrets(&kek, store)?, seeds(&kek, store)?);
+        let roster_id = store.restore()?.roster;
+        let keyring = Arc::new(Keyring { me, prekeys, groups, resting: Vec::new(), roster_id });
         Ok(Self { me, identity: Arc::new(identity), kek, keyring: watch::channel(keyring).0 })
     }
 
@@ -74,13 +75,14 @@ impl Credentials {
         self.keyring.borrow().roster_id
     }
 
-    /// Reads the secrets of all epochs anew; the mailboxes of `polled` are looked into.
+    /// Reads the secrets of all epochs and prekeys anew; the mailboxes of `polled` are looked into.
     ///
     /// # Errors
     /// When they cannot be read; nothing changes then.
     pub(crate) fn refresh(&self, store: &Store, polled: &[Epoch]) -> Result<(), CredentialsError> {
         let (groups, resting) = secrets(&self.kek, store)?.into_iter().partition(|group| polled.contains(&group.id()));
-        let keyring = Keyring { groups, resting, ..Keyring::clone(&self.keyring.borrow()) };
+        let prekeys = seeds(&self.kek, store)?;
+        let keyring = Keyring { groups, resting, prekeys, ..Keyring::clone(&self.keyring.borrow()) };
         self.keyring.send_replace(Arc::new(keyring));
         Ok(())
     }
@@ -92,6 +94,15 @@ impl Credentials {
     pub(crate) fn mint(&self, number: u32) -> Result<(NewEpoch, KeptEpoch), CredentialsError> {
         let kept = keep(&self.kek, &GroupSecret::generate(number, &mut rand::rng()), self.roster_id())?;
         Ok((NewEpoch { epoch: kept.epoch, commitment: kept.commitment }, kept))
+    }
+
+    /// Draws a prekey, at this time of the wall clock.
+    ///
+    /// # Errors
+    /// When the system gives no randomness, or it cannot be wrapped.
+    pub(crate) fn rekey(&self, slot: u32, made: Millis) -> Result<KeptPrekey, CredentialsError> {
+        let prekey = Prekey::generate(slot, &mut rand::rng()).map_err(|_| CredentialsError::Prekey(slot))?;
+        keep_prekey(&self.kek, &prekey, made)
     }
 
     /// Fills the gifts of a letter that is sealed to `recipient` under `under`. One whose secret is not held any more is left out.
@@ -131,6 +142,32 @@ pub(crate) fn keep(kek: &Kek, group: &GroupSecret, roster: Hash) -> Result<KeptE
     Ok(KeptEpoch { epoch, commitment: group.commitment(roster), kept: kept.into() })
 }
 
+/// Wraps the seed of a prekey for the store.
+pub(crate) fn keep_prekey(kek: &Kek, prekey: &Prekey, made: Millis) -> Result<KeptPrekey, CredentialsError> {
+    let row = prekey.slot().to_be_bytes();
+    let kept = kek.wrap(seed_place(&row), prekey.seed().as_slice(), &mut rand::rng())?;
+    Ok(KeptPrekey { prekey: announced(prekey), made, kept: kept.into() })
+}
+
+/// A prekey as siblings know it.
+pub(crate) fn announced(prekey: &Prekey) -> roster::Prekey {
+    roster::Prekey { slot: prekey.slot(), public: prekey.public().to_bytes().into() }
+}
+
+fn seeds(kek: &Kek, store: &Store) -> Result<Vec<Prekey>, CredentialsError> {
+    let reveal = |(slot, wrapped): (u32, Vec<u8>)| {
+        let seed = kek.reveal(seed_place(&slot.to_be_bytes()), &wrapped)?;
+        let seed = <[u8; 32]>::try_from(seed.as_slice()).map_err(|_| CredentialsError::Prekey(slot))?;
+        Prekey::from_seed(slot, &Zeroizing::new(seed)).map_err(|_| CredentialsError::Prekey(slot))
+    };
+    store.prekey_seeds()?.into_iter().map(reveal).collect()
+}
+
+/// Where the wrapped seed of a prekey belongs.
+fn seed_place(slot: &[u8; 4]) -> Place<'_> {
+    Place { table: "prekey", row: slot, version: 1 }
+}
+
 fn secrets(kek: &Kek, store: &Store) -> Result<Vec<GroupSecret>, CredentialsError> {
     let reveal = |(epoch, wrapped): (Epoch, Vec<u8>)| {
         let secret = kek.reveal(place(&epoch), &wrapped)?;
@@ -147,6 +184,8 @@ fn place(epoch: &Epoch) -> Place<'_> {
 
 #[cfg(test)]
 mod tests {
+    use kinfolk_core::step::Change;
+
     use super::*;
     use crate::setup::{Found, Fresh, Opened, Places};
 
@@ -161,7 +200,7 @@ mod tests {
         let (minted, kept) = credentials.mint(2).unwrap();
         assert_eq!((minted.epoch, minted.commitment), (kept.epoch, kept.commitment));
         store.begin().unwrap();
-        store.apply(&kinfolk_core::step::Change::Epoch(kept)).unwrap();
+        store.apply(&Change::Epoch(kept)).unwrap();
         store.commit().unwrap();
 
         let mut rung = credentials.watch();
@@ -169,13 +208,38 @@ mod tests {
         credentials.refresh(&store, &[minted.epoch]).unwrap();
         assert!(rung.has_changed().unwrap());
         let keyring = credentials.keyring();
-        assert_eq!(keyring.mailboxes().len(), 1);
+        assert_eq!(keyring.mailboxes().len(), 2, "of one epoch, with the common one");
         assert_eq!(keyring.groups[0].commitment(keyring.roster_id), minted.commitment);
         assert_eq!(keyring.group(first).map(GroupSecret::id), Some(first), "old mail can still be written");
         drop(store);
         let Found::Device(again) = places.open().unwrap() else { panic!("the device is gone") };
         let held: Vec<Epoch> = again.credentials.keyring().groups.iter().map(GroupSecret::id).collect();
         assert_eq!(held, [first, minted.epoch]);
+    }
+
+    #[test]
+    fn a_new_prekey_is_looked_for_beside_the_old_one_until_that_is_destroyed() {
+        let home = tempfile::tempdir().unwrap();
+        let places = Places { config: home.path().join("config"), state: home.path().join("state") };
+        let mut rng = rand::rng();
+        let opened = places.found(Fresh::generate("laptop", &mut rng).unwrap(), &mut rng).unwrap();
+        let Opened { mut store, credentials, .. } = opened;
+        let polled: Vec<Epoch> = credentials.keyring().groups.iter().map(GroupSecret::id).collect();
+        let slots =
+            |credentials: &Credentials| credentials.keyring().prekeys.iter().map(Prekey::slot).collect::<Vec<u32>>();
+        let made = credentials.rekey(7, Millis(5)).unwrap();
+        let mut commit = |change| {
+            store.begin().unwrap();
+            store.apply(&change).unwrap();
+            store.commit().unwrap();
+            credentials.refresh(&store, &polled).unwrap();
+        };
+        commit(Change::Prekey(made.clone()));
+        assert_eq!(slots(&credentials), [1, 7]);
+        assert_eq!(announced(&credentials.keyring().prekeys[1]), made.prekey);
+        commit(Change::PrekeyGone(1));
+        assert_eq!(slots(&credentials), [7]);
+        assert_eq!(credentials.keyring().mailboxes().len(), 2, "with the common one");
     }
 
     #[test]

@@ -30,12 +30,12 @@ use kinfolk_core::roster::{self, Device, Record, Roster, RosterChange, SignedRec
 use rand::CryptoRng;
 use tracing::{info, warn};
 
-use self::secrets::{IDENTITY, PREKEY, exactly, keep, reveal};
+use self::secrets::{IDENTITY, exactly, keep, reveal};
 use crate::credentials::{self, Credentials};
 use crate::driver::wall_clock;
 use crate::relay::RelayUrl;
 use crate::seal::keystore::{FileProvider, KeyError, KeyProvider, LockReason, StoreKey};
-use crate::seal::{GroupSecret, Identity, Kek, Keyring, Prekey};
+use crate::seal::{GroupSecret, Identity, Kek, Prekey};
 use crate::store::{DbKey, NewDevice, Store};
 
 pub use self::error::SetupError;
@@ -103,7 +103,7 @@ impl Fresh {
             key: identity.public(),
             name: name.to_owned(),
             platform: std::env::consts::OS.to_owned(),
-            prekey: announced(&prekey),
+            prekey: credentials::announced(&prekey),
         };
         Ok(Self { device, identity, prekey, relays: Vec::new() })
     }
@@ -133,6 +133,8 @@ pub struct Family {
     pub records: Vec<SignedRecord>,
     /// The secrets of the group's epochs, as far as they were given.
     pub groups: Vec<GroupSecret>,
+    /// The prekeys of its devices that are not those on the roster.
+    pub announced: Vec<(DeviceId, roster::Prekey)>,
 }
 
 impl Places {
@@ -175,7 +177,8 @@ impl Places {
     pub fn found(&self, fresh: Fresh, rng: &mut impl CryptoRng) -> Result<Opened, SetupError> {
         let genesis = fresh.genesis();
         let group = GroupSecret::generate(FIRST_EPOCH, rng);
-        let family = Family { roster: genesis.id(), records: vec![genesis], groups: vec![group] };
+        let family =
+            Family { roster: genesis.id(), records: vec![genesis], groups: vec![group], announced: Vec::new() };
         self.join(fresh, family, rng)
     }
 
@@ -217,11 +220,11 @@ impl Places {
                 .iter()
                 .map(|group| credentials::keep(kek, group, family.roster))
                 .collect::<Result<_, _>>()?,
-            prekey: announced(&fresh.prekey),
+            prekey: credentials::keep_prekey(kek, &fresh.prekey, wall_clock())?,
+            announced: family.announced.clone(),
         };
         let store = Store::create(&directory, &DbKey::new(*store_key.as_bytes()), &device)?;
         keep(&store, kek, IDENTITY, fresh.identity.to_bytes().as_slice(), rng)?;
-        keep(&store, kek, PREKEY, fresh.prekey.seed().as_slice(), rng)?;
         for (id, url) in &fresh.relays {
             store.add_relay(&saved_relay(kek, *id, url, rng)?)?;
         }
@@ -246,14 +249,10 @@ impl Places {
             );
         }
         secrets::adopt_group(&mut store, &kek)?;
+        secrets::adopt_prekey(&mut store, &kek)?;
         let saved = store.restore()?;
         let identity = Identity::from_bytes(&*exactly(&reveal(&store, &kek, IDENTITY)?, "identity")?);
-        let seed = exactly(&reveal(&store, &kek, PREKEY)?, "prekey")?;
-        let prekey =
-            Prekey::from_seed(saved.prekey.slot, &seed).map_err(|error| SetupError::Keys(error.to_string()))?;
-        let (groups, resting) = (Vec::new(), Vec::new());
-        let keyring = Keyring { me: saved.me, prekeys: vec![prekey], groups, resting, roster_id: saved.roster };
-        let credentials = Arc::new(Credentials::open(identity, kek.clone(), keyring, &store)?);
+        let credentials = Arc::new(Credentials::open(identity, kek.clone(), saved.me, &store)?);
         Ok(Opened { store, directory, db_key, credentials, kek })
     }
 
@@ -275,10 +274,6 @@ pub fn roster_of(id: Hash, records: impl IntoIterator<Item = roster::Verified<Si
     let mut roster = Roster::new(id);
     roster.extend(records);
     roster
-}
-
-fn announced(prekey: &Prekey) -> roster::Prekey {
-    roster::Prekey { slot: prekey.slot(), public: prekey.public().to_bytes().into() }
 }
 
 fn exists(path: &Path) -> Result<bool, SetupError> {

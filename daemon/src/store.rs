@@ -37,6 +37,7 @@ mod key;
 mod level;
 mod messages;
 mod open;
+mod prekeys;
 mod quarantine;
 mod reader;
 mod rebuild;
@@ -58,6 +59,7 @@ use kinfolk_core::epoch::KeptEpoch;
 use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, SourceId};
 use kinfolk_core::op::OP_LEVEL;
 use kinfolk_core::parcel::MAX_SUMS;
+use kinfolk_core::prekey::KeptPrekey;
 use kinfolk_core::roster::{Prekey, SignedRecord};
 use kinfolk_core::step::Change;
 
@@ -115,7 +117,9 @@ pub struct NewDevice {
     /// The epochs of the group whose secrets it was given.
     pub epochs: Vec<KeptEpoch>,
     /// This device's prekey.
-    pub prekey: Prekey,
+    pub prekey: KeptPrekey,
+    /// What siblings announced to the device that invited this one, where it is not what the roster says.
+    pub announced: Vec<(DeviceId, Prekey)>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -148,12 +152,17 @@ impl Store {
         let connection = open::create(dir, key, |connection| {
             let sql = "INSERT INTO device (one, me, source, generation, roster, epoch, prekey_slot, prekey)
                        VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-            let prekey = (device.prekey.slot, device.prekey.public.as_ref());
+            let prekey = (device.prekey.prekey.slot, device.prekey.prekey.public.as_ref());
             let (me, source, generation) = (device.me.0, device.source.0, int(device.generation));
-            // The epochs have a table of their own; this column was for the only one that an earlier version knew.
+            // Epochs and prekeys have tables of their own; these columns were for the only ones that an earlier version knew.
             let epoch = device.epochs.iter().map(|kept| kept.epoch.number).max().unwrap_or_default();
             connection.execute(sql, (me, source, generation, device.roster.0, epoch, prekey.0, prekey.1))?;
             device.epochs.iter().try_for_each(|kept| epochs::insert(connection, kept))?;
+            prekeys::insert(connection, &device.prekey)?;
+            device
+                .announced
+                .iter()
+                .try_for_each(|(sibling, prekey)| apply::insert_announced(connection, *sibling, prekey))?;
             device.records.iter().try_for_each(|record| apply::insert_record(connection, record))
         })?;
         Self::over(connection)

@@ -9,21 +9,25 @@
 //! (ignore, set aside, acknowledge), not a failure.
 //!
 //! The parts: [`push`](self) accepts local bundles, `receive` takes siblings' parcels in causal order, `membership` draws the consequences of
-//! the roster, `epochs` follows the group's secrets, `dispatch` decides what to tell whom, `bridge` and `hearsay` hand on bundles and receipts, `repair`
-//! asks for what is missing, `silence` speaks to who is silent, `retire` takes a fresh source when the own one may be written elsewhere, `withheld` notices
-//! relays that keep mail, `compact` finds what all have, `hydrate` catches up, `fork` ends sources written twice, `reissue` writes anew what is lost so.
+//! the roster, `epochs` follows the group's secrets and `prekeys` the device's own, `dispatch` decides what to tell whom, `knock` reaches who lost
+//! keys, `bridge` and `hearsay` hand on bundles and receipts, `repair` asks for what is missing, `silence` speaks to who is silent, `retire` takes a
+//! fresh source when the own one may be written elsewhere, `withheld` notices relays that keep mail, `compact` finds what all have, `hydrate` catches up,
+//! `fork` ends sources written twice, `reissue` writes anew what is lost so.
 
 mod breach;
 mod bridge;
 mod compact;
+mod config;
 mod dispatch;
 mod epochs;
 mod fork;
 mod hearsay;
 mod hydrate;
 mod jitter;
+mod knock;
 mod membership;
 mod pass;
+mod prekeys;
 mod push;
 mod receive;
 mod reissue;
@@ -45,10 +49,11 @@ use crate::early::Early;
 use crate::epoch::Epoch;
 use crate::ids::{BundleSeq, DeviceId, Millis, Now, RelayId, Seq, SourceId};
 use crate::lane::KEEPS;
-use crate::roster::{Prekey, Roster};
+use crate::roster::Roster;
 use crate::step::{Change, Input, Output, Refusal, Reply, Saved, SavedSibling, Suspect};
 use crate::vector::VersionVector;
 
+pub use self::config::{Config, ConfigError};
 use self::hydrate::Hydration;
 use self::jitter::spread;
 pub use self::pass::PassMark;
@@ -57,30 +62,10 @@ pub use self::retire::next_generation;
 use self::breach::Breach;
 use self::dispatch::Lying;
 use self::fork::Forks;
+use self::prekeys::OwnPrekeys;
 use self::reissue::Again;
 use self::repair::Repair;
 use self::sibling::Sibling;
-
-/// What a device may tune.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// A sibling not heard from for so long is stale: it is not waited for.
-    pub stale_after: Millis,
-    /// Mail lies on a relay at most for so long.
-    pub retention: Millis,
-    /// Where jitter comes from; any number, different on each start.
-    pub seed: u64,
-    /// What fresh sources are named by: random bytes, drawn on each start and never used by another device or copy.
-    pub entropy: [u8; 16],
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { stale_after: Millis(90 * DAY), retention: Millis(30 * DAY), seed: 0, entropy: [0; 16] }
-    }
-}
-
-const DAY: u64 = 24 * 3_600_000;
 
 /// The state machine of one device.
 #[derive(Debug)]
@@ -119,7 +104,7 @@ pub struct Engine {
     epochs: BTreeMap<Epoch, Option<Millis>>,
     /// When this device mints an epoch, if none that it holds is fit until then.
     mint_at: Option<Millis>,
-    prekey: Prekey,
+    prekeys: OwnPrekeys,
     /// Up to where the log was compacted: runs begin there at the earliest.
     watermark: VersionVector,
     /// Up to where nothing can be taken back ([`membership`](self)).
@@ -209,7 +194,7 @@ impl Engine {
             bundle_seq: saved.bundle_seq,
             epochs: saved.epochs.into_iter().map(|held| (held.epoch, held.quiet)).collect(),
             mint_at: None,
-            prekey: saved.prekey,
+            prekeys: OwnPrekeys::resume(saved.prekey, saved.prekeys),
             watermark: saved.watermark,
             standing: saved.standing,
             hydration: saved.hydrating.map(Hydration::resume),
@@ -256,6 +241,8 @@ impl Engine {
             Input::Sent { ticket, reached, bytes, took } => {
                 self.sent(ticket, reached.map(|reached| Lying { reached, bytes }), took, now);
             }
+            Input::Rekeyed(prekey) => self.take_prekey(prekey),
+            Input::Fetched { relay, took } => self.prekeys.fetched(relay, now.wall.since(took)),
             Input::RelayHealth { relay, up } => self.relay_health(relay, up, now),
             Input::RelayAdded(relay) => {
                 if self.relays.iter().all(|known| known.id != relay) {
@@ -282,6 +269,7 @@ impl Engine {
             }
             Input::RelayRemoved(relay) => {
                 self.relays.retain(|known| known.id != relay);
+                self.prekeys.forget(relay);
                 for sibling in self.siblings.values_mut() {
                     sibling.lane.forget(relay);
                     sibling.due(now.mono);
@@ -291,6 +279,7 @@ impl Engine {
             Input::RelayOrder(order) => {
                 let place = |id: RelayId| order.iter().position(|named| *named == id).unwrap_or(usize::MAX);
                 self.relays.sort_by_key(|relay| place(relay.id));
+                self.prekeys.relays(order);
             }
             Input::Gate { open } => self.gate_open = open,
             Input::Pass => self.begin_pass(now),
@@ -317,6 +306,7 @@ impl Engine {
     /// [`Input::Tick`] or whatever has come up) at the latest.
     pub fn settle(&mut self, now: Now) -> Option<Millis> {
         self.age_epochs(now);
+        self.age_prekeys(now);
         if self.gate_open {
             self.dispatch(now);
         }

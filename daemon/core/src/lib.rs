@@ -4,7 +4,7 @@
 //! [`Input`](step::Input) and the time, and answers with [`Output`](step::Output)s in an order that is the durability
 //! rule: what a reply, a send or an acknowledgement rests on is committed by an output before it.
 //!
-//! Reading order: [`ids`], [`clock`], [`value`], [`op`], [`vector`], [`bundle`], [`merge`], [`digest`], [`epoch`], [`roster`],
+//! Reading order: [`ids`], [`clock`], [`value`], [`op`], [`vector`], [`bundle`], [`merge`], [`digest`], [`epoch`], [`prekey`], [`roster`],
 //! [`parcel`], [`evidence`], [`compact`], [`snapshot`], [`lane`], [`early`], [`look`], [`step`], [`engine`].
 //!
 //! **Invariant:** this crate touches no clock, randomness, file, socket, environment, thread or log. Time and randomness
@@ -26,6 +26,7 @@ pub mod look;
 pub mod merge;
 pub mod op;
 pub mod parcel;
+pub mod prekey;
 pub mod resolve;
 pub mod roster;
 pub mod snapshot;

@@ -40,10 +40,10 @@ pub const MAX_BODIES: usize = 32 * 1024;
 pub const MAX_ENDED: usize = 256;
 /// Most collections whose sums are told: 512 × (name ≤ 128 + sum 40 + 6) are at most 87 KiB.
 pub const MAX_SUMS: usize = 512;
-/// Most fields of a parcel: its 29 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, given epochs, and
+/// Most fields of a parcel: its 30 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, given epochs, and
 /// statements with those who cannot be heard.
 const MAX_PARTS: usize =
-    29 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN + 2 * MAX_STATEMENTS;
+    30 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN + 2 * MAX_STATEMENTS;
 
 /// All that is said besides bundles.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,8 +60,10 @@ pub struct Letter {
     pub records: Vec<SignedRecord>,
     /// [`crate::roster::Roster::hash`] of the sender.
     pub roster_hash: Hash,
-    /// The prekey that mail for the sender should be sealed to.
+    /// The prekey that mail for the sender should be sealed to; without the key when the sibling knows it.
     pub prekey: Prekey,
+    /// The newest slot of the sibling's prekeys that the sender knows.
+    pub known_slot: u32,
     /// The epoch of the group that the sender lives in.
     pub epoch: Epoch,
     /// Epochs that the sibling may lack; at most [`MAX_GIVEN`].
@@ -342,6 +344,8 @@ struct ParcelWire {
     epochs: Vec<given::GivenWire>,
     #[prost(uint64, tag = "60")]
     addressee_generation: u64,
+    #[prost(uint32, tag = "52")]
+    known_slot: u32,
     #[prost(bytes = "bytes", tag = "80")]
     signature: Bytes,
     #[prost(message, repeated, tag = "81")]
@@ -430,6 +434,7 @@ impl From<&Letter> for ParcelWire {
             roster_hash: letter.roster_hash.0.to_vec(),
             prekey_slot: letter.prekey.slot,
             prekey: letter.prekey.public.clone(),
+            known_slot: letter.known_slot,
             epoch: letter.epoch.number,
             epoch_id: given::id(letter.epoch),
             epochs: letter.epochs.iter().map(given::GivenWire::from).collect(),
@@ -532,6 +537,7 @@ impl ParcelWire {
             records: records.map(|r| SignedRecord { bytes: r.bytes, signature: r.signature }).collect(),
             roster_hash: Hash::from_slice(&self.roster_hash).ok_or(Malformed("roster hash is not 32 bytes"))?,
             prekey: Prekey { slot: self.prekey_slot, public: self.prekey },
+            known_slot: self.known_slot,
             epoch,
             epochs: epochs.ok_or(Malformed("bad gift of an epoch"))?,
             digest,
@@ -611,6 +617,7 @@ impl Letter {
             records: Vec::new(),
             roster_hash: Hash::default(),
             prekey: Prekey::default(),
+            known_slot: 0,
             epoch: Epoch::default(),
             epochs: Vec::new(),
             digest: None,

@@ -25,6 +25,7 @@ use crate::lane::Mailbox;
 use crate::look::{Look, Looked};
 use crate::op::Op;
 use crate::parcel::{Ended, Letter, Receipt, SignedHead, VerifiedParcel};
+use crate::prekey::{HeldPrekey, KeptPrekey};
 use crate::roster::{Prekey, SignedRecord, Verified};
 use crate::snapshot::{Ask, Chunk};
 use crate::vector::{Head, VersionVector};
@@ -81,6 +82,15 @@ pub enum Input {
         record: Verified<SignedRecord>,
         /// Its secret.
         epoch: KeptEpoch,
+    },
+    /// A new prekey, made on this device because the engine [wanted one](crate::engine::Engine::wants_prekey).
+    Rekeyed(KeptPrekey),
+    /// Everything that lay on a relay for this device was fetched and is dealt with.
+    Fetched {
+        /// Which relay.
+        relay: RelayId,
+        /// How long that took.
+        took: Millis,
     },
     /// What a [`Output::Send`] came to.
     Sent {
@@ -270,6 +280,12 @@ pub enum Change {
     Join(Join),
     /// Evidence that ends a source, in place of what was known about it before.
     Evidence(Evidence),
+    /// The seed of a prekey is held from here on.
+    Prekey(KeptPrekey),
+    /// A held prekey became quiet, or no longer is ([`HeldPrekey::quiet`]).
+    PrekeyHeld(HeldPrekey),
+    /// The seed of the prekey in this slot is of no use any more: it is destroyed.
+    PrekeyGone(u32),
 }
 
 /// A bundle to append.
@@ -428,7 +444,7 @@ pub struct Send {
     pub to: DeviceId,
     /// Over which relay.
     pub relay: RelayId,
-    /// What to seal it to.
+    /// What to seal it to; without a key for the [common slot](crate::prekey::COMMON_SLOT).
     pub prekey: Prekey,
     /// The epoch to seal it under: one that the sibling holds.
     pub epoch: Epoch,
@@ -490,6 +506,8 @@ pub struct Saved {
     pub hydrating: Option<Hydrating>,
     /// What evidence says of sources, and how often each of them was ended, ever earlier.
     pub verdicts: Vec<(Verdict, u32)>,
+    /// All prekeys of this device whose seeds are held.
+    pub prekeys: Vec<HeldPrekey>,
 }
 
 /// A source as far as it is applied.
@@ -520,6 +538,8 @@ pub struct SavedSibling {
     pub heard: Millis,
     /// Its newest prekey, when newer than the roster's.
     pub prekey: Option<Prekey>,
+    /// The newest slot of this device's prekeys that it knew, if it spoke.
+    pub knows_slot: Option<u32>,
     /// The epoch it showed.
     pub epoch: Epoch,
     /// The last epoch it showed whose secret was held here: mail for it is sealed under this one.
@@ -546,6 +566,8 @@ pub struct Posted {
 pub struct Status {
     /// This device.
     pub me: DeviceId,
+    /// When it took a fresh source because it was put back, cloned or written elsewhere, by the wall clock.
+    pub restarted: Option<Millis>,
     /// The source it writes.
     pub source: SourceId,
     /// What it holds.
@@ -609,6 +631,8 @@ pub struct SiblingStatus {
     pub vector: VersionVector,
     /// Its state digest and the vector it belongs to, as it said last.
     pub digest: Option<Hash>,
+    /// The newest prekey known of it.
+    pub prekey: Prekey,
     /// The greatest op kind it understands, as it said last; 0 before it spoke.
     pub op_level: u32,
     /// The sums of its collections at that vector, in order of name, the first [`MAX_SUMS`](crate::parcel::MAX_SUMS), when it was asked.

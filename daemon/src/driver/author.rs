@@ -67,6 +67,15 @@ impl Driver {
         }
     }
 
+    /// Makes a prekey when the engine wants one.
+    pub(super) fn rekey(&mut self, now: Now) {
+        let Some(slot) = self.engine.wants_prekey(now) else { return };
+        match self.credentials.rekey(slot, now.wall) {
+            Ok(prekey) => self.engine.handle(Input::Rekeyed(prekey), now),
+            Err(error) => warn!(%error, "a new prekey cannot be made; it is tried again"),
+        }
+    }
+
     fn sign_change(&mut self, change: RosterChange, now: Now) -> Result<Verified<SignedRecord>, DriverError> {
         let roster = self.engine.roster();
         let (id, parents) = (roster.id(), roster.heads());

@@ -26,7 +26,7 @@ struct Round {
     /// To be done when the transaction is over.
     chores: Vec<(Work, oneshot::Sender<Result<(), DriverError>>)>,
     begun: bool,
-    /// Secrets of epochs came or went.
+    /// Secrets of epochs or prekeys came or went.
     keys: bool,
 }
 
@@ -93,6 +93,7 @@ impl Driver {
             self.next_call += 1;
             self.compact(CallId(self.next_call), now)?;
         }
+        self.rekey(now);
         let wake = self.engine.settle(now);
         self.collect(round, now)?;
         if round.begun {
@@ -147,6 +148,8 @@ impl Driver {
                     | Input::Minted { .. }
                     | Input::Compact { .. }
                     | Input::Looked(_)
+                    | Input::Rekeyed(_)
+                    | Input::Fetched { .. }
                     | Input::Tick => {}
                 }
                 self.engine.handle(input, now);
@@ -204,7 +207,8 @@ impl Driver {
                         round.begun = true;
                     }
                     self.store.apply(&change)?;
-                    round.keys |= matches!(&change, Change::Epoch(_) | Change::EpochGone(_));
+                    let gone = matches!(&change, Change::EpochGone(_) | Change::PrekeyGone(_));
+                    round.keys |= gone || matches!(&change, Change::Epoch(_) | Change::Prekey(_));
                     if let Change::Append(append) = &change
                         && append.device == self.me
                     {

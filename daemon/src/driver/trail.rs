@@ -119,6 +119,8 @@ impl Trail {
             | Input::Minted { .. }
             | Input::Compact { .. }
             | Input::Looked(_)
+            | Input::Rekeyed(_)
+            | Input::Fetched { .. }
             | Input::Tick => {}
         }
     }

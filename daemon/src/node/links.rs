@@ -195,7 +195,11 @@ impl Node {
         let at = links.iter().position(|link| link.id() == id).ok_or_else(not_found)?;
         self.driver.keep(move |store| store.remove_relay(id).map(drop)).await?;
         self.driver.detach(id).await?;
-        Ok(links.remove(at).report())
+        let report = links.remove(at).report();
+        drop(links);
+        // Nobody waits for what it still holds.
+        self.tell_order().await;
+        Ok(report)
     }
 
     /// Tries a relay, in use or not, without adding it; creates nothing. One in use that works again is used again.

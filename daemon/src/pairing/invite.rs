@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::rendezvous::Rendezvous;
 use super::{InviteError, LOOK, left, welcome};
+use crate::credentials::announced;
 use crate::driver::{DriverError, wall_clock};
 use crate::node::Node;
 use crate::seal::GroupSecret;
@@ -250,7 +251,15 @@ impl Host {
         // With the earlier ones it can reach devices that know no later one, should it be the only one left that could.
         let held = keyring.groups.iter().chain(&keyring.resting);
         let earlier: Vec<&GroupSecret> = held.filter(|earlier| earlier.id() != current).collect();
-        let welcome = welcome::encode(&roster, group, &earlier, &self.node.relay_urls().await);
+        // Its first letters must be sealed to seeds that are still held.
+        let status = self.node.driver.picture().borrow().status.clone();
+        let own = keyring.prekeys.iter().max_by_key(|prekey| prekey.slot()).map(announced);
+        let own = own.map(|prekey| (credentials.me, prekey));
+        let known = status.siblings.into_iter().map(|sibling| (sibling.device, sibling.prekey)).chain(own);
+        let on_roster = |id| roster.member(id).map(|member| member.device.prekey.slot);
+        let newer: Vec<_> =
+            known.filter(|(id, prekey)| on_roster(*id).is_some_and(|slot| slot < prekey.slot)).collect();
+        let welcome = welcome::encode(&roster, group, &earlier, &self.node.relay_urls().await, &newer);
         let finalize = self.inviter.finalize(&welcome, &credentials.identity, &mut rand::rng())?;
         self.leave(&finalize).await?;
         info!(device = %id, "a device was added");

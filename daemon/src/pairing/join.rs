@@ -96,7 +96,7 @@ pub(crate) async fn join(
         return Err(JoinError::Welcome("this device is not on its roster"));
     }
     let records = records.iter().map(|record| record.get().clone()).collect();
-    let family = Family { roster: welcome.roster, records, groups: welcome.groups };
+    let family = Family { roster: welcome.roster, records, groups: welcome.groups, announced: welcome.announced };
     let opened = places.join(fresh, family, &mut rand::rng())?;
     let node = Node::start(opened).await?;
     for url in places_of_relays.iter().chain(&welcome.relays) {

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use kinfolk_core::ids::Hash;
-use kinfolk_core::roster::{Roster, SignedRecord};
+use kinfolk_core::ids::{DeviceId, Hash};
+use kinfolk_core::roster::{PREKEY_BYTES, Prekey, Roster, SignedRecord};
 use prost::Message;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -20,6 +20,8 @@ pub(super) struct Welcome {
     /// The secret of the epoch that the inviter lives in, and those of earlier ones that it still holds.
     pub(super) groups: Vec<GroupSecret>,
     pub(super) relays: Vec<String>,
+    /// The prekeys of its devices that are not those on the roster.
+    pub(super) announced: Vec<(DeviceId, Prekey)>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -37,6 +39,25 @@ struct WelcomeWire {
     relays: Vec<String>,
     #[prost(bytes = "vec", repeated, tag = "50")]
     earlier: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "51")]
+    announced: Vec<AnnouncedWire>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct AnnouncedWire {
+    #[prost(bytes = "vec", tag = "1")]
+    device: Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    slot: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    prekey: Bytes,
+}
+
+impl AnnouncedWire {
+    fn read(self) -> Option<(DeviceId, Prekey)> {
+        let prekey = Prekey { slot: self.slot, public: self.prekey };
+        (prekey.public.len() == PREKEY_BYTES).then_some((DeviceId::from_slice(&self.device)?, prekey))
+    }
 }
 
 impl fmt::Debug for WelcomeWire {
@@ -68,6 +89,7 @@ pub(super) fn encode(
     group: &GroupSecret,
     earlier: &[&GroupSecret],
     relays: &[String],
+    announced: &[(DeviceId, Prekey)],
 ) -> Zeroizing<Vec<u8>> {
     let records = roster.records().into_iter();
     let wire = WelcomeWire {
@@ -76,6 +98,14 @@ pub(super) fn encode(
         records: records.map(|record| RecordWire { bytes: record.bytes, signature: record.signature }).collect(),
         group: encode_group(group).to_vec(),
         relays: relays.to_vec(),
+        announced: announced
+            .iter()
+            .map(|(device, prekey)| AnnouncedWire {
+                device: device.0.to_vec(),
+                slot: prekey.slot,
+                prekey: prekey.public.clone(),
+            })
+            .collect(),
         earlier: earlier.iter().map(|group| encode_group(group).to_vec()).collect(),
     };
     Zeroizing::new(wire.encode_to_vec())
@@ -91,6 +121,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Welcome, JoinError> {
     let group = decode_group(&wire.group).ok_or(JoinError::Welcome("it lacks the group secret"))?;
     let earlier = wire.earlier.iter().map(|group| decode_group(group));
     let groups = [Some(group)].into_iter().chain(earlier).collect::<Option<_>>();
+    let announced = std::mem::take(&mut wire.announced).into_iter().map(AnnouncedWire::read).collect::<Option<_>>();
     let mut relays = std::mem::take(&mut wire.relays);
     relays.truncate(MAX_RELAYS);
     Ok(Welcome {
@@ -98,6 +129,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Welcome, JoinError> {
         records: records.map(|record| SignedRecord { bytes: record.bytes, signature: record.signature }).collect(),
         groups: groups.ok_or(JoinError::Welcome("one of its group secrets is none"))?,
         relays,
+        announced: announced.ok_or(JoinError::Welcome("one of its prekeys is none"))?,
     })
 }
 
@@ -109,11 +141,15 @@ mod tests {
     fn a_welcome_survives_its_bytes() {
         let group = GroupSecret::generate(1, &mut rand::rng());
         let earlier = GroupSecret::generate(0, &mut rand::rng());
-        let bytes = encode(&Roster::new(Hash([7; 32])), &group, &[&earlier], &["file:///shared".to_owned()]);
+        let prekey = Prekey { slot: 3, public: Bytes::from(vec![1; PREKEY_BYTES]) };
+        let announced = [(DeviceId([4; 16]), prekey)];
+        let bytes =
+            encode(&Roster::new(Hash([7; 32])), &group, &[&earlier], &["file:///shared".to_owned()], &announced);
         let welcome = decode(&bytes).unwrap();
         let ids: Vec<_> = welcome.groups.iter().map(GroupSecret::id).collect();
         assert_eq!((welcome.roster, ids), (Hash([7; 32]), vec![group.id(), earlier.id()]));
         assert_eq!(welcome.relays, ["file:///shared"]);
+        assert_eq!(welcome.announced, announced);
         let wire = WelcomeWire::decode(bytes.as_slice()).unwrap();
         assert_eq!(format!("{wire:?}"), "WelcomeWire(redacted, 0 records)");
     }

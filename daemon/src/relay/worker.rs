@@ -11,6 +11,7 @@
 
 mod compose;
 mod incoming;
+mod open;
 mod outgoing;
 mod pace;
 mod reopen;

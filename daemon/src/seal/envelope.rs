@@ -28,7 +28,9 @@ use super::prekey::{Prekey, PrekeyPublic};
 use super::suite::{self, Binding, ENCAPSULATED_LEN, HpkeError, TAG_LEN};
 use bytes::Bytes;
 use kinfolk_core::ids::{DeviceId, Hash, IdentityKey};
+use kinfolk_core::prekey::COMMON_SLOT;
 use rand::CryptoRng;
+use std::borrow::Cow;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -85,12 +87,19 @@ impl Keyring {
         self.groups.iter().chain(&self.resting).find(|group| group.id() == epoch)
     }
 
-    /// The mailboxes to poll: every held slot times every live epoch.
+    /// The mailboxes to poll: every held slot and the common one, times every live epoch.
     pub fn mailboxes(&self) -> Vec<Mailbox> {
-        self.groups
-            .iter()
-            .flat_map(|group| self.prekeys.iter().map(|prekey| group.mailbox(self.me, prekey.slot())))
-            .collect()
+        let slots = || self.prekeys.iter().map(Prekey::slot).chain([COMMON_SLOT]);
+        self.groups.iter().flat_map(|group| slots().map(|slot| group.mailbox(self.me, slot))).collect()
+    }
+
+    /// The key that an envelope of `group` to this slot opens with.
+    fn prekey(&self, slot: u32, group: &GroupSecret) -> Result<Cow<'_, Prekey>, OpenError> {
+        if slot == COMMON_SLOT {
+            return Ok(Cow::Owned(group.common(self.me)?));
+        }
+        let held = self.prekeys.iter().find(|prekey| prekey.slot() == slot);
+        held.map(Cow::Borrowed).ok_or(OpenError::Slot { slot })
     }
 }
 
@@ -185,12 +194,15 @@ pub fn open(envelope: &[u8], mailbox: Mailbox, keyring: &Keyring) -> Result<Open
         return Err(OpenError::Version { got: version });
     }
     let slot = u32::from_be_bytes(slot);
-    let prekey = keyring.prekeys.iter().find(|prekey| prekey.slot() == slot).ok_or(OpenError::Slot { slot })?;
+    if slot != COMMON_SLOT && keyring.prekeys.iter().all(|prekey| prekey.slot() != slot) {
+        return Err(OpenError::Slot { slot });
+    }
     let group = keyring
         .groups
         .iter()
         .find(|group| group.mailbox(keyring.me, slot) == mailbox)
         .ok_or(OpenError::Mailbox { slot })?;
+    let prekey = keyring.prekey(slot, group)?;
     let place = Place { recipient: keyring.me, slot, epoch: group.id() };
     let plaintext = suite::open(
         prekey.private(),

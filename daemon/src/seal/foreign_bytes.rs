@@ -17,7 +17,7 @@ fn keyring() -> Keyring {
     let mut rng = SeededRng::new("foreign bytes");
     Keyring {
         me: DeviceId([1; 16]),
-        prekeys: vec![Prekey::generate(0, &mut rng).unwrap()],
+        prekeys: vec![Prekey::generate(1, &mut rng).unwrap()],
         groups: vec![GroupSecret::generate(1, &mut rng)],
         resting: Vec::new(),
         roster_id: Hash([2; 32]),

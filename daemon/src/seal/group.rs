@@ -4,17 +4,24 @@
 //! K_psk   = HKDF-Expand(secret, "kinfolk/1/group-psk")       pre-shared key of every envelope of the epoch
 //! K_addr  = HKDF-Expand(secret, "kinfolk/1/group-address")   key of mailbox addresses
 //! mailbox = HMAC(K_addr, 0x00 ‖ recipient[16] ‖ prekey slot u32be)
+//! common  = the X-Wing key with the seed HKDF-Expand(secret, "kinfolk/1/group-common" ‖ recipient[16]), in slot 0
 //! commitment = SHA-256("kinfolk/1/epoch" ‖ roster id[32] ‖ number u32be ‖ id[16] ‖ secret)
 //! ```
 //!
 //! A mailbox address is bound to one epoch and one prekey slot. It tells a relay nothing, and no clock is involved: a
 //! recipient polls the slots whose seeds it still holds, times the live epochs. The first byte keeps room for other kinds
 //! of address under the same key.
+//!
+//! The common key is for letters to a device of which no prekey is known that it still holds (`knock` in the core): whoever knows the secret
+//! can write and read them, as with the external key of a group in MLS (RFC 9420 §8.3).
 
 use super::derive::{self, Key};
 use super::label;
+use super::prekey::Prekey;
+use super::suite::HpkeError;
 pub use kinfolk_core::epoch::Epoch as GroupId;
 use kinfolk_core::ids::{DeviceId, Hash};
+use kinfolk_core::prekey::COMMON_SLOT;
 use rand::CryptoRng;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -69,6 +76,12 @@ impl GroupSecret {
         derive::hmac(&self.address, &[&[KIND_MAILBOX], &recipient.0, &slot.to_be_bytes()])
     }
 
+    /// The key that letters to `recipient` are sealed to when no prekey of its is known.
+    pub fn common(&self, recipient: DeviceId) -> Result<Prekey, HpkeError> {
+        let seed = derive::expand(&self.secret, label::GROUP_COMMON, &[&recipient.0]);
+        Prekey::from_seed(COMMON_SLOT, &seed)
+    }
+
     /// What the roster record that mints the epoch says of its secret.
     pub fn commitment(&self, roster: Hash) -> Hash {
         Hash::of_parts(&[label::EPOCH, &roster.0, &self.id.number.to_be_bytes(), &self.id.id, self.secret.as_slice()])
@@ -114,6 +127,15 @@ mod tests {
     }
 
     #[test]
+    fn every_device_and_epoch_has_a_common_key_of_its_own() {
+        let mut rng = SeededRng::new("group");
+        let groups = [GroupSecret::generate(1, &mut rng), GroupSecret::generate(2, &mut rng)];
+        let keys = groups.iter().flat_map(|group| [1, 2].map(|device| group.common(DeviceId([device; 16])).unwrap()));
+        let seeds: BTreeSet<[u8; 32]> = keys.map(|key| *key.seed()).collect();
+        assert_eq!(seeds.len(), 4);
+    }
+
+    #[test]
     fn the_secret_is_never_shown() {
         let group = GroupSecret::generate(9, &mut SeededRng::new("group"));
         let shown = format!("{group:?}");
@@ -130,6 +152,7 @@ mod tests {
         golden.bytes("psk", group.psk().as_slice());
         golden.bytes("mailbox_device_01_slot_0", &group.mailbox(DeviceId([1; 16]), 0));
         golden.bytes("mailbox_device_01_slot_258", &group.mailbox(DeviceId([1; 16]), 258));
+        golden.bytes("common_device_01", group.common(DeviceId([1; 16])).unwrap().seed().as_slice());
         golden.finish();
     }
 }

@@ -21,6 +21,9 @@ pub(super) const GROUP_PSK: &[u8] = b"kinfolk/1/group-psk";
 /// HKDF: a group secret to the key of mailbox addresses.
 pub(super) const GROUP_ADDRESS: &[u8] = b"kinfolk/1/group-address";
 
+/// HKDF: a group secret to the key of letters to a device of which no prekey is known.
+pub(super) const GROUP_COMMON: &[u8] = b"kinfolk/1/group-common";
+
 /// Commitment of a roster record to the secret of an epoch.
 pub(super) const EPOCH: &[u8] = b"kinfolk/1/epoch";
 /// HPKE `info` of the secret of an epoch, given in a letter.
@@ -86,6 +89,7 @@ mod tests {
             ENVELOPE,
             GROUP_PSK,
             GROUP_ADDRESS,
+            GROUP_COMMON,
             EPOCH,
             GIFT,
             BEARER,

@@ -1,7 +1,7 @@
 //! The secrets of a device in its store, each wrapped under the key-encryption key for its own place; the URLs of relays, which may hold
 //! passwords, among them.
 
-use kinfolk_core::ids::RelayId;
+use kinfolk_core::ids::{Millis, RelayId};
 use kinfolk_core::step::Change;
 use rand::CryptoRng;
 use zeroize::Zeroizing;
@@ -11,13 +11,13 @@ use crate::credentials;
 use crate::driver::wall_clock;
 use crate::relay::RelayUrl;
 use crate::seal::wrap::{Place, WrapError};
-use crate::seal::{GroupId, GroupSecret, Kek};
+use crate::seal::{GroupId, GroupSecret, Kek, Prekey};
 use crate::store::{SavedRelay, Store};
 
 /// The Ed25519 seed.
 pub(super) const IDENTITY: &str = "identity";
-/// The X-Wing seed of the prekey in use.
-pub(super) const PREKEY: &str = "prekey";
+/// The X-Wing seed of the prekey, as versions kept it that knew one only.
+const PREKEY: &str = "prekey";
 /// The group secret, as versions kept it that knew one epoch only.
 const GROUP: &str = "group";
 
@@ -59,6 +59,18 @@ pub(super) fn adopt_group(store: &mut Store, kek: &Kek) -> Result<(), SetupError
     store.apply(&Change::Epoch(kept))?;
     store.commit()?;
     Ok(store.shred_secret(GROUP)?)
+}
+
+/// Moves the seed of an earlier version to where prekeys are kept. It is old, and replaced as soon as everything was fetched.
+pub(super) fn adopt_prekey(store: &mut Store, kek: &Kek) -> Result<(), SetupError> {
+    let Some(seed) = find(store, kek, PREKEY)? else { return Ok(()) };
+    let slot = store.restore()?.prekey.slot;
+    let prekey = Prekey::from_seed(slot, &*exactly(&seed, PREKEY)?).map_err(|_| SetupError::NoSecret(PREKEY))?;
+    let kept = credentials::keep_prekey(kek, &prekey, Millis(1))?;
+    store.begin()?;
+    store.apply(&Change::Prekey(kept))?;
+    store.commit()?;
+    Ok(store.shred_secret(PREKEY)?)
 }
 
 pub(super) fn exactly(bytes: &[u8], name: &'static str) -> Result<Zeroizing<[u8; 32]>, SetupError> {

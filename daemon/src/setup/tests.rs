@@ -81,18 +81,21 @@ fn a_name_that_does_not_fit_is_refused() {
 }
 
 #[test]
-fn the_group_of_an_earlier_version_moves_to_where_epochs_are_kept() {
+fn the_keys_of_an_earlier_version_move_to_where_epochs_and_prekeys_are_kept() {
     let home = tempfile::tempdir().unwrap();
     let places = places(home.path());
     let Opened { store, kek, credentials, .. } = found(&places);
     let group = credentials.keyring().groups[0].clone();
-    store.meddle("DELETE FROM epoch");
+    let seed = credentials.keyring().prekeys[0].seed();
+    store.meddle("DELETE FROM epoch; UPDATE prekey SET seed = x'', made = 0");
     keep(&store, &kek, "group", &encode_group(&group), &mut rand::rng()).unwrap();
+    keep(&store, &kek, "prekey", seed.as_slice(), &mut rand::rng()).unwrap();
     drop(store);
     for _ in 0..2 {
         let Found::Device(again) = places.open().unwrap() else { panic!("the device is gone") };
         assert_eq!(again.credentials.keyring().mailboxes(), credentials.keyring().mailboxes());
-        assert_eq!(again.store.secret("group").unwrap(), None);
+        assert_eq!((again.store.secret("group").unwrap(), again.store.secret("prekey").unwrap()), (None, None));
+        assert_eq!(again.credentials.keyring().prekeys[0].seed(), seed);
     }
 }
 

@@ -99,6 +99,9 @@ pub(super) fn settle(
         let drawn = u16::from_be_bytes(drawn);
         let generation = next_generation(saved.me, saved.generation, &saved.sources, wall_clock(), drawn);
         store.apply(&Change::Fresh { source: SourceId(*uuid::Uuid::new_v4().as_bytes()), generation })?;
+        if let Some(newest) = saved.prekeys.last() {
+            store.apply(&Change::PrekeyHeld(newest.spoilt()))?;
+        }
     }
     keep(store, kek, TOKEN, &next.to_bytes(), rng)?;
     store.commit()?;

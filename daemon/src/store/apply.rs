@@ -8,7 +8,7 @@ use kinfolk_core::ids::{BundleSeq, DeviceId, Dot, Hash, Millis, Seq, SourceId};
 use kinfolk_core::merge::{self, Timed};
 use kinfolk_core::op::{Meaning, Op};
 use kinfolk_core::parcel::SignedHead;
-use kinfolk_core::roster::SignedRecord;
+use kinfolk_core::roster::{Prekey, SignedRecord};
 use kinfolk_core::step::{AppBundle, Append, Change, Committed, REMEMBERED, SavedSibling};
 use kinfolk_core::vector::VersionVector;
 
@@ -51,6 +51,9 @@ impl Store {
             Change::HydrationOver => self.end_hydration(),
             Change::Join(join) => self.join(join),
             Change::Evidence(evidence) => self.evidence(evidence),
+            Change::Prekey(kept) => self.prekey(kept),
+            Change::PrekeyHeld(held) => self.prekey_held(held),
+            Change::PrekeyGone(slot) => self.prekey_gone(*slot),
         }
     }
 
@@ -146,8 +149,8 @@ impl Store {
 
     fn sibling(&self, sibling: &SavedSibling) -> Result<(), StoreError> {
         let sql = "INSERT OR REPLACE INTO sibling (device, generation, vector, heard, prekey_slot, prekey, epoch, term,
-                   epoch_id, under, under_id, relays, posted, trials)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+                   epoch_id, under, under_id, relays, posted, trials, knows_slot)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
         self.connection.prepare_cached(sql)?.execute((
             sibling.device.0,
             int(sibling.receipt.generation),
@@ -163,6 +166,7 @@ impl Store {
             sibling.relays.iter().flat_map(|relay| relay.0).collect::<Vec<u8>>(),
             posted_to_bytes(&sibling.posted),
             sibling.receipt.trials,
+            sibling.knows_slot,
         ))?;
         Ok(())
     }
@@ -191,6 +195,14 @@ impl Store {
         self.connection.prepare_cached(sql)?.execute((source.0, int(generation)))?;
         Ok(())
     }
+}
+
+/// Keeps the prekey of a sibling that never spoke to this device.
+pub(super) fn insert_announced(connection: &Connection, device: DeviceId, prekey: &Prekey) -> Result<(), StoreError> {
+    let sql = "INSERT INTO sibling (device, generation, vector, heard, prekey_slot, prekey, epoch)
+               VALUES (?1, 0, zeroblob(0), 0, ?2, ?3, 0)";
+    connection.prepare_cached(sql)?.execute((device.0, prekey.slot, prekey.public.as_ref()))?;
+    Ok(())
 }
 
 /// Keeps a verified roster record.

@@ -21,18 +21,20 @@ impl Store {
         if !self.connection.is_autocommit() {
             return Err(StoreError::Transaction("restore needs the open one to end first"));
         }
-        let sql = "SELECT me, source, generation, roster, prekey_slot, prekey FROM device";
+        let sql = "SELECT me, source, generation, roster FROM device";
         let saved = self.connection.query_row(sql, (), |row| {
             Ok(Saved {
                 me: DeviceId(row.get(0)?),
                 source: SourceId(row.get(1)?),
                 generation: uint(row.get(2)?),
                 roster: Hash(row.get(3)?),
-                prekey: Prekey { slot: row.get(4)?, public: Bytes::from(row.get::<_, Vec<u8>>(5)?) },
                 ..Saved::default()
             })
         })?;
+        let (prekey, prekeys) = self.saved_prekeys()?;
         Ok(Saved {
+            prekey,
+            prekeys,
             sources: self.cache.sources.iter().cloned().collect(),
             early: self.saved_early()?,
             siblings: self.saved_siblings()?,
@@ -64,7 +66,7 @@ impl Store {
     fn saved_siblings(&self) -> Result<Vec<SavedSibling>, StoreError> {
         let sql =
             "SELECT device, generation, vector, heard, prekey_slot, prekey, epoch, term, epoch_id, under, under_id,
-                     relays, posted, trials
+                     relays, posted, trials, knows_slot
                    FROM sibling ORDER BY device";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query(())?;
@@ -80,6 +82,7 @@ impl Store {
                 receipt: Receipt { generation: uint(row.get(1)?), term: row.get(7)?, trials: row.get(13)?, vector },
                 heard: Millis(uint(row.get(3)?)),
                 prekey,
+                knows_slot: row.get(14)?,
                 epoch: Epoch { number: row.get(6)?, id: row.get(8)? },
                 under: Epoch { number: row.get(9)?, id: row.get(10)? },
                 relays: relays_from_bytes(row.get_ref(11)?.as_blob().unwrap_or_default())?,

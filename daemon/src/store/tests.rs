@@ -51,8 +51,15 @@ fn new_device(n: u8) -> NewDevice {
         roster: Hash([9; 32]),
         records: vec![record],
         epochs: vec![kept_epoch(3)],
-        prekey: Prekey { slot: 2, public: Bytes::from_static(&[4; 1216]) },
+        prekey: kept_prekey(2),
+        announced: vec![(DeviceId([8; 16]), kept_prekey(6).prekey)],
     }
+}
+
+/// A prekey, its seed wrapped.
+fn kept_prekey(slot: u32) -> KeptPrekey {
+    let prekey = Prekey { slot, public: Bytes::from_static(&[4; 1216]) };
+    KeptPrekey { prekey, made: Millis(7), kept: Bytes::from_static(b"wrapped") }
 }
 
 /// An epoch, its secret wrapped.

@@ -7,6 +7,7 @@ use kinfolk_core::epoch::Epoch;
 use kinfolk_core::ids::{DeviceId, Millis, Now, RelayId, Seq};
 use kinfolk_core::look::Look;
 use kinfolk_core::op::Op;
+use kinfolk_core::prekey::COMMON_SLOT;
 use kinfolk_core::roster::RosterChange;
 use kinfolk_core::step::{AppBundle, CallId, Input};
 use kinfolk_core::vector::VersionVector;
@@ -14,6 +15,7 @@ use kinfolk_core::vector::VersionVector;
 use super::broken::{Broken, Held};
 use super::disk::{Disk, Image};
 use super::people::EPOCH;
+use super::post::Mail;
 
 /// One device.
 #[derive(Debug)]
@@ -39,6 +41,12 @@ pub(super) struct Device {
     pub(super) strangers: BTreeSet<DeviceId>,
     /// The epochs whose mailboxes it looks into.
     pub(super) polled: Vec<Epoch>,
+    /// The slots of its prekeys to which it looks for mail.
+    pub(super) slots: Vec<u32>,
+    /// Whether its disk or its clock was tampered with: it may have lost seeds, or think that much time has passed.
+    pub(super) disturbed: bool,
+    /// Whether it changes its prekeys often.
+    pub(super) hasty: bool,
     /// What it held after its last commit.
     pub(super) held: VersionVector,
     /// What its disk has held at any time, as far as that was not put back.
@@ -97,6 +105,9 @@ impl Device {
             app: AppState::default(),
             strangers: BTreeSet::new(),
             polled: Vec::new(),
+            slots: Vec::new(),
+            disturbed: false,
+            hasty: false,
             held: VersionVector::default(),
             ever: VersionVector::default(),
             image: None,
@@ -110,11 +121,16 @@ impl Device {
         Now { mono: now, wall: EPOCH.plus(now).plus(self.skew) }
     }
 
+    /// Whether it looks for mail where this lies.
+    pub(super) fn looks_into(&self, mail: &Mail) -> bool {
+        self.polled.contains(&mail.under) && (mail.slot == COMMON_SLOT || self.slots.contains(&mail.slot))
+    }
+
     /// Starts from what is on disk.
     pub(super) fn restore(&mut self, seed: u64) -> Result<(), Broken> {
         let mut entropy = [0; 16];
         entropy.iter_mut().zip(seed.to_be_bytes()).for_each(|(byte, part)| *byte = part);
-        let config = Config { seed, entropy, ..Config::default() };
+        let config = Config { seed, entropy, ..if self.hasty { HASTY } else { Config::default() } };
         self.engine = Some(Engine::restore(self.disk.restore()?, config));
         self.life += 1;
         Ok(())
@@ -149,3 +165,15 @@ impl Device {
         format!("app of {}", self.index)
     }
 }
+
+/// A week in a minute: what takes months otherwise happens within a storm.
+const HASTY: Config = Config {
+    stale_after: Millis(90 * 24 * 3_600_000),
+    retention: HASTY_RETENTION,
+    slack: Millis(30_000),
+    rekey_after: Millis(60_000),
+    seed: 0,
+    entropy: [0; 16],
+};
+/// How long relays keep mail in such a world: 2 min.
+pub(super) const HASTY_RETENTION: Millis = Millis(120_000);

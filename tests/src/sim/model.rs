@@ -8,6 +8,7 @@ mod apps;
 mod epochs;
 mod forks;
 mod messages;
+mod prekeys;
 mod removal;
 mod rows;
 mod sending;
@@ -32,6 +33,7 @@ use kinfolk_core::vector::VersionVector;
 use self::epochs::Epochs;
 use self::forks::Proofs;
 use self::messages::Messages;
+use self::prekeys::Prekeys;
 use self::rows::Rows;
 pub use self::rows::unversioned;
 pub use self::shown::{Shown, ShownConversation, ShownMessage, ShownRecord};
@@ -76,6 +78,7 @@ struct State {
     early: BTreeMap<Dot, (DeviceId, Bundle)>,
     siblings: BTreeMap<DeviceId, SavedSibling>,
     epochs: Epochs,
+    prekeys: Prekeys,
     records: Vec<SignedRecord>,
     roster: Roster,
     /// Bundles of removed devices that were taken back.
@@ -165,11 +168,12 @@ impl Model {
             records: state.records.iter().cloned().map(Verified::vouch).collect(),
             bundle_seq: state.bundle_seq,
             epochs: state.epochs.saved(),
-            prekey: self.birth.prekey.clone(),
             watermark: self.watermark(),
             standing: state.standing.clone(),
             hydrating: state.hydrating,
             verdicts: state.proofs.values().map(|(evidence, times)| (evidence.verdict(), *times)).collect(),
+            prekey: state.prekeys.newest(),
+            prekeys: state.prekeys.saved(),
         }
     }
 
@@ -251,7 +255,8 @@ impl State {
         let mut roster = Roster::new(birth.roster);
         roster.extend(birth.records.iter().cloned().map(Verified::vouch));
         let epochs = Epochs::of(&birth.epochs);
-        Self { records: birth.records.clone(), roster, epochs, ..Self::default() }
+        let (prekeys, siblings) = (Prekeys::of(&birth.prekey), prekeys::announced(birth));
+        Self { records: birth.records.clone(), roster, epochs, prekeys, siblings, ..Self::default() }
     }
 
     fn apply(&mut self, change: &Change, sabotage: Option<Sabotage>) -> Held {
@@ -297,6 +302,9 @@ impl State {
             Change::Epoch(kept) => self.epochs.hold(kept)?,
             Change::EpochQuiet(held) => self.epochs.note(held)?,
             Change::EpochGone(epoch) => self.epochs.destroy(*epoch)?,
+            Change::Prekey(kept) => self.prekeys.hold(kept)?,
+            Change::PrekeyHeld(held) => self.prekeys.note(held)?,
+            Change::PrekeyGone(slot) => self.prekeys.destroy(*slot)?,
             Change::Quarantine(_) => {}
             Change::Compact(compaction) => self.compact(&compaction.watermark, sabotage),
             Change::HydrationBegun(state) => (self.hydrating, self.staged) = (Some(*state), Vec::new()),

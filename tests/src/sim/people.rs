@@ -8,6 +8,7 @@ use kinfolk_core::clock::Stamp;
 use kinfolk_core::engine::Engine;
 use kinfolk_core::epoch::{Epoch, KeptEpoch, NewEpoch};
 use kinfolk_core::ids::{DeviceId, Hash, IdentityKey, Millis, SourceId};
+use kinfolk_core::prekey::KeptPrekey;
 use kinfolk_core::roster::{
     Addition, Device, End, PREKEY_BYTES, Prekey, Record, Removal, RosterChange, SignedRecord, Verified,
 };
@@ -27,6 +28,12 @@ pub(super) fn epoch_of(epoch: Epoch) -> KeptEpoch {
 /// An epoch with the secret that somebody gave.
 pub(super) fn kept(epoch: Epoch, secret: Bytes) -> KeptEpoch {
     KeptEpoch { epoch, commitment: Hash::of(&secret), kept: secret }
+}
+
+/// A prekey of a device, made at `made`.
+pub(super) fn prekey_of(index: usize, slot: u32, made: Millis) -> KeptPrekey {
+    let prekey = Prekey { slot, ..person(index).prekey };
+    KeptPrekey { prekey, made, kept: Bytes::from_static(b"seed") }
 }
 
 /// The change by which an epoch is minted.
@@ -92,7 +99,8 @@ pub(super) fn birth(index: usize, records: Vec<SignedRecord>) -> NewDevice {
         roster: genesis().id(),
         records,
         epochs: vec![epoch_of(FIRST_EPOCH)],
-        prekey: person(index).prekey,
+        prekey: prekey_of(index, 1, EPOCH),
+        announced: Vec::new(),
     }
 }
 

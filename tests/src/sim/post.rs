@@ -46,11 +46,23 @@ pub(super) struct Mail {
     pub(super) relay: RelayId,
     /// The epoch in whose mailbox it lies.
     pub(super) under: Epoch,
+    /// The slot of the prekey that it is sealed to.
+    pub(super) slot: u32,
+    /// Whether its sender knew no later one.
+    pub(super) newest: bool,
     pub(super) parcel: Rc<VerifiedParcel>,
     /// When it was put.
     pub(super) put: Millis,
     /// The order in which envelopes were put.
     order: u64,
+}
+
+/// Which mailbox an envelope is put into.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) under: Epoch,
+    pub(super) slot: u32,
+    pub(super) newest: bool,
 }
 
 /// What a put comes to.
@@ -85,7 +97,7 @@ impl Post {
     pub(super) fn put(
         &mut self,
         (from, to): (usize, usize),
-        (relay, under): (RelayId, Epoch),
+        (relay, place): (RelayId, Place),
         parcel: Rc<VerifiedParcel>,
         now: Millis,
         dice: &mut Dice,
@@ -102,7 +114,7 @@ impl Post {
         if let Some(keeps) = keeps {
             self.mail.retain(|_, mail| mail.relay != relay || now.since(mail.put) < keeps);
         }
-        let mailbox = |mail: &&Mail| mail.relay == relay && mail.to == to && mail.under == under;
+        let mailbox = |mail: &&Mail| mail.relay == relay && mail.to == to && mail.under == place.under;
         if room.is_some_and(|room| self.mail.values().filter(mailbox).count() >= room) {
             tally.full += 1;
             return Put { answered_after, taken: false, arriving: Vec::new() };
@@ -117,8 +129,9 @@ impl Post {
         let arriving = (0..copies).map(|_| {
             let mail = self.next;
             self.next += 1;
-            let mail_there = Mail { from, to, relay, under, parcel: Rc::clone(&parcel), put: now, order };
-            self.mail.insert(mail, mail_there);
+            let Place { under, slot, newest } = place;
+            let parcel = Rc::clone(&parcel);
+            self.mail.insert(mail, Mail { from, to, relay, under, slot, newest, parcel, put: now, order });
             (mail, self.delay(dice))
         });
         Put { answered_after, taken, arriving: arriving.collect() }

@@ -27,6 +27,8 @@ pub enum Sabotage {
     HideEnded,
     /// Devices look into the mailboxes of the epoch they live in, and forget those of earlier ones.
     ForgetMailbox,
+    /// Seeds die as soon as there is a newer prekey.
+    DestroyEarly,
     /// The database forgets a waiting bundle's end: it is never taken out.
     KeepEarly,
     /// The log is compacted as far as it goes, whatever siblings have receipted.
@@ -39,7 +41,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AckBeforeCommit,
         Self::SkipCommit,
         Self::MergeByArrival,
@@ -51,6 +53,7 @@ impl Sabotage {
         Self::ForgetCut,
         Self::HideEnded,
         Self::ForgetMailbox,
+        Self::DestroyEarly,
         Self::KeepEarly,
         Self::CompactAll,
         Self::JoinForgetsDeletions,
@@ -71,6 +74,7 @@ impl Sabotage {
             Self::ForgetCut => "forget-cut",
             Self::HideEnded => "hide-ended",
             Self::ForgetMailbox => "forget-mailbox",
+            Self::DestroyEarly => "destroy-early",
             Self::KeepEarly => "keep-early",
             Self::CompactAll => "compact-all",
             Self::JoinForgetsDeletions => "join-forgets-deletions",

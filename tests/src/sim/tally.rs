@@ -82,6 +82,14 @@ tally! {
     cuts: "sources cut",
     /// Epochs that devices minted.
     epochs: "epochs minted",
+    /// Prekeys that devices made.
+    prekeys: "prekeys made",
+    /// Old seeds that were destroyed.
+    seeds: "seeds destroyed",
+    /// Letters to devices of which no prekey was known to be of use.
+    knocks: "knocks",
+    /// Devices that were off for longer than relays keep mail.
+    sleeps: "long sleeps",
     /// Wall clocks that were set.
     jumps: "jumps of wall clocks",
     /// Devices whose disk was put back to an older image.

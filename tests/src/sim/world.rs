@@ -11,6 +11,7 @@ mod epochs;
 mod finish;
 mod held;
 mod images;
+mod prekeys;
 mod round;
 mod storm;
 mod ways;
@@ -20,8 +21,8 @@ use std::rc::Rc;
 
 use kinfolk::store::NewDevice;
 use kinfolk_core::epoch::KeptEpoch;
-use kinfolk_core::ids::{Dot, Hash, Millis, RelayId, Seq, SourceId};
-use kinfolk_core::roster::SignedRecord;
+use kinfolk_core::ids::{DeviceId, Dot, Hash, Millis, RelayId, Seq, SourceId};
+use kinfolk_core::roster::{Prekey, SignedRecord};
 use kinfolk_core::step::{Delivery, Input};
 use kinfolk_core::vector::Head;
 
@@ -51,8 +52,12 @@ pub struct World {
     dice: Dice,
     /// For the names of epochs, so that they disturb nothing else.
     names: Dice,
+    /// Decides how prekeys change ([`prekeys`]).
+    keys: Dice,
     /// Decides what only some relays and devices do ([`ways`]).
     ways: Dice,
+    /// Whether devices change their prekeys often, and relays keep mail for short.
+    hasty: bool,
     now: Millis,
     queue: BTreeMap<(Millis, u64), Event>,
     events: u64,
@@ -71,7 +76,12 @@ pub struct World {
     quiet: bool,
     tally: Tally,
     seed: u64,
+    /// Whether a device was removed.
+    removal: bool,
 }
+
+/// What a sponsor gives: the epochs it holds, and the prekeys it knows.
+type Given = (Vec<KeptEpoch>, Vec<(DeviceId, Prekey)>);
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -98,6 +108,10 @@ enum Event {
     /// One removes another.
     Remove(usize, usize),
     Jump(usize),
+    /// A device fetches all that lies on the relays for it.
+    Fetch(usize),
+    /// A device is off for long.
+    Sleep(usize),
     Image(usize),
     PutBack(usize),
     /// Something that only some relays and devices do.
@@ -142,11 +156,15 @@ impl World {
             quiet: seed.is_multiple_of(4),
             tally: Tally::default(),
             seed,
+            removal: false,
             dice,
             names: Dice::new(!seed),
+            keys: Self::keys_dice(seed),
+            hasty: false,
             ways: Self::ways_dice(seed),
         };
         world.make_ways();
+        world.make_hasty();
         for index in 0..founders {
             world.settle_in(index, records.clone(), None)?;
         }
@@ -157,14 +175,17 @@ impl World {
         Ok(world)
     }
 
-    /// A device comes into being and starts, with the epochs that its sponsor gave it.
-    fn settle_in(&mut self, index: usize, records: Vec<SignedRecord>, given: Option<Vec<KeptEpoch>>) -> Held {
+    /// A device comes into being and starts, with what its sponsor gave it.
+    fn settle_in(&mut self, index: usize, records: Vec<SignedRecord>, given: Option<Given>) -> Held {
         let birth = people::birth(index, records);
-        let birth = NewDevice { epochs: given.unwrap_or_else(|| birth.epochs.clone()), ..birth };
+        let birth = match given {
+            Some((epochs, announced)) => NewDevice { epochs, announced, ..birth },
+            None => birth,
+        };
         let disk = Disk::new(birth, self.rules.real, self.rules.sabotage)?;
         // Up to two hours apart.
         let skew = Millis(self.dice.below(7_200_000));
-        self.devices.push(Device::new(index, disk, skew));
+        self.devices.push(Device { hasty: self.hasty, ..Device::new(index, disk, skew) });
         self.start(index)
     }
 
@@ -236,7 +257,7 @@ impl World {
                     self.ask(index, Request::Tell(Input::Tick));
                 }
             }
-            Event::Arrive(mail) => self.arrive(mail),
+            Event::Arrive(mail) => self.arrive(mail)?,
             Event::Answer { device, ticket, reached, bytes, took } => {
                 // A worker outlives an engine that was restored, but not its process; an answer to either may still come in.
                 self.ask(device, Request::Tell(Input::Sent { ticket, reached, bytes, took }));
@@ -252,6 +273,8 @@ impl World {
             Event::Rename(index) => self.rename(index),
             Event::Remove(by, whom) => self.remove(by, whom)?,
             Event::Jump(index) => self.jump(index),
+            Event::Fetch(index) => self.fetch(index),
+            Event::Sleep(index) => self.sleep(index)?,
             Event::Image(index) => self.image(index)?,
             Event::PutBack(index) => self.put_back(index)?,
             Event::Way(way) => self.go(way),
@@ -261,12 +284,15 @@ impl World {
     }
 
     /// An envelope is seen at its device. Until it is acknowledged it comes again.
-    fn arrive(&mut self, number: u64) {
-        let Some(mail) = self.post.mail(number).cloned() else { return };
+    fn arrive(&mut self, number: u64) -> Held {
+        let Some(mail) = self.post.mail(number).cloned() else { return Ok(()) };
         match self.shows(number, &mail) {
             Some(true) => {}
-            Some(false) => return self.queue_at(RETRY, Event::Arrive(number)),
-            None => return,
+            Some(false) => {
+                self.queue_at(RETRY, Event::Arrive(number));
+                return Ok(());
+            }
+            None => return Ok(()),
         }
         let swallowed = self.rules.sabotage == Some(Sabotage::BlackHole) && mail.to == 1;
         let Some(device) = self.devices.get(mail.to).filter(|device| !device.lost && !swallowed) else {
@@ -274,11 +300,11 @@ impl World {
             if mail.to >= self.devices.len() {
                 self.queue_at(RETRY, Event::Arrive(number));
             }
-            return;
+            return Ok(());
         };
-        if device.engine.is_some() && !device.polled.contains(&mail.under) {
+        if device.engine.is_some() && !device.looks_into(&mail) {
             self.post.set_aside(number, mail.to);
-            return;
+            return self.check_seed(&mail);
         }
         let reachable = device.engine.is_some() && self.post.is_up(mail.relay);
         if reachable {
@@ -286,6 +312,7 @@ impl World {
             self.ask(mail.to, Request::Mail(number));
         }
         self.queue_at(if reachable { LEASE } else { RETRY }, Event::Arrive(number));
+        Ok(())
     }
 
     fn turn(&mut self, relay: usize, up: bool) {

@@ -154,6 +154,14 @@ fn a_letter_that_gives_an_epoch_keeps_its_bytes() {
 }
 
 #[test]
+fn a_letter_that_announces_a_prekey_keeps_its_bytes() {
+    let prekey = Prekey { slot: 1_767_323_045, public: Bytes::from_static(&[0x71; PREKEY_BYTES]) };
+    let letter = Letter { prekey, known_slot: 3, ..Letter::bare(DEVICE, Millis(1_767_323_045_000)) };
+    let file = frozen("parcel-prekey", "a letter that announces a prekey", &parcel::encode(&letter, &[]).unwrap());
+    assert_eq!(Parcel::decode(&file).unwrap().letter, letter);
+}
+
+#[test]
 fn what_parcels_say_of_compacted_logs_keeps_its_bytes() {
     let mark = |seq: u64| {
         let context = VersionVector::from_iter([(OTHER, Head { seq: Seq(300), hash: Hash([0x5A; 32]) })]);

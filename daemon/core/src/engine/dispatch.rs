@@ -9,18 +9,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::knock::common;
 use super::telling::Telling;
 use super::{Engine, RelayState};
+use crate::epoch::Epoch;
 use crate::ids::{DeviceId, Millis, Now, RelayId, Seq, SourceId};
 use crate::lane::{RESEND_MIN, backed_off};
 use crate::op::OP_LEVEL;
 use crate::parcel::{Letter, Receipt, Want};
-use crate::roster::Prekey;
 use crate::snapshot::{Ask, Hydration};
 use crate::step::{Output, RunRequest, Send};
 
 /// What a parcel says beside its bundles.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Saying {
     /// In how many letters the roster is told, if the sibling may not know it, or not our epoch.
     pub(super) roster_pieces: Option<u32>,
@@ -31,6 +32,8 @@ pub(super) struct Saying {
     /// It is a word to a sibling that is silent.
     pub(super) word: bool,
     pub(super) evidence: Option<SourceId>,
+    /// It [knocks](super::knock) under this epoch.
+    pub(super) knock: Option<Epoch>,
 }
 
 /// A parcel given to a relay worker.
@@ -68,7 +71,9 @@ impl Engine {
             self.notice_below(id, now);
             self.help_laggard(id, now);
             self.pass_on(id, now);
-            ways.extend(self.free_way(id, now).map(|relay| (id, relay)));
+            if let Some(relay) = self.free_way(id, now).filter(|relay| !self.knocks_at(id, *relay, now)) {
+                ways.insert(id, relay);
+            }
         }
         let mut wants = self.wants(&ways.keys().copied().collect(), now);
         for (id, relay) in ways {
@@ -140,7 +145,9 @@ impl Engine {
             runs.clear();
         }
         let burst = sibling.ends_burst(runs.first().filter(|run| run.source == own), now.mono);
-        let receipt_requested = ask || burst || in_vain || sibling.lane.is_filling(relay);
+        // Who is told a watermark may have what it lacked from others by now, and has no reason to say so.
+        let below = !hydration.watermark.is_empty();
+        let receipt_requested = ask || burst || in_vain || below || sibling.lane.is_filling(relay);
         let receipt_was_due = sibling.receipt_due.take().is_some();
         let sums = tell_sums.then(Vec::new);
         let has_evidence = evidence.is_some();
@@ -156,25 +163,29 @@ impl Engine {
             epochs,
             hydration,
             statements,
-            ..self.letter(now)
+            ..self.letter(to, now)
         };
         let repeats = in_vain || (tell && roster_attempts > 0);
-        let roster_pieces = tell.then_some(pieces);
-        let said = Saying { roster_pieces, in_vain: repeats, ask, receipt_was_due, word: false, evidence };
+        let said = Saying {
+            roster_pieces: tell.then_some(pieces),
+            in_vain: repeats,
+            ask,
+            receipt_was_due,
+            evidence,
+            ..Saying::default()
+        };
         self.depart(to, relay, letter, (runs, chunk), said, now);
     }
 
     /// A letter of which the roster is all that counts.
     pub(super) fn tell_only_roster(&mut self, to: DeviceId, relay: RelayId, now: Now) {
         let Telling { records, pieces } = self.tell_roster(to);
-        let letter = Letter { records, ..self.letter(now) };
-        let roster_pieces = Some(pieces);
-        let said =
-            Saying { roster_pieces, in_vain: true, ask: false, receipt_was_due: false, word: false, evidence: None };
+        let letter = Letter { records, ..self.letter(to, now) };
+        let said = Saying { roster_pieces: Some(pieces), in_vain: true, ..Saying::default() };
         self.depart(to, relay, letter, (Vec::new(), None), said, now);
     }
 
-    pub(super) fn letter(&self, now: Now) -> Letter {
+    pub(super) fn letter(&self, to: DeviceId, now: Now) -> Letter {
         Letter {
             receipt: Receipt {
                 generation: self.generation,
@@ -183,7 +194,8 @@ impl Engine {
                 vector: self.vector.clone(),
             },
             roster_hash: self.roster.hash(),
-            prekey: self.announced_prekey(),
+            prekey: self.announced_prekey(to),
+            known_slot: self.prekey_of(to).map(|prekey| prekey.slot).unwrap_or_default(),
             epoch: self.epoch(),
             digest: None,
             op_level: OP_LEVEL,
@@ -208,10 +220,16 @@ impl Engine {
     ) {
         let jitter = self.jitter();
         let (ticket, own) = (self.tickets, self.source);
-        let (Some(prekey), Some(epoch)) = (self.prekey_of(to), self.epoch_for(to)) else { return };
+        let sealing = match said.knock {
+            Some(under) => Some(common()).zip(Some(under)),
+            None => self.prekey_for(to).zip(self.epoch_for(to)),
+        };
+        let Some((prekey, epoch)) = sealing else { return };
         let healthy = self.healthy_for(to);
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
         sibling.in_vain = sibling.in_vain.saturating_add(u32::from(said.in_vain));
+        sibling.letters = sibling.letters.wrapping_add(1);
+        sibling.knocks = sibling.knocks.wrapping_add(u32::from(said.knock.is_some()));
         if letter.receipt_requested || !letter.wants.is_empty() || said.roster_pieces.is_some() {
             sibling.calls = sibling.calls.saturating_add(1);
         }
@@ -319,23 +337,6 @@ impl Engine {
         }
         healthy.sort_by_key(|relay| (!polled.contains(&relay.id), slowness(relay.latency)));
         healthy.into_iter().map(|relay| relay.id).collect()
-    }
-
-    /// The newest prekey known of a sibling.
-    fn prekey_of(&self, id: DeviceId) -> Option<Prekey> {
-        let announced = self.siblings.get(&id)?.prekey.clone();
-        let joined_with = self.roster.member(id).map(|member| member.device.prekey.clone());
-        announced.into_iter().chain(joined_with).max_by_key(|prekey| prekey.slot)
-    }
-
-    /// The own prekey as letters carry it: with the key only when it is newer than the one on the roster, which everybody has.
-    fn announced_prekey(&self) -> Prekey {
-        let on_roster = self.roster.member(self.me).map(|member| member.device.prekey.slot);
-        if on_roster == Some(self.prekey.slot) {
-            Prekey { slot: self.prekey.slot, ..Prekey::default() }
-        } else {
-            self.prekey.clone()
-        }
     }
 
     /// On the roster, and heard from (or added) within the stale cutoff, by the wall clock or by the monotonic one: a wall clock that

@@ -83,6 +83,7 @@ impl Engine {
             let shown = (roster.is_fit(sibling.epoch), sibling.epoch);
             sibling.epoch_known = !can_be_given || shown >= ours;
         }
+        self.follow_prekeys();
     }
 
     /// What to give to a sibling that lacks the epoch this device lives in; `insist`: also to one that seems to have it.
@@ -139,13 +140,13 @@ impl Engine {
     /// When the next epoch ceases to be looked into.
     pub(super) fn epochs_wake_at(&self, now: Now) -> Option<Millis> {
         let quiet = self.epochs.values().copied().flatten();
-        let end = quiet.map(|since| since.plus(self.config.retention).plus(SLACK).plus(Millis(1)));
+        let end = quiet.map(|since| since.plus(self.config.retention).plus(self.config.slack).plus(Millis(1)));
         end.filter(|end| *end > now.wall).map(|end| now.mono.plus(end.since(now.wall))).min()
     }
 
     /// Whether what was sent before `quiet` has outlived the relays' retention.
-    fn is_past(&self, quiet: Option<Millis>, now: Now) -> bool {
-        quiet.is_some_and(|since| now.wall.since(since) > self.config.retention.plus(SLACK))
+    pub(super) fn is_past(&self, quiet: Option<Millis>, now: Now) -> bool {
+        quiet.is_some_and(|since| now.wall.since(since) > self.config.retention.plus(self.config.slack))
     }
 }
 
@@ -153,5 +154,3 @@ impl Engine {
 const MINT_AFTER: Millis = Millis(30_000);
 /// Of so many letters to a sibling that does not answer, one is sealed under another epoch.
 const OTHERS_EVERY: u32 = 4;
-/// What clocks may disagree about, and how long a letter may lie with its sender before it is put: a day.
-const SLACK: Millis = Millis(24 * 3_600_000);

@@ -305,6 +305,7 @@ impl Engine {
         sibling.heard = Some(now.wall);
         let silent_before = sibling.heard_mono.is_none_or(|heard| now.mono.since(heard) >= SILENCE);
         (sibling.heard_mono, sibling.in_vain) = (Some(now.mono), 0);
+        sibling.is_lost = false;
         let overtaken = sibling.is_older(&letter.receipt);
         if !overtaken {
             sibling.epoch = letter.epoch;
@@ -323,10 +324,6 @@ impl Engine {
             };
         }
         sibling.clock_ahead = i64::try_from(i128::from(letter.written.0) - i128::from(now.wall.0)).unwrap_or_default();
-        let newer = sibling.prekey.as_ref().is_none_or(|known| letter.prekey.slot > known.slot);
-        if newer && !letter.prekey.public.is_empty() {
-            sibling.prekey = Some(letter.prekey);
-        }
         let older = letter.receipt.generation < sibling.receipt.generation;
         let taken = sibling.take_word(letter.receipt, (own, last), now.mono, jitter);
         sibling.quiet.heard(taken.news, now.mono, jitter);
@@ -349,6 +346,10 @@ impl Engine {
             self.retire(now);
         }
         self.outlive(letter.addressee_generation, now);
+        if !overtaken {
+            self.take_known_slot(sender, letter.known_slot);
+        }
+        self.take_shown_prekey(sender, letter.prekey, now);
         for want in letter.wants {
             self.wanted(sender, want, older, now);
         }

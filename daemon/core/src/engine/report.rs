@@ -1,7 +1,7 @@
 //! What the engine says of itself.
 
 use super::Engine;
-use crate::ids::Now;
+use crate::ids::{Millis, Now};
 use crate::step::{SiblingStatus, Status};
 
 impl Engine {
@@ -29,6 +29,7 @@ impl Engine {
                 ahead: self.vector.lacking(held),
                 vector: held.clone(),
                 digest: sibling.digest.as_ref().filter(|(_, at)| at == held).map(|(digest, _)| *digest),
+                prekey: self.prekey_of(*id).unwrap_or_default(),
                 op_level: sibling.op_level,
                 sums: sibling.sums.as_ref().filter(|(_, at)| at == held).map(|(sums, _)| sums.clone()),
                 epoch: sibling.epoch,
@@ -43,6 +44,7 @@ impl Engine {
         let heard = siblings.iter().all(|s| !s.live) || siblings.iter().any(|s| s.live && s.heard.is_some());
         Status {
             me: self.me,
+            restarted: (self.generation > 1).then(|| Millis((self.generation >> 16).saturating_mul(1000))),
             source: self.source,
             epoch: self.epoch(),
             removed: self.is_removed(),

@@ -29,6 +29,17 @@ pub(super) struct Sibling {
     pub(super) heard_mono: Option<Millis>,
     /// Its newest prekey, when it announced one after the roster's.
     pub(super) prekey: Option<Prekey>,
+    /// The prekey that it showed last, if it announced a newer one before.
+    pub(super) shows_older: Option<Prekey>,
+    /// How many letters left for it, and how many of them were knocks.
+    pub(super) letters: u32,
+    pub(super) knocks: u32,
+    /// Whether it was not heard since our newest prekey was made in place of ones that may be lost.
+    pub(super) is_lost: bool,
+    /// The newest slot of our prekeys that it knows, as it said last.
+    pub(super) knows_slot: Option<u32>,
+    /// Whether there is no prekey to tell it.
+    pub(super) prekey_known: bool,
     /// The epoch it showed last.
     pub(super) epoch: Epoch,
     /// The last epoch it showed whose secret we hold.
@@ -145,8 +156,9 @@ impl Sibling {
         });
         self.lane = Lane::resume(acked, posted);
         self.receipt = saved.receipt;
-        self.heard = Some(saved.heard);
-        self.prekey = saved.prekey;
+        // Of one that never spoke only its prekey may be known.
+        self.heard = Some(saved.heard).filter(|heard| *heard > Millis(0));
+        (self.prekey, self.knows_slot) = (saved.prekey, saved.knows_slot);
         (self.epoch, self.under) = (saved.epoch, saved.under);
         self.relays = saved.relays;
     }
@@ -210,9 +222,9 @@ impl Sibling {
                 && known.vector.covers_all(&receipt.vector))
     }
 
-    /// Whether it shows the same roster, and lacks no epoch.
+    /// Whether it shows the same roster, and lacks neither epoch nor prekey.
     pub(super) fn is_told(&self) -> bool {
-        self.roster_known && self.epoch_known
+        self.roster_known && self.epoch_known && self.prekey_known
     }
 
     /// Tells it roster and epoch anew, at once.
@@ -304,7 +316,8 @@ impl Sibling {
         let (heard, prekey) = (self.heard.unwrap_or_default(), self.prekey.clone());
         let (epoch, under, relays) = (self.epoch, self.under, self.relays.clone());
         let posted = self.lane.posted().map(|(relay, mailbox)| Posted { relay, source, mailbox }).collect();
-        SavedSibling { device, receipt, heard, prekey, epoch, under, relays, posted }
+        let knows_slot = self.knows_slot;
+        SavedSibling { device, receipt, heard, prekey, knows_slot, epoch, under, relays, posted }
     }
 
     /// When this sibling wants to be looked at again, apart from its lane.

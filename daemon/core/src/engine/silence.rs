@@ -1,7 +1,7 @@
 //! Words to siblings that are silent.
 //!
 //! Who does not speak may not know us, or may think the same of us; if both wait, nobody begins. So a sibling that is silent gets a *word*: a
-//! letter without bundles, with roster and epoch, and the question for a receipt.
+//! letter without bundles, with roster and epoch, and the question for a receipt. Every second one is a [knock](super::knock).
 //!
 //! - *A stale one* gets it at start, then after [`BEACON_FIRST`], then twice as long each time, up to [`BEACON`]: two devices that were both away
 //!   for longer than the stale cutoff find each other, and so does one whose clock is years ahead.
@@ -67,10 +67,10 @@ impl Engine {
         }
         let Some(relay) = self.free_way(to, now) else { return };
         let Some(quiet) = self.siblings.get_mut(&to).map(|sibling| &mut sibling.quiet) else { return };
-        let in_vain = quiet.words > 0;
+        let before = quiet.words;
         quiet.words = quiet.words.saturating_add(1);
         quiet.wait(now.mono, jitter);
-        self.send_word(to, relay, in_vain, now);
+        self.send_word(to, relay, before, before > 0, now);
     }
 
     /// A stale sibling gets a word now and then; when it answers it is live again.
@@ -81,16 +81,20 @@ impl Engine {
         let Some(relay) = self.free_way(to, now) else { return };
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
         let pause = Millis(BEACON_FIRST.0 << sibling.beacons.min(BEACON_DOUBLINGS)).min(BEACON);
+        let before = sibling.beacons;
         (sibling.beacon_at, sibling.beacons) = (now.mono.plus(pause), sibling.beacons.saturating_add(1));
-        self.send_word(to, relay, true, now);
+        self.send_word(to, relay, before, true, now);
     }
 
-    fn send_word(&mut self, to: DeviceId, relay: RelayId, in_vain: bool, now: Now) {
+    fn send_word(&mut self, to: DeviceId, relay: RelayId, before: u32, in_vain: bool, now: Now) {
+        if before % 2 == 1 && self.knock(to, relay, now) {
+            return;
+        }
         let unknown = self.siblings.get(&to).is_some_and(|sibling| !sibling.is_told());
         let Telling { records, pieces } = self.tell_roster(to);
-        let letter = Letter { receipt_requested: true, records, epochs: self.gifts(to, true), ..self.letter(now) };
+        let letter = Letter { receipt_requested: true, records, epochs: self.gifts(to, true), ..self.letter(to, now) };
         let roster_pieces = unknown.then_some(pieces);
-        let said = Saying { roster_pieces, in_vain, ask: false, receipt_was_due: false, word: true, evidence: None };
+        let said = Saying { roster_pieces, in_vain, word: true, ..Saying::default() };
         self.depart(to, relay, letter, (Vec::new(), None), said, now);
     }
 }

@@ -14,6 +14,7 @@ mod local;
 mod mailboxes;
 mod pairing;
 mod passes;
+mod prekeys;
 mod receipts;
 mod refused;
 mod relays;

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{devices, sync};
 use crate::daemon::Daemon;
-use crate::driver::Picture;
+use crate::driver::{Picture, wall_clock};
 use crate::ipc::convert::{device, relay};
 use crate::ipc::pipe::{End, Pipe};
 use crate::node::Node;
@@ -22,6 +22,12 @@ const PACE: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_secs(1);
 /// By how much a sibling's clock may be ahead before a person should know.
 const CLOCK_AHEAD_MS: i64 = 5 * 60 * 1000;
+
+/// Keys are kept for about as long as relays keep mail, and a day: 31 days.
+const KEPT: Millis = Millis(31 * 24 * 3_600_000);
+/// What a device is told that may have been put back to before keys that are destroyed.
+const CUT_OFF: &str = "this device was put back to an older state, and no other device has been heard since: if a device was removed after that state, \
+                       remove this one on another device with `kin devices revoke` and let it join anew";
 
 /// The status now.
 pub(super) async fn read(daemon: &Daemon, node: &Node) -> Result<Status, tonic::Status> {
@@ -131,6 +137,9 @@ fn attention(picture: &Picture, relays: &[Relay], counts: &Counts) -> Vec<String
             format!("a history of {author} is not followed beyond bundle {after}: {reason}")
         });
     }
+    if is_cut_off(&picture.status, wall_clock()) && relays.iter().any(|relay| relay.ok) {
+        sentences.push(CUT_OFF.into());
+    }
     for sibling in siblings {
         if !sibling.live {
             sentences.push(format!("{} has not been heard of for long and is not waited for", sibling.name));
@@ -156,6 +165,13 @@ fn attention(picture: &Picture, relays: &[Relay], counts: &Counts) -> Vec<String
         }
     }
     sentences
+}
+
+/// Whether no other device was heard since this one was put back, and before that for longer than keys are kept.
+fn is_cut_off(status: &kinfolk_core::step::Status, now: Millis) -> bool {
+    let last = status.siblings.iter().filter_map(|sibling| sibling.heard).max();
+    let since = |last: Millis| status.restarted.is_some_and(|restarted| last < restarted) && now.since(last) > KEPT;
+    last.is_some_and(since)
 }
 
 /// What is wrong with a relay, if anything is, and what happens about it: its URL once, and what to run once.
@@ -249,6 +265,19 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_was_put_back_and_hears_nobody_is_told_how_to_go_on() {
+        let mut picture = family(true, 0);
+        let sentences = |picture: &Picture, works| attention(picture, &[relay(works)], &Counts::default());
+        picture.status.siblings[0].heard = Some(Millis(wall_clock().0 - KEPT.0 - 60_000));
+        assert_eq!(sentences(&picture, true), Vec::<String>::new(), "the other one is only away");
+        picture.status.restarted = Some(Millis(wall_clock().0 - 1_000));
+        assert_eq!(sentences(&picture, true), [CUT_OFF]);
+        assert!(!sentences(&picture, false).contains(&CUT_OFF.to_owned()), "first the relay");
+        picture.status.siblings[0].heard = Some(wall_clock());
+        assert_eq!(sentences(&picture, true), Vec::<String>::new());
+    }
+
+    #[test]
     fn a_relay_that_keeps_mail_back_is_named_with_the_device() {
         let mut family = family(true, 0);
         let relay = Relay { id: RelayId([7; 16]).to_string(), ..relay(true) };
@@ -269,11 +298,12 @@ mod tests {
             device: DeviceId([1; 16]),
             name: "tablet".into(),
             live,
-            heard: Some(Millis(1)),
+            heard: Some(wall_clock()),
             lag: 0,
             ahead: 0,
             vector: Default::default(),
             digest: None,
+            prekey: Default::default(),
             op_level: 1,
             sums: None,
             epoch: Default::default(),

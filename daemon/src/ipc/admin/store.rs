@@ -166,6 +166,7 @@ mod tests {
             ahead: 0,
             vector: Default::default(),
             digest: None,
+            prekey: Default::default(),
             op_level: OP_LEVEL,
             sums: None,
             epoch: Default::default(),

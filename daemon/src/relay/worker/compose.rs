@@ -3,6 +3,7 @@
 use kinfolk_core::evidence::{Evidence, MAX_PIECES, MAX_TOLD};
 use kinfolk_core::ids::{EnvelopeId, Seq, SourceId};
 use kinfolk_core::parcel::{self, ParcelError, RUN_TARGET, Run, RunBodies, SignedHead};
+use kinfolk_core::prekey::COMMON_SLOT;
 use kinfolk_core::step::Send;
 use rand::Rng;
 
@@ -90,7 +91,12 @@ pub(super) fn compose(
     }
     let keyring = credentials.keyring();
     let group = keyring.group(send.epoch).ok_or(ComposeError::NoGroup)?;
-    let prekey = PrekeyPublic::from_bytes(&send.prekey.public).map_err(|_| ComposeError::Prekey(send.to))?;
+    let prekey = if send.prekey.slot == COMMON_SLOT {
+        group.common(send.to).map(|common| common.public())
+    } else {
+        PrekeyPublic::from_bytes(&send.prekey.public)
+    };
+    let prekey = prekey.map_err(|_| ComposeError::Prekey(send.to))?;
     let sender = Sender { device: credentials.me, identity: &credentials.identity };
     let recipient = Recipient { device: send.to, slot: send.prekey.slot, prekey: &prekey };
     credentials.give(&mut send.letter, recipient, group);

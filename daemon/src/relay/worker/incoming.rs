@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kinfolk_core::parcel::VerifiedParcel;
+use kinfolk_core::ids::Millis;
 use kinfolk_core::roster::Roster;
 use kinfolk_core::step::{Delivery, Input};
 use tokio::sync::{mpsc, watch};
@@ -18,12 +18,12 @@ use tokio::time::Instant;
 use tokio_stream::StreamExt;
 use tracing::{debug, warn};
 
+use super::open::{Aside, open_off_loop};
 use super::pace::Pace;
 use super::{Pass, Settled, Shared, outgoing};
-use crate::credentials::Credentials;
 use crate::hops::{self, Hop};
 use crate::relay::{Cursor, Handle, Mailbox, RelayError, Want, WatchEvent, WatchStream};
-use crate::seal::{self, Keyring, VerifyError};
+use crate::seal::Keyring;
 
 /// Most deliveries that are open at once. 128 envelopes of at most 1.3 MiB; usually 128 × 2 KiB.
 pub(super) const MAX_OPEN: usize = 128;
@@ -54,6 +54,7 @@ pub(super) async fn run(
         pace,
         rescan_at: now + RESCAN,
         sweep_at: now + FIRST_SWEEP,
+        whole: None,
     };
     let mut watch = None;
     loop {
@@ -139,6 +140,8 @@ struct Intake {
     rescan_at: Instant,
     /// When old mail is swept.
     sweep_at: Instant,
+    /// When a fetch from nothing began that came to its end, while what it brought is not dealt with yet.
+    whole: Option<Instant>,
 }
 
 impl Intake {
@@ -200,6 +203,7 @@ impl Intake {
     async fn collect(&mut self) -> u64 {
         hops::passed(Hop::Hinted);
         let mut came = 0;
+        let from_nothing = self.cursors.is_empty().then(Instant::now);
         loop {
             let want = |mailbox: &Mailbox| Want { mailbox: *mailbox, after: self.cursors.get(mailbox).cloned() };
             let wants: Vec<Want> = self.mailboxes.iter().map(want).collect();
@@ -228,6 +232,8 @@ impl Intake {
             }
             if !more {
                 self.pace.looked(came > 0, Instant::now(), rand::random());
+                self.whole = from_nothing.or(self.whole);
+                self.tell_fetched().await;
                 return came;
             }
         }
@@ -278,6 +284,7 @@ impl Intake {
                 if settled.durable {
                     durable.entry(mailbox).or_default().push(handle);
                 } else {
+                    self.whole = None;
                     self.rescan_soon();
                 }
             }
@@ -289,6 +296,16 @@ impl Intake {
                 debug!(%error, "acknowledging failed");
                 self.rescan_soon();
             }
+        }
+        self.tell_fetched().await;
+    }
+
+    /// Once all that a fetch from nothing brought is dealt with, the engine is told: nothing older lies on this relay.
+    async fn tell_fetched(&mut self) {
+        if let Some(began) = self.whole.take_if(|_| self.open.is_empty()) {
+            let took = Millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+            let relay = self.shared.relay.id();
+            self.shared.driver.tell(Input::Fetched { relay, took }).await.ok();
         }
     }
 
@@ -335,54 +352,8 @@ impl Intake {
     }
 }
 
-/// Why an envelope brings nothing.
-pub(super) enum Aside {
-    /// A removed device wrote it, which may do so as often as it likes.
-    Removed,
-    /// Anything else, in words.
-    Unopenable(String),
-}
-
-/// A large envelope is opened away from the event loop.
-async fn open_off_loop(
-    sealed: &Bytes,
-    mailbox: Mailbox,
-    credentials: &Arc<Credentials>,
-    roster: Arc<Roster>,
-) -> Result<VerifiedParcel, Aside> {
-    if sealed.len() <= LIVE_BYTES {
-        return open(sealed, mailbox, credentials, &roster);
-    }
-    let (sealed, credentials) = (sealed.clone(), Arc::clone(credentials));
-    let opened = tokio::task::spawn_blocking(move || open(&sealed, mailbox, &credentials, &roster)).await;
-    opened.unwrap_or_else(|error| Err(Aside::Unopenable(error.to_string())))
-}
-
-/// Opens and verifies an envelope of `mailbox`.
-pub(super) fn open(
-    sealed: &[u8],
-    mailbox: Mailbox,
-    credentials: &Credentials,
-    roster: &Roster,
-) -> Result<VerifiedParcel, Aside> {
-    let opened = seal::open(sealed, mailbox.0, &credentials.keyring());
-    let opened = opened.map_err(|error| Aside::Unopenable(error.to_string()))?;
-    let (under, slot) = (opened.epoch(), opened.slot());
-    let mut parcel = seal::verify(opened, roster).map_err(|error| match error {
-        VerifyError::Removed { .. } => Aside::Removed,
-        VerifyError::Parcel(_)
-        | VerifyError::Sender { .. }
-        | VerifyError::Stranger { .. }
-        | VerifyError::Signature(_) => Aside::Unopenable(error.to_string()),
-    })?;
-    credentials.receive(&mut parcel, under, slot);
-    Ok(parcel)
-}
-
 /// Most sealed bytes collected at once: 4 MiB.
 const FETCH_BYTES: usize = 4 << 20;
-/// Up to so many bytes are opened on the event loop: about 0.4 ms.
-const LIVE_BYTES: usize = 16 << 10;
 /// How often everything is fetched from nothing: 15 min.
 const RESCAN: Duration = Duration::from_secs(15 * 60);
 /// How soon after something was collected in vain: 5 s.

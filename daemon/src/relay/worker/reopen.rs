@@ -5,7 +5,7 @@
 use kinfolk_core::parcel::VerifiedParcel;
 use kinfolk_core::roster::Roster;
 
-use super::incoming::{self, Aside};
+use super::open::{self, Aside};
 use crate::credentials::Credentials;
 use crate::relay::Mailbox;
 
@@ -13,7 +13,7 @@ use crate::relay::Mailbox;
 pub(crate) fn reopen(sealed: &[u8], credentials: &Credentials, roster: &Roster) -> Result<VerifiedParcel, String> {
     let mut reason = None;
     for mailbox in credentials.keyring().mailboxes() {
-        match incoming::open(sealed, Mailbox(mailbox), credentials, roster) {
+        match open::open(sealed, Mailbox(mailbox), credentials, roster) {
             Ok(parcel) => return Ok(parcel),
             Err(Aside::Removed) => reason = Some("a removed device wrote it".to_owned()),
             Err(Aside::Unopenable(why)) => reason = reason.or(Some(why)),

@@ -1,5 +1,7 @@
 //! What opens, what does not, and what must never panic.
 
+mod common_key;
+
 use super::*;
 use crate::seal::golden::{Golden, SeededRng};
 use kinfolk_core::parcel::MAX_PARCEL;
@@ -330,9 +332,9 @@ fn a_device_polls_every_slot_in_every_epoch() {
     keyring.prekeys.push(Prekey::generate(4, &mut family.rng).unwrap());
     keyring.groups.push(GroupSecret::generate(2, &mut family.rng));
     let mailboxes = keyring.mailboxes();
-    assert_eq!(mailboxes.len(), 4);
+    assert_eq!(mailboxes.len(), 6);
     for group in &keyring.groups {
-        for slot in [3, 4] {
+        for slot in [COMMON_SLOT, 3, 4] {
             assert!(mailboxes.contains(&group.mailbox(family.bob.id, slot)));
         }
     }

@@ -23,13 +23,13 @@ impl Member {
     fn new(n: u8) -> Self {
         let mut rng = SeededRng::new(&format!("member {n}"));
         let identity = Identity::generate(&mut rng);
-        let prekey = Prekey::generate(0, &mut rng).unwrap();
+        let prekey = Prekey::generate(1, &mut rng).unwrap();
         let device = Device {
             id: DeviceId([n; 16]),
             key: identity.public(),
             name: format!("device {n}"),
             platform: "linux".into(),
-            prekey: roster::Prekey { slot: 0, public: Bytes::from(prekey.public().to_bytes()) },
+            prekey: roster::Prekey { slot: 1, public: Bytes::from(prekey.public().to_bytes()) },
         };
         Self { device, identity, prekey }
     }
@@ -94,9 +94,9 @@ impl Member {
         let bytes = parcel::encode(letter, runs).unwrap();
         let public = to.prekey.public();
         let sender = Sender { device: self.device.id, identity: &self.identity };
-        let recipient = Recipient { device: to.device.id, slot: 0, prekey: &public };
+        let recipient = Recipient { device: to.device.id, slot: 1, prekey: &public };
         let envelope = seal(&bytes, sender, recipient, &group, roster_id, &mut rng).unwrap();
-        let mailbox = group.mailbox(to.device.id, 0);
+        let mailbox = group.mailbox(to.device.id, 1);
         let (prekeys, groups, resting) = (vec![to.prekey.clone()], vec![group], Vec::new());
         let keyring = Keyring { me: to.device.id, prekeys, groups, resting, roster_id };
         open(&envelope, mailbox, &keyring).unwrap()

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
-use kinfolk_core::ids::DeviceId;
+use kinfolk_core::ids::{DeviceId, Millis};
+use kinfolk_core::prekey::KeptPrekey;
 use tempfile::TempDir;
 
 use super::*;
@@ -24,7 +25,8 @@ impl Home {
             roster: Hash::default(),
             records: Vec::new(),
             epochs: Vec::new(),
-            prekey: Default::default(),
+            prekey: KeptPrekey { prekey: Default::default(), made: Millis(0), kept: Default::default() },
+            announced: Vec::new(),
         };
         drop(Store::create(&home.state(), &key(), &device).unwrap());
         home

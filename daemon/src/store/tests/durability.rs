@@ -8,6 +8,7 @@ use kinfolk_core::ids::{Dot, RelayId, Seq};
 use kinfolk_core::lane::Mailbox;
 use kinfolk_core::op::{MessageBody, Op};
 use kinfolk_core::parcel::{Receipt, SignedHead};
+use kinfolk_core::prekey::HeldPrekey;
 use kinfolk_core::step::{AppBundle, AppFact, Committed, Posted, REMEMBERED, SavedSibling};
 use kinfolk_core::value::Value;
 
@@ -108,7 +109,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(store);
     let before = fingerprint(dir.path());
     let refused = Store::open(dir.path(), &key());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 13 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 14 })), "{refused:?}");
     assert_eq!(fingerprint(dir.path()), before);
 }
 
@@ -217,6 +218,7 @@ fn all_that_an_engine_needs_comes_back() {
         receipt: Receipt { generation: 1, term: 7, trials: 2, vector },
         heard: Millis(5),
         prekey: Some(Prekey { slot: 8, public: Bytes::from_static(&[3; 1216]) }),
+        knows_slot: Some(2),
         epoch: Epoch { number: 4, id: [4; 16] },
         under: kept_epoch(3).epoch,
         relays: vec![RelayId([6; 16]), RelayId([7; 16])],
@@ -244,6 +246,10 @@ fn all_that_an_engine_needs_comes_back() {
         Change::Epoch(kept_epoch(5)),
         Change::EpochQuiet(quiet),
         Change::EpochGone(kept_epoch(5).epoch),
+        Change::Prekey(kept_prekey(3)),
+        Change::Prekey(kept_prekey(1)),
+        Change::PrekeyHeld(HeldPrekey { slot: 2, made: Millis(7), quiet: Some(Millis(9)) }),
+        Change::PrekeyGone(1),
     ];
     changes.iter().for_each(|change| home.store.apply(change).unwrap());
     home.store.commit().unwrap();
@@ -251,13 +257,19 @@ fn all_that_an_engine_needs_comes_back() {
     let saved = home.reopen().store.restore().unwrap();
     let device = new_device(1);
     assert_eq!((saved.me, saved.source, saved.generation), (device.me, device.source, device.generation));
-    assert_eq!((saved.roster, &saved.prekey), (device.roster, &device.prekey));
+    assert_eq!((saved.roster, &saved.prekey), (device.roster, &kept_prekey(3).prekey));
+    let newest = HeldPrekey { slot: 3, made: Millis(7), quiet: None };
+    assert_eq!(saved.prekeys, [HeldPrekey { slot: 2, quiet: Some(Millis(9)), ..newest }, newest]);
     assert_eq!(saved.epochs, [quiet, HeldEpoch { epoch: kept_epoch(4).epoch, quiet: None }]);
     assert_eq!(saved.bundle_seq, BundleSeq(2));
     let records: Vec<_> = saved.records.iter().map(|record| record.get().clone()).collect();
     assert_eq!(records, [device.records[0].clone(), record]);
     assert_eq!(saved.early, [(waiting.device, waiting.bundle)]);
-    assert_eq!(saved.siblings, [sibling]);
+    assert_eq!(saved.siblings[0], sibling);
+    assert_eq!(
+        (saved.siblings[1].device, &saved.siblings[1].prekey),
+        (DeviceId([8; 16]), &Some(kept_prekey(6).prekey))
+    );
     let heads: Vec<_> = saved.sources.iter().map(|source| (source.device, source.generation, source.head)).collect();
     assert_eq!(heads, [(one.device, 1, one.bundle.head()), (two.device, 1, two.bundle.head())]);
     assert_eq!(saved.sources[1].context, two.context);

@@ -32,10 +32,14 @@ impl World {
             let current = engine.status(device.at(now)).epoch;
             polled.retain(|epoch| *epoch == current);
         }
-        if polled == device.polled {
+        let mut slots: Vec<u32> = engine.slots().collect();
+        if self.rules.sabotage == Some(Sabotage::DestroyEarly) {
+            slots.drain(..slots.len().saturating_sub(1));
+        }
+        if polled == device.polled && slots == device.slots {
             return;
         }
-        device.polled = polled;
+        (device.polled, device.slots) = (polled, slots);
         for mail in self.post.seen_anew(index) {
             self.queue_at(super::RETRY, Event::Arrive(mail));
         }

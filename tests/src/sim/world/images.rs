@@ -28,6 +28,7 @@ impl World {
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
         let Some(image) = device.image.take() else { return Ok(()) };
         device.disk.put_back(&image)?;
+        device.disturbed = true;
         device.image = Some(image);
         device.held = device.disk.model().vector();
         device.ever = device.held.clone();
@@ -43,6 +44,9 @@ impl World {
                 u16::from_be_bytes([fresh.0[0], fresh.0[1]]),
             );
             device.disk.apply(&Change::Fresh { source: fresh, generation })?;
+            if let Some(newest) = saved.prekeys.last() {
+                device.disk.apply(&Change::PrekeyHeld(newest.spoilt()))?;
+            }
             device.disk.commit()?;
         }
         self.tally.put_back += 1;

@@ -40,6 +40,7 @@ impl World {
             return Ok(());
         };
         self.mint(index, now);
+        self.rekey(index, now);
         let wake = self.engine(index).and_then(|engine| engine.settle(now));
         self.collect(index, &mut later)?;
 
@@ -162,6 +163,8 @@ impl World {
             | Input::Minted { .. }
             | Input::Compact { .. }
             | Input::Looked(_)
+            | Input::Rekeyed(_)
+            | Input::Fetched { .. }
             | Input::Tick => Vec::new(),
         };
         engine.handle(input, at);
@@ -185,6 +188,7 @@ impl World {
                     self.tally.cuts += u64::from(matches!(change, Change::Cut { .. }));
                     self.tally.chunks += u64::from(matches!(change, Change::Staged(_)));
                     self.tally.joins += u64::from(matches!(change, Change::Join(_)));
+                    self.tally.seeds += u64::from(matches!(change, Change::PrekeyGone(_)));
                     self.say(|| format!("device {index} writes {}", brief(&change)));
                     let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
                     device.disk.apply(&change)?;
@@ -313,8 +317,8 @@ impl World {
             let about = if send.letter.wants.is_empty() { "" } else { ", asks" };
             format!("device {index} sends to {to}: [{}]{about}", runs.join(", "))
         });
-        let way = (send.relay, send.epoch);
-        let put = self.post.put((index, to), way, Rc::new(parcel), self.now, &mut self.dice, &mut self.tally);
+        let place = (send.relay, self.place_of(index, &send));
+        let put = self.post.put((index, to), place, Rc::new(parcel), self.now, &mut self.dice, &mut self.tally);
         let reached = put.taken.then_some(reached);
         let (ticket, took) = (send.ticket, put.answered_after);
         let answer = Event::Answer { device: index, ticket, reached, bytes, took };

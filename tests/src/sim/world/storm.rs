@@ -7,7 +7,7 @@ use kinfolk_core::roster::RosterChange;
 use kinfolk_core::step::{Delivery, Input};
 
 use super::{Event, World};
-use crate::sim::broken::Held;
+use crate::sim::broken::{Broken, Held};
 use crate::sim::device::Request;
 use crate::sim::{people, work};
 
@@ -72,6 +72,7 @@ impl World {
         }
         self.plan_ways(count);
         self.plan_compactions(count);
+        self.plan_prekeys(count);
         while self.step(STORM)? {}
         Ok(())
     }
@@ -106,7 +107,17 @@ impl World {
     /// A device stops wherever it is, and starts again later.
     pub(super) fn crash(&mut self, index: usize) -> Held {
         let pause = Millis(self.dice.between(50, 60_000));
-        let Some(device) = self.devices.get_mut(index).filter(|device| device.engine.is_some()) else { return Ok(()) };
+        if self.down(index)? {
+            self.queue_at(pause, Event::Start(index));
+        }
+        Ok(())
+    }
+
+    /// A device stops wherever it is, if it runs.
+    pub(super) fn down(&mut self, index: usize) -> Result<bool, Broken> {
+        let Some(device) = self.devices.get_mut(index).filter(|device| device.engine.is_some()) else {
+            return Ok(false);
+        };
         device.engine = None;
         device.inbox.clear();
         device.planned = false;
@@ -117,8 +128,7 @@ impl World {
         self.tally.crashes += 1;
         self.say(|| format!("device {index} crashes"));
         self.held_is_kept(index)?;
-        self.queue_at(pause, Event::Start(index));
-        Ok(())
+        Ok(true)
     }
 
     /// A device is lost for good. What it told nobody is gone with it.
@@ -153,7 +163,12 @@ impl World {
         let secrets = model.epochs().filter_map(|epoch| Some(people::kept(epoch, model.secret(epoch)?))).collect();
         self.tally.pairings += 1;
         self.say(|| format!("device {newcomer} joins over device {sponsor}"));
-        self.settle_in(newcomer, records, Some(secrets))
+        let status = device.engine.as_ref().map(|engine| engine.status(device.at(self.now)));
+        let known = status.into_iter().flat_map(|status| status.siblings);
+        let mut announced: Vec<_> = known.map(|sibling| (sibling.device, sibling.prekey)).collect();
+        announced.push((people::device_id(sponsor), model.prekey()));
+        announced.retain(|(device, _)| *device != people::device_id(newcomer));
+        self.settle_in(newcomer, records, Some((secrets, announced)))
     }
 
     /// A device gives itself or another a new name.
@@ -171,6 +186,11 @@ impl World {
         if device.disk.model().roster().member(people::device_id(whom)).is_none() {
             return Ok(());
         }
+        // Who was removed and removes others after the relays' retention is not heard: nobody looks any more where it could write. Here that
+        // is a matter of minutes.
+        if self.hasty && std::mem::replace(&mut self.removal, true) {
+            return Ok(());
+        }
         let ends = device.disk.ends_of(people::device_id(whom))?;
         self.say(|| format!("device {by} removes device {whom}"));
         self.ask(by, Request::Author(people::removal(whom, ends)));
@@ -182,6 +202,7 @@ impl World {
         let skew = Millis(self.dice.below(7_200_000));
         let Some(device) = self.devices.get_mut(index) else { return };
         device.skew = skew;
+        device.disturbed = true;
         self.tally.jumps += 1;
     }
 

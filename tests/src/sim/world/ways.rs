@@ -10,7 +10,7 @@ use kinfolk_core::step::Input;
 
 use super::storm::STORM;
 use super::{Event, World};
-use crate::sim::device::Request;
+use crate::sim::device::{HASTY_RETENTION, Request};
 use crate::sim::dice::Dice;
 use crate::sim::people;
 use crate::sim::post::Mail;
@@ -166,7 +166,9 @@ impl World {
     pub(super) fn shows(&mut self, number: u64, mail: &Mail) -> Option<bool> {
         let looks = self.devices.get(mail.to).is_none_or(|device| !device.left.contains(&mail.relay));
         let relay = self.post.relays.iter().find(|relay| relay.id == mail.relay)?;
-        if relay.keeps.is_some_and(|keeps| self.now.since(mail.put) >= keeps) {
+        // After the storm too, though nobody is told: seeds are held for no longer.
+        let keeps = relay.keeps.or(self.hasty.then_some(HASTY_RETENTION));
+        if keeps.is_some_and(|keeps| self.now.since(mail.put) >= keeps) {
             self.tally.expired += 1;
             self.post.expire(number);
             return None;

@@ -231,7 +231,7 @@ fn an_older_statement_takes_nothing_back_and_a_device_is_told_nothing_of_itself(
     let old = old.unwrap();
     assert_eq!(old.statements[0].receipt.vector.seq(source(1)), Seq(1));
     let parcel = verified(&old, &[]);
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: old.epoch, parcel });
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: old.epoch, slot: 1, parcel });
     assert_eq!(heard(&world, 1, 3), 3);
     let of_itself: Vec<u64> = (1..=3).flat_map(|n| passed_on(&world, 2, n, n)).collect();
     assert!(of_itself.is_empty());

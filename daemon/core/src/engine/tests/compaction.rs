@@ -48,7 +48,7 @@ impl World {
         });
         let receipt = Receipt { generation: 1, term: self.term(), trials: 0, vector: heads.collect() };
         let letter = Letter { receipt, ..Letter::bare(id(from), self.at().wall) };
-        self.deliver(&Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+        self.deliver(&Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     }
 }
 
@@ -85,7 +85,7 @@ fn a_receipt_of_another_chain_holds_its_source_back() {
     let forked = VersionVector::from_iter([(source(1), Head { seq: Seq(3), hash: Hash([9; 32]) })]);
     let receipt = Receipt { generation: 1, term: world.term(), trials: 0, vector: forked };
     let letter = Letter { receipt, ..Letter::bare(id(2), Millis(EPOCH)) };
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     assert_eq!(world.compact(1), BTreeMap::new());
 }
 
@@ -103,7 +103,7 @@ fn a_receipt_beyond_what_is_held_here_waits_until_that_has_come() {
     };
     for from in [2, 3] {
         let letter = Letter { receipt: receipt(2), ..Letter::bare(id(from), Millis(EPOCH)) };
-        world.deliver(&Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+        world.deliver(&Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     }
     assert_eq!(world.compact(1), BTreeMap::new());
     world.deliver(&mail_of(3, &[run_of(3, &bundles[1..])]));
@@ -162,7 +162,7 @@ fn a_letter_that_lay_on_a_relay_for_a_day_confirms_no_clock() {
         receipt: Receipt { generation: 1, term: world.term(), trials: 0, vector },
         ..Letter::bare(id(2), written)
     };
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     assert_eq!(world.compact(1), BTreeMap::new());
 }
 
@@ -177,12 +177,13 @@ fn who_lies_below_the_watermark_gets_no_runs_and_is_told_so() {
         receipt: Receipt { generation: 2, term: world.term(), trials: 0, vector: vector(&[]) },
         ..Letter::bare(id(2), world.at().wall)
     };
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     world.pass(1_000);
     let mail = world.intercept(1, 2);
     assert!(mail.iter().all(|mail| mail.seqs(1).is_empty()));
     let told = mail.iter().find(|mail| !mail.parcel.letter.hydration.watermark.is_empty()).unwrap();
     assert_eq!(told.parcel.letter.hydration.watermark.seq(source(1)), Seq(5));
+    assert!(told.parcel.letter.receipt_requested, "others may have brought it on meanwhile");
 }
 
 /// Device 1 has compacted five bundles of device 3; then device 2, which went back to two of them, removes it.
@@ -224,7 +225,7 @@ fn what_stands_is_not_believed_of_who_does_not_hold_it() {
     let claim = Ended { source: source(3), device: id(3), stands: Head { seq: Seq(9), hash: Hash([9; 32]) } };
     let receipt = Receipt { generation: 1, term: world.term(), trials: 0, vector: vector(&[(3, 8)]) };
     let letter = Letter { ended: vec![claim], receipt, ..Letter::bare(id(1), world.at().wall) };
-    world.deliver(&Mail { from: 1, to: 2, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 1, to: 2, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     assert_eq!(world.node(2).disk.standing.seq(source(3)), Seq(0));
 }
 
@@ -250,7 +251,7 @@ fn a_question_from_below_the_watermark_is_answered_with_the_watermark() {
     let want = Want { source: source(1), after: Seq(2), upto: Seq(5), exact: false };
     let receipt = Receipt { generation: 2, term: world.term(), trials: 0, vector: vector(&[(1, 2)]) };
     let letter = Letter { wants: vec![want], receipt, ..Letter::bare(id(3), world.at().wall) };
-    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     let mail = world.intercept(1, 3);
     assert_eq!(mail[0].parcel.letter.hydration.watermark.seq(source(1)), Seq(5));
     assert!(mail[0].seqs(1).is_empty());

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::script::{genesis, member, run_of};
+use super::world::EPOCH;
 use crate::bundle::Bundle;
 use crate::clock::Stamp;
 use crate::epoch::{Epoch, HeldEpoch};
 use crate::evidence::{Comparison, Evidence, compare};
-use crate::ids::{DeviceId, Dot, Seq, SourceId};
+use crate::ids::{DeviceId, Dot, Millis, Seq, SourceId};
 use crate::look::{Compared, Look, Looked};
 use crate::parcel::{Ended, RUN_TARGET, Run, RunBodies, SignedHead};
+use crate::prekey::HeldPrekey;
 use crate::roster::{Prekey, SignedRecord, Verified};
 use crate::snapshot::Kept;
 use crate::step::{Append, Change, Gain, Hydrating, Join, Quarantined, RunRequest, Saved, SavedSibling, SavedSource};
@@ -25,7 +27,6 @@ pub(super) struct Disk {
     me: DeviceId,
     source: SourceId,
     generation: u64,
-    pub(super) prekey_slot: u32,
     pub(super) log: Vec<Append>,
     pub(super) early: BTreeMap<Dot, (DeviceId, Bundle)>,
     heads: BTreeSet<(SourceId, Seq)>,
@@ -41,13 +42,20 @@ pub(super) struct Disk {
     pub(super) staged: Vec<Kept>,
     pub(super) joins: Vec<Join>,
     pub(super) evidence: BTreeMap<(SourceId, DeviceId), (Evidence, u32)>,
+    pub(super) prekeys: BTreeMap<u32, (HeldPrekey, Prekey)>,
 }
 
 impl Disk {
     /// The disk of a device that was just paired.
     pub(super) fn of(me: DeviceId, source: SourceId, records: Vec<SignedRecord>) -> Self {
         let epochs = BTreeMap::from([(FIRST_EPOCH, HeldEpoch { epoch: FIRST_EPOCH, quiet: None })]);
-        Self { me, source, generation: 1, prekey_slot: 1, records, epochs, ..Self::default() }
+        let prekeys = BTreeMap::from([prekey(me, 1)]);
+        Self { me, source, generation: 1, records, epochs, prekeys, ..Self::default() }
+    }
+
+    /// It makes another prekey while nobody looks.
+    pub(super) fn rekey(&mut self, slot: u32) {
+        self.prekeys.extend([prekey(self.me, slot)]);
     }
 
     /// Writes a change down.
@@ -68,7 +76,9 @@ impl Disk {
             }
             Change::Record(record) => self.records.push(record.clone()),
             Change::AppBundle(..) => {}
-            Change::Fresh { source, generation } => (self.source, self.generation) = (*source, *generation),
+            Change::Fresh { source, generation } => {
+                (self.source, self.generation) = (*source, *generation);
+            }
             Change::Quarantine(quarantined) => self.quarantine.push(quarantined.clone()),
             Change::Cut { source, end } => {
                 let counts = |append: &Append| append.bundle.dot.source != *source || append.bundle.dot.seq <= end.seq;
@@ -83,6 +93,17 @@ impl Disk {
             }
             Change::EpochQuiet(held) => {
                 *self.epochs.get_mut(&held.epoch).unwrap() = *held;
+            }
+            Change::Prekey(made) => {
+                let held = HeldPrekey { slot: made.prekey.slot, made: made.made, quiet: None };
+                assert!(
+                    self.prekeys.insert(held.slot, (held, made.prekey.clone())).is_none(),
+                    "a seed is written once"
+                );
+            }
+            Change::PrekeyHeld(held) => self.prekeys.get_mut(&held.slot).unwrap().0 = *held,
+            Change::PrekeyGone(slot) => {
+                self.prekeys.remove(slot).unwrap();
             }
             Change::EpochGone(epoch) => {
                 self.epochs.remove(epoch).unwrap();
@@ -157,11 +178,12 @@ impl Disk {
             records: self.records.iter().cloned().map(Verified::vouch).collect(),
             bundle_seq: self.log.iter().chain(&self.cut).map(|append| append.bundle_seq).max().unwrap_or_default(),
             epochs: self.epochs.values().copied().collect(),
-            prekey: Prekey { slot: self.prekey_slot, public: member(self.me.0[0]).prekey.public },
             standing: self.standing.iter().chain(self.watermark.iter()).collect(),
             watermark: self.watermark.clone(),
             hydrating: self.hydrating,
             verdicts: self.evidence.values().map(|(evidence, times)| (evidence.verdict(), *times)).collect(),
+            prekey: self.prekeys.values().next_back().unwrap().1.clone(),
+            prekeys: self.prekeys.values().map(|(held, _)| *held).collect(),
         }
     }
 
@@ -242,3 +264,8 @@ impl Disk {
 
 /// Bundles of one answer.
 const PAGE: usize = 3;
+/// The prekey of a device in a slot, made when worlds begin.
+fn prekey(me: DeviceId, slot: u32) -> (u32, (HeldPrekey, Prekey)) {
+    let held = HeldPrekey { slot, made: Millis(EPOCH), quiet: None };
+    (slot, (held, Prekey { slot, ..member(me.0[0]).prekey }))
+}

@@ -18,7 +18,7 @@ impl World {
     fn about(&mut self, from: u8, hydration: Hydration) -> Vec<Output> {
         let roster_hash = self.node(1).engine.roster().hash();
         let letter = Letter { hydration, roster_hash, ..Letter::bare(id(from), self.at().wall) };
-        self.deliver(&Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) })
+        self.deliver(&Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) })
     }
 
     /// Device 1 is told by `from` that it lacks three bundles of an old source.
@@ -194,7 +194,7 @@ fn after_a_snapshot_runs_begin_where_it_ended_and_its_holes_are_a_watermark_here
         receipt: Receipt { vector: vector(&[]), ..Receipt::default() },
         ..Letter::bare(id(3), Millis(EPOCH))
     };
-    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     assert_eq!(
         world.intercept(1, 3)[0].parcel.letter.hydration.watermark,
         VersionVector::from_iter([(source(9), head(3))])

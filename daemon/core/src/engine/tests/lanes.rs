@@ -156,7 +156,7 @@ fn a_device_that_comes_back_after_an_hour_gets_its_mail_within_seconds() {
         world.mail.clear();
     }
     let letter = Letter { roster_hash: world.node(1).engine.roster().hash(), ..Letter::bare(id(2), Millis(EPOCH)) };
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     world.drive(2_000);
     assert_eq!(world.held(2, 1), 1);
 }
@@ -168,7 +168,7 @@ fn a_question_for_own_bundles_rewinds_the_lane_once() {
     world.mail.clear();
     let want = Want { source: source(1), after: Seq(1), upto: Seq(3), exact: false };
     let letter = Letter { wants: vec![want], ..Letter::bare(id(2), Millis(EPOCH)) };
-    let mail = Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) };
+    let mail = Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) };
     world.deliver(&mail);
     world.deliver(&mail);
     world.deliver(&mail);
@@ -254,7 +254,7 @@ fn many_sources_are_forwarded_a_few_at_a_time_until_all_are_there() {
     world.mail.clear();
     let wants = (2..=13).map(|n| Want { source: source(n), after: Seq(0), upto: Seq(1), exact: false }).collect();
     let letter = Letter { wants, ..Letter::bare(id(14), Millis(EPOCH)) };
-    world.deliver(&Mail { from: 14, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 14, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     let runs: Vec<usize> = world.intercept(1, 14).iter().map(|mail| mail.parcel.runs.len()).collect();
     assert_eq!(runs, [8, 4]);
 }

@@ -73,7 +73,14 @@ fn roster_records_of_a_parcel_apply_before_its_bundles() {
     let newcomer = addition(1, 2, genesis().id(), 10);
     let run = run_of(2, &chain(2, vec![body(20)]));
     let letter = Letter { records: vec![newcomer], ..Letter::bare(id(2), Millis(EPOCH)) };
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[run]) });
+    world.deliver(&Mail {
+        from: 2,
+        to: 1,
+        relay: RELAY,
+        under: FIRST_EPOCH,
+        slot: 1,
+        parcel: verified(&letter, &[run]),
+    });
     assert_eq!(members(&world, 1), 2);
     assert_eq!(world.held(1, 2), 1);
     let log = world.node(1).outputs.iter().filter_map(|output| match output {

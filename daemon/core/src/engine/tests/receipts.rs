@@ -16,7 +16,7 @@ fn receipt(world: &mut World, generation: u64, seq: u64) -> Mail {
     let vector = if seq == 0 { VersionVector::default() } else { vector };
     let letter =
         Letter { receipt: Receipt { generation, vector, ..Receipt::default() }, ..Letter::bare(id(2), Millis(EPOCH)) };
-    Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) }
+    Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) }
 }
 
 fn acked(world: &World) -> u64 {
@@ -69,7 +69,7 @@ fn a_receipt_leaves_at_once_when_it_is_asked_for() {
     let mut world = World::of(2);
     let letter = Letter { receipt_requested: true, ..Letter::bare(id(2), Millis(EPOCH)) };
     let before = world.sends(1);
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     assert_eq!(world.sends(1), before + 1);
 }
 
@@ -176,7 +176,7 @@ fn synced_means_that_nothing_known_to_exist_is_missing() {
     let mut world = World::of(2);
     let mut letter = Letter::bare(id(2), Millis(EPOCH));
     letter.receipt = Receipt { generation: 1, vector: vector(&[(2, 4)]), ..Receipt::default() };
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     let status = world.status(1);
     assert_eq!((status.synced, status.pending_down, status.siblings[0].ahead), (false, 4, 4));
 }

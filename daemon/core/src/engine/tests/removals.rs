@@ -84,7 +84,7 @@ fn a_claim_about_a_source_of_a_living_device_changes_nothing() {
     let claim = Ended { source: source(3), device: id(2), ..Ended::default() };
     let letter = Letter { ended: vec![claim], ..Letter::bare(id(2), Millis(EPOCH)) };
     let parcel = verified(&letter, &[]);
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel });
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel });
     assert!(world.node(1).disk.ended.is_empty());
     world.write(3, 1);
     world.drive(10_000);
@@ -165,7 +165,7 @@ fn said(world: &World, seq: u64) -> Mail {
     let head = log.iter().find(|append| append.bundle.dot == dot(1, seq)).unwrap().bundle.head();
     let receipt = Receipt { generation: 1, term: 4, trials: 0, vector: VersionVector::from_iter([(source(1), head)]) };
     let letter = Letter { receipt, roster_hash: Hash([1; 32]), ..Letter::bare(id(2), Millis(EPOCH)) };
-    Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) }
+    Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) }
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn with_a_hole() -> World {
 fn shown(world: &World, from: u8) -> Mail {
     let receipt = Receipt { generation: 1, vector: world.status(from).vector, ..Receipt::default() };
     let letter = Letter { receipt, ..Letter::bare(id(from), Millis(EPOCH)) };
-    Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) }
+    Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) }
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_question_is_answered_with_all_that_is_held_even_beyond_what_was_asked() {
     world.mail.clear();
     let want = Want { source: source(2), after: Seq(0), upto: Seq(1), exact: false };
     let letter = Letter { wants: vec![want], ..Letter::bare(id(3), Millis(EPOCH)) };
-    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     assert_eq!(world.intercept(1, 3)[0].seqs(2), [1, 2, 3]);
 }
 
@@ -96,7 +96,7 @@ fn a_question_that_its_own_receipt_answers_brings_nothing() {
         receipt: Receipt { generation: 1, vector, ..Receipt::default() },
         ..Letter::bare(id(3), Millis(EPOCH))
     };
-    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     assert!(world.intercept(1, 3).is_empty());
 }
 
@@ -105,7 +105,7 @@ fn a_question_for_what_is_not_here_brings_nothing() {
     let mut world = World::of(3);
     let want = Want { source: source(2), after: Seq(0), upto: Seq(4), exact: false };
     let letter = Letter { wants: vec![want], ..Letter::bare(id(3), Millis(EPOCH)) };
-    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 3, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     assert!(world.intercept(1, 3).iter().all(|mail| mail.parcel.runs.is_empty()));
 }
 
@@ -169,7 +169,7 @@ fn what_is_missing_of_an_own_source_given_up_is_asked_for() {
     let mut world = World::of(2);
     let mut letter = Letter::bare(id(2), Millis(EPOCH));
     letter.receipt = Receipt { generation: 1, vector: vector(&[(1, 3)]), ..Receipt::default() };
-    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) });
+    world.deliver(&Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) });
     world.pass(3_000);
     assert_eq!(asked(&mut world, 1, 1).len(), 1);
 }

@@ -116,7 +116,7 @@ fn a_prekey_that_is_newer_than_the_rosters_is_announced_with_its_key() {
         world.intercept(1, 2).pop().unwrap().parcel.letter.prekey
     };
     assert!(key(&mut world).public.is_empty());
-    world.node(1).disk.prekey_slot = 2;
+    world.node(1).disk.rekey(2);
     world.restart(1);
     let announced = key(&mut world);
     assert_eq!((announced.slot, announced.public.len()), (2, PREKEY_BYTES));

@@ -246,7 +246,8 @@ fn a_device_that_is_older_than_its_siblings_remember_goes_above_what_they_saw_on
     world.drive(10_000);
     let seen = 5_000_000_000 << 16;
     let told = |seen: u64| Letter { addressee_generation: seen, ..Letter::bare(id(2), Millis(EPOCH)) };
-    let letter = |seen| Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&told(seen), &[]) };
+    let letter =
+        |seen| Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&told(seen), &[]) };
     let fresh = |outputs: &[Output]| -> Vec<u64> {
         fresh_sources(outputs).into_iter().map(|(_, generation)| generation).collect()
     };

@@ -105,7 +105,7 @@ pub(super) fn run_of(n: u8, bundles: &[Bundle]) -> RunBodies {
 pub(super) fn mail_of(from: u8, runs: &[RunBodies]) -> Mail {
     let receipt = Receipt { generation: 1, ..Receipt::default() };
     let letter = Letter { receipt, ..Letter::bare(id(from), Millis(EPOCH)) };
-    Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, runs) }
+    Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, runs) }
 }
 
 /// Writes bundles as some other program might: device `n`'s source, one bundle a body.

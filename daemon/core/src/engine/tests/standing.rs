@@ -30,7 +30,7 @@ fn shows(from: u8, history: &[Bundle], upto: usize, ended: Vec<Ended>) -> Mail {
     let vector = VersionVector::from_iter([(source(3), history[upto - 1].head())]);
     let receipt = Receipt { generation: 1, term: 3, trials: 0, vector };
     let letter = Letter { receipt, ended, ..Letter::bare(id(from), Millis(EPOCH)) };
-    Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, parcel: verified(&letter, &[]) }
+    Mail { from, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&letter, &[]) }
 }
 
 /// Device 1 holds the first history and has compacted four bundles of it.

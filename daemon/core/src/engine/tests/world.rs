@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::disk::Disk;
-use super::script::{addition, genesis, id, minting, note, source, verified};
+use bytes::Bytes;
+
+use super::script::{addition, genesis, id, member, minting, note, source, verified};
 use crate::engine::{Config, Engine};
 use crate::epoch::Epoch;
 use crate::ids::{Hash, Millis, Now, RelayId, Seq};
 use crate::op::Op;
 use crate::parcel::{Letter, RunBodies, VerifiedParcel};
-use crate::roster::SignedRecord;
+use crate::prekey::{COMMON_SLOT, KeptPrekey};
+use crate::roster::{Prekey, SignedRecord};
 use crate::step::{CallId, Delivery, Input, Output, Push, Pushed, Refusal, Reply, Send, Status};
 
 /// The relay every world starts with.
@@ -62,6 +65,8 @@ pub(super) struct Mail {
     pub(super) relay: RelayId,
     /// The epoch in whose mailbox it lies.
     pub(super) under: Epoch,
+    /// The slot of the prekey that it is sealed to.
+    pub(super) slot: u32,
     pub(super) parcel: VerifiedParcel,
 }
 
@@ -204,6 +209,10 @@ impl World {
             node.engine.handle(Input::Minted { record, epoch }, now);
             node.collect(now, &mut outputs);
         }
+        if let Some(slot) = node.engine.wants_prekey(now) {
+            let (prekey, kept) = (Prekey { slot, ..member(n).prekey }, Bytes::from_static(b"seed"));
+            node.engine.handle(Input::Rekeyed(KeptPrekey { prekey, made: now.wall, kept }), now);
+        }
         node.wake_at = node.engine.settle(now);
         node.collect(now, &mut outputs);
         node.outputs.extend(outputs.iter().cloned());
@@ -233,7 +242,14 @@ impl World {
         let told = send.evidence.and_then(|source| disk.evidence.iter().find(|((of, _), _)| *of == source));
         let evidence = told.map(|(_, (evidence, _))| evidence.clone()).into_iter().collect();
         let parcel = verified(&Letter { evidence, ..send.letter.clone() }, &runs);
-        self.mail.push_back(Mail { from: n, to: send.to.0[0], relay: send.relay, under: send.epoch, parcel });
+        self.mail.push_back(Mail {
+            from: n,
+            to: send.to.0[0],
+            relay: send.relay,
+            under: send.epoch,
+            slot: send.prekey.slot,
+            parcel,
+        });
         self.input(n, Input::Sent { ticket: send.ticket, reached: Some(reached), bytes: 1_000, took: Millis(5) });
     }
 
@@ -260,18 +276,26 @@ impl World {
     /// Delivers everything that lies on relays until nothing does. Mail for a device that is not there, or does not look there, stays.
     pub(super) fn deliver_all(&mut self) {
         for _ in 0..10_000 {
-            let looks = |mail: &Mail| {
-                let node = self.devices.get(&mail.to);
-                node.is_some_and(|node| node.engine.polled(self.at_of(mail.to)).contains(&mail.under))
-            };
-            let next = self.mail.iter().position(looks);
+            let next = self.mail.iter().position(|mail| !self.lookers(mail).is_empty());
             let Some(mail) = next.and_then(|at| self.mail.remove(at)) else { return };
-            let copy = self.copies.iter().find(|(_, of)| **of == mail.to).map(|(copy, _)| *copy);
-            for to in copy.into_iter().chain([mail.to]) {
+            for to in self.lookers(&mail) {
                 self.deliver(&Mail { to, ..mail.clone() });
             }
         }
         panic!("the mail never ends");
+    }
+
+    /// Which copies of the recipient look where this lies.
+    fn lookers(&self, mail: &Mail) -> Vec<u8> {
+        let copy = self.copies.iter().find(|(_, of)| **of == mail.to).map(|(copy, _)| *copy);
+        let looks = |to: &u8| {
+            self.devices.get(to).is_some_and(|node| {
+                let engine = &node.engine;
+                engine.polled(self.at_of(*to)).contains(&mail.under)
+                    && (mail.slot == COMMON_SLOT || engine.slots().any(|slot| slot == mail.slot))
+            })
+        };
+        copy.into_iter().chain([mail.to]).filter(looks).collect()
     }
 
     /// Lets `millis` pass with perfect relays.
@@ -336,6 +360,12 @@ impl World {
         for _ in 0..count {
             self.push(n, vec![note("n")]).unwrap();
         }
+    }
+
+    /// Device `n` fetches all that lies on a relay for it.
+    pub(super) fn fetch(&mut self, n: u8, relay: RelayId) {
+        self.deliver_all();
+        self.input(n, Input::Fetched { relay, took: Millis(0) });
     }
 
     /// How many parcels device `n` sent so far.
