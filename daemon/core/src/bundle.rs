@@ -246,6 +246,7 @@ mod tests {
 
     #[test]
     fn a_body_beyond_one_mebibyte_is_refused() {
+        assert_eq!((HEADER, MAX_BODY), (57, (1 << 20) - 57));
         let bytes = Bytes::from(vec![0; MAX_BODY + 1]);
         assert_eq!(Bundle::rebuild(DOT, Hash::default(), bytes), Err(BundleError::TooLarge((1 << 20) + 1)));
     }

@@ -94,6 +94,10 @@ mod tests {
         assert_eq!(taken, 16);
         early.remove(bundle(1, 1).dot).unwrap();
         assert!(early.insert(DeviceId::default(), bundle(30, 1_000_000)));
+        assert!(!early.insert(DeviceId::default(), bundle(31, 1_000_000)), "the room of one was free");
+        let rest = MAX_BYTES - 16 * 1_000_000;
+        assert!(!early.insert(DeviceId::default(), bundle(31, rest + 1)));
+        assert!(early.insert(DeviceId::default(), bundle(31, rest)), "the last byte may be used");
     }
 
     #[test]
@@ -102,6 +106,7 @@ mod tests {
         assert!(early.insert(DeviceId::default(), bundle(3, 10)));
         assert!(!early.insert(DeviceId::default(), bundle(3, 10)));
         assert_eq!(early.first(SourceId([1; 16])).unwrap().1.dot.seq, Seq(3));
+        assert!(!early.is_empty());
         early.remove(bundle(3, 10).dot).unwrap();
         assert!(early.is_empty() && early.sources().is_empty());
     }

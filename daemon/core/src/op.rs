@@ -330,6 +330,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_of_levels_never_change_for_they_are_part_of_digests() {
+        assert_eq!(Level::ALL.map(Level::name), ["sent", "delivered", "read"]);
+        assert_eq!(Level::ALL.map(Level::number), [1, 2, 3]);
+    }
+
+    #[test]
     fn an_op_that_breaks_a_rule_means_nothing() {
         let put = Op::record_put("notes", "a", vec![("title".into(), Some(Value::text("x")))]);
         assert_eq!(put.meaning(), Meaning::RecordPut);
