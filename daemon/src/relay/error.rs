@@ -136,6 +136,9 @@ pub enum Reason {
     /// The server lost what it kept.
     #[error("the server came back empty; what no device has confirmed is sent again")]
     Emptied,
+    /// Another folder took the place of the one that was in use.
+    #[error("another state of the folder took its place; what no device has confirmed is sent again")]
+    Replaced,
     /// The answer makes no sense.
     #[error("the answer makes no sense")]
     Garbled,

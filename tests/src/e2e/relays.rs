@@ -87,7 +87,8 @@ pub(super) fn folder_put_back(programs: &Programs) -> Result<(), Failed> {
     nothing_twice(&a, &b)
 }
 
-/// What the older folder does not hold is put there again when nobody has confirmed it for long enough: most often within a minute.
+/// That another folder took the place of the first is noticed at once, and what nobody has confirmed is put there again some seconds later. Generous:
+/// where nothing is notified it takes a minute.
 const PUT_BACK_PATIENCE: &str = "150s";
 
 /// Stops `b` and leaves a message for it on the relay.

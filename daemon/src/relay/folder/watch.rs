@@ -14,6 +14,10 @@
 //! Polling lists the directories and looks for names it has not seen; time stamps of directories are not to be trusted
 //! on FAT and network shares. It runs every 250 ms after news and slows down to 5 s. Where notifications can be trusted
 //! it only runs once a minute, to see that the folder is still there.
+//!
+//! When another folder takes the place of this one, a backup that was put back say, the watched directories live on elsewhere and tell of
+//! nothing. So the folder itself is watched too. It is said to be away then, and back with the gap that follows: what was put into the old one
+//! and nobody has confirmed is put again.
 
 mod bell;
 mod pace;
@@ -34,7 +38,7 @@ use super::locality;
 use super::root::Root;
 use super::{Effect, Inner};
 use crate::relay::backoff;
-use crate::relay::error::RelayError;
+use crate::relay::error::{Reason, RelayError};
 use crate::relay::mail::Mailbox;
 use crate::relay::{WatchEvent, WatchStream};
 
@@ -73,6 +77,14 @@ async fn run(inner: &Arc<Inner>, mailboxes: &[Mailbox], events: &mpsc::Sender<Wa
         let wait = match ended {
             Ended::Closed => return Closed,
             Ended::Replaced => BUSY,
+            Ended::Moved => {
+                let place = inner.root.path().display().to_string();
+                let moved = RelayError::Transient { place, reason: Reason::Replaced, after: None };
+                if events.send(WatchEvent::Down(moved)).await.is_err() {
+                    return Closed;
+                }
+                BUSY
+            }
             Ended::Failed(error) => {
                 let wait = backoff::delay(failures, rand::random()).min(IDLE);
                 failures = failures.saturating_add(1);
@@ -96,6 +108,8 @@ enum Ended {
     Closed,
     /// A watched directory is gone or another one; arm again.
     Replaced,
+    /// The folder itself is.
+    Moved,
     /// The folder cannot be used.
     Failed(RelayError),
 }
@@ -110,6 +124,9 @@ async fn listen(inner: &Arc<Inner>, mut armed: Armed, bell: &Bell, events: &mpsc
         let news = tokio::select! {
             () = bell.rung.notified() => {
                 let rung = bell.take();
+                if rung.moved {
+                    return Ended::Moved;
+                }
                 if rung.replaced {
                     return Ended::Replaced;
                 }
@@ -124,6 +141,7 @@ async fn listen(inner: &Arc<Inner>, mut armed: Armed, bell: &Bell, events: &mpsc
             () = tokio::time::sleep_until(pace.next) => {
                 let polling = move |inner: &Inner| armed.poll(&inner.root);
                 match inner.call(inner.root.limits.deadline, Effect::Repeatable, polling).await {
+                    Ok(Polled { moved: true, .. }) => return Ended::Moved,
                     Ok(Polled { replaced: true, .. }) => return Ended::Replaced,
                     Ok(polled) => {
                         armed = polled.armed;
@@ -149,6 +167,8 @@ struct Armed {
     _watcher: Option<RecommendedWatcher>,
     /// Every change is notified.
     trusted: bool,
+    /// The folder.
+    root: Option<Identity>,
     mailboxes: BTreeMap<Mailbox, Known>,
 }
 
@@ -166,19 +186,22 @@ struct Polled {
     armed: Armed,
     news: BTreeSet<Mailbox>,
     replaced: bool,
+    moved: bool,
 }
 
 fn arm(root: &Root, mailboxes: Vec<Mailbox>, bell: &Arc<Bell>) -> Result<Armed, RelayError> {
+    let identity = Identity::of(root.path());
     root.check()?;
     let paths: BTreeMap<PathBuf, Mailbox> =
         mailboxes.iter().map(|mailbox| (root.mailbox(*mailbox), *mailbox)).collect();
     // A mailbox that we may not make is polled; whoever puts mail into it makes it.
     let unmade = mailboxes.iter().filter(|mailbox| root.make_mailbox(**mailbox).is_err()).count();
-    let watcher = watcher(&paths, bell);
+    let watcher = watcher(root.path(), &paths, bell);
     let all_watched = watcher.as_ref().is_some_and(|(_, unwatched)| *unwatched == 0);
     let mut armed = Armed {
         trusted: unmade == 0 && all_watched && locality::reports_every_change(root.path()),
         _watcher: watcher.map(|(watcher, _)| watcher),
+        root: identity,
         mailboxes: BTreeMap::new(),
     };
     for mailbox in mailboxes {
@@ -189,13 +212,14 @@ fn arm(root: &Root, mailboxes: Vec<Mailbox>, bell: &Arc<Bell>) -> Result<Armed, 
 }
 
 /// Asks for notifications, and counts the directories that cannot be watched.
-fn watcher(paths: &BTreeMap<PathBuf, Mailbox>, bell: &Arc<Bell>) -> Option<(RecommendedWatcher, usize)> {
+fn watcher(root: &Path, paths: &BTreeMap<PathBuf, Mailbox>, bell: &Arc<Bell>) -> Option<(RecommendedWatcher, usize)> {
     let handler = {
-        let (paths, bell) = (paths.clone(), Arc::clone(bell));
-        move |event: notify::Result<notify::Event>| bell.ring(&paths, event)
+        let (root, paths, bell) = (root.to_owned(), paths.clone(), Arc::clone(bell));
+        move |event: notify::Result<notify::Event>| bell.ring(&root, &paths, event)
     };
     let mut watcher = RecommendedWatcher::new(handler, notify::Config::default()).ok()?;
-    let unwatched = paths.keys().filter(|path| watcher.watch(path, RecursiveMode::NonRecursive).is_err()).count();
+    let directories = paths.keys().map(PathBuf::as_path).chain([root]);
+    let unwatched = directories.filter(|path| watcher.watch(path, RecursiveMode::NonRecursive).is_err()).count();
     Some((watcher, unwatched))
 }
 
@@ -213,8 +237,9 @@ impl Armed {
             }
             known.copies = copies;
         }
+        let moved = Identity::of(root.path()) != self.root;
         let armed = self;
-        Ok(Polled { armed, news, replaced })
+        Ok(Polled { armed, news, replaced, moved })
     }
 }
 
@@ -251,6 +276,7 @@ mod tests {
     use std::time::Duration;
 
     use tokio::time::timeout;
+    use tokio_stream::StreamExt;
 
     use super::super::FolderRelay;
     use super::super::entry::encode;
@@ -301,7 +327,7 @@ mod tests {
         let arrived = notify::Event::new(notify::EventKind::Any).add_path(Path::new("/box").join(name));
         loop {
             // Far more often than any poll.
-            bell.ring(&watched, Ok(arrived.clone()));
+            bell.ring(home.path(), &watched, Ok(arrived.clone()));
             match timeout(Duration::from_secs(60), heard.recv()).await.unwrap().unwrap() {
                 WatchEvent::Ready(ready) if ready == mailbox(2) => break,
                 WatchEvent::Ready(_) | WatchEvent::Gap => {}
@@ -310,6 +336,24 @@ mod tests {
         }
         drop(heard);
         assert!(matches!(listening.await.unwrap(), Ended::Closed));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_another_one_takes_the_place_of_is_away_and_then_watched_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let (place, aside) = (home.path().join("relay"), home.path().join("aside"));
+        let relay = FolderRelay::prepare(&place).await.unwrap();
+        let mut watch = relay.watch(vec![mailbox(1)]);
+        // A poll would find it too, a minute later.
+        let mut next = async || timeout(Duration::from_secs(120), watch.next()).await.unwrap().unwrap();
+        assert!(matches!(next().await, WatchEvent::Gap));
+        fs::rename(&place, &aside).unwrap();
+        fs::create_dir(&place).unwrap();
+        fs::copy(aside.join("kinfolk-relay"), place.join("kinfolk-relay")).unwrap();
+        assert!(matches!(next().await, WatchEvent::Down(RelayError::Transient { reason: Reason::Replaced, .. })));
+        while !matches!(next().await, WatchEvent::Gap) {}
+        relay.put(&[(mailbox(1), envelope(1, 10))]).await.unwrap();
+        assert!(matches!(next().await, WatchEvent::Ready(ready) if ready == mailbox(1)));
     }
 
     #[tokio::test]
@@ -327,6 +371,6 @@ mod tests {
         assert!(polled.news.is_empty());
         fs::rename(root.mailbox(mailbox(1)), home.path().join("gone")).unwrap();
         let polled = polled.armed.poll(root).unwrap();
-        assert!(polled.replaced && polled.news.is_empty());
+        assert!(polled.replaced && !polled.moved && polled.news.is_empty());
     }
 }

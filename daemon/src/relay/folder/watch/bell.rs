@@ -1,7 +1,7 @@
 //! What notifications leave behind for the task that watches.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
@@ -25,24 +25,25 @@ pub(super) struct Rung {
     pub(super) mailboxes: BTreeSet<Mailbox>,
     /// A watched directory was removed or renamed, or the watch broke.
     pub(super) replaced: bool,
+    /// The folder itself was.
+    pub(super) moved: bool,
     /// The kernel dropped notifications.
     pub(super) lost: bool,
 }
 
 impl Bell {
-    /// Takes in one notification.
-    pub(super) fn ring(&self, watched: &BTreeMap<PathBuf, Mailbox>, event: notify::Result<notify::Event>) {
+    /// Takes in one notification about the folder `root` and what is `watched` in it.
+    pub(super) fn ring(&self, root: &Path, watched: &BTreeMap<PathBuf, Mailbox>, event: notify::Result<notify::Event>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Err(_) => state.replaced = true,
             Ok(event) if event.need_rescan() => state.lost = true,
             Ok(event) => {
                 let (arrival, removal) = meaning(event.kind);
-                let before = (state.mailboxes.len(), state.replaced);
+                let before = (state.mailboxes.len(), state.replaced, state.moved);
                 for path in &event.paths {
-                    if removal && watched.contains_key(path) {
-                        state.replaced = true;
-                    }
+                    state.replaced |= removal && watched.contains_key(path);
+                    state.moved |= removal && path == root;
                     let is_mail = || path.file_name().and_then(|name| name.to_str()).and_then(Name::parse);
                     if arrival
                         && let Some(mailbox) = path.parent().and_then(|parent| watched.get(parent))
@@ -51,7 +52,7 @@ impl Bell {
                         state.mailboxes.insert(*mailbox);
                     }
                 }
-                if before == (state.mailboxes.len(), state.replaced) {
+                if before == (state.mailboxes.len(), state.replaced, state.moved) {
                     return;
                 }
             }
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn only_arrivals_of_mail_and_lost_directories_ring_the_bell() {
-        let directory = PathBuf::from("/relay/mail/01/box");
+        let (root, directory) = (PathBuf::from("/relay"), PathBuf::from("/relay/mail/01/box"));
         let watched = BTreeMap::from([(directory.clone(), mailbox(1))]);
         let name = entry::encode(mailbox(1), &envelope(1, 10)).unwrap().name.to_string();
         let mail = directory.join(&name);
@@ -100,6 +101,7 @@ mod tests {
         let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
         let touched = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
         let deleted = EventKind::Remove(RemoveKind::File);
+        let gone = EventKind::Modify(ModifyKind::Name(RenameMode::From));
         for (kind, path, ready, replaced) in [
             (arrived, &mail, true, false),
             (renamed, &mail, true, false),
@@ -112,11 +114,14 @@ mod tests {
             (closed, &temp, false, false),
             (renamed, &PathBuf::from("/elsewhere").join(&name), false, false),
             (EventKind::Remove(RemoveKind::Folder), &directory, false, true),
-            (EventKind::Modify(ModifyKind::Name(RenameMode::From)), &directory, false, true),
+            (gone, &directory, false, true),
+            (gone, &root, false, false),
+            (opened, &root, false, false),
         ] {
             let bell = Bell::default();
-            bell.ring(&watched, Ok(notify::Event::new(kind).add_path(path.clone())));
+            bell.ring(&root, &watched, Ok(notify::Event::new(kind).add_path(path.clone())));
             let rung = bell.take();
+            assert_eq!(rung.moved, (kind, path) == (gone, &root));
             assert_eq!((!rung.mailboxes.is_empty(), rung.replaced), (ready, replaced), "{kind:?} {path:?}");
             assert!(!rung.lost);
         }
@@ -126,9 +131,9 @@ mod tests {
     fn an_overflow_is_a_gap_and_a_broken_watch_is_armed_again() {
         let bell = Bell::default();
         let overflow = notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
-        bell.ring(&BTreeMap::new(), Ok(overflow));
+        bell.ring(Path::new("/relay"), &BTreeMap::new(), Ok(overflow));
         assert!(bell.take().lost);
-        bell.ring(&BTreeMap::new(), Err(notify::Error::generic("broken")));
+        bell.ring(Path::new("/relay"), &BTreeMap::new(), Err(notify::Error::generic("broken")));
         assert!(bell.take().replaced);
     }
 }
