@@ -14,6 +14,18 @@ returns, and comes to the other devices by itself, now or when they are online a
 
 from kinfolk.clash import MINE, THEIRS, Choice, Clash, InvalidResolution, Merged, Resolve
 from kinfolk.client import PROTOCOL_MAX, PROTOCOL_MIN, Client, connect
+from kinfolk.conflicts import (
+    MY_SIDE,
+    SHOWN,
+    THEIR_SIDE,
+    FieldConflict,
+    Gone,
+    RecordConflict,
+    Settlement,
+    Side,
+    Version,
+    Whole,
+)
 from kinfolk.conversations import Conversations
 from kinfolk.edit import Edit
 from kinfolk.errors import (
@@ -43,6 +55,7 @@ from kinfolk.errors import (
     Unreachable,
     VersionMismatch,
 )
+from kinfolk.history import PastChange, where
 from kinfolk.outbox import InvalidOutbox, Outbox
 from kinfolk.paths import Paths
 from kinfolk.pull import Pull
@@ -54,9 +67,12 @@ from kinfolk.watch import Bundle, Change, MessageChange, RecordChange, UnknownCh
 
 __all__ = [
     "MINE",
+    "MY_SIDE",
     "PROTOCOL_MAX",
     "PROTOCOL_MIN",
+    "SHOWN",
     "THEIRS",
+    "THEIR_SIDE",
     "Bundle",
     "BundleDiffers",
     "Busy",
@@ -71,7 +87,9 @@ __all__ = [
     "DeadlineExceeded",
     "Edit",
     "Error",
+    "FieldConflict",
     "ForeignSocket",
+    "Gone",
     "InvalidArgument",
     "InvalidOutbox",
     "InvalidResolution",
@@ -84,16 +102,20 @@ __all__ = [
     "NotSetUp",
     "OutOfOrder",
     "Outbox",
+    "PastChange",
     "Paths",
     "PermissionDenied",
     "Pull",
     "Record",
     "RecordChange",
+    "RecordConflict",
     "Records",
     "Refused",
     "Resolve",
     "ResyncRequired",
+    "Settlement",
     "ShuttingDown",
+    "Side",
     "Snapshot",
     "StoreFull",
     "Timestamp",
@@ -103,9 +125,12 @@ __all__ = [
     "Unauthenticated",
     "UnknownChange",
     "Unreachable",
+    "Version",
     "VersionMismatch",
     "Watch",
+    "Whole",
     "connect",
     "delete",
     "put",
+    "where",
 ]

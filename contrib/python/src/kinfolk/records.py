@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import grpc
 
 from kinfolk.calls import Manner
+from kinfolk.conflicts import Policy, RecordConflict, Settlement, settlement_of
+from kinfolk.history import PastChange
 from kinfolk.pull import Pull
 from kinfolk.record import Record, delete, put
 from kinfolk.snapshot import Snapshot
@@ -65,15 +67,72 @@ class Records:
         request = records_pb2.GetRequest(collection=collection, key=key)
         return Record.of(self._manner.safely(self._stub.Get, request).record)
 
-    def list(self, collection: str, prefix: str = "", *, page_size: int = 0) -> Iterator[Record]:
-        """The records of a collection in the byte order of their keys, fetched page by page."""
-        request = records_pb2.ListRequest(collection=collection, prefix=prefix, page_size=page_size)
+    def list(
+        self,
+        collection: str,
+        prefix: str = "",
+        *,
+        condition: records_pb2.FieldCondition | None = None,
+        page_size: int = 0,
+    ) -> Iterator[Record]:
+        """The records of a collection in the byte order of their keys, fetched page by page; with a condition (see `kinfolk.where`) those that meet
+        it, in the order of the values of its field."""
+        request = records_pb2.ListRequest(
+            collection=collection, prefix=prefix, condition=condition, page_size=page_size
+        )
         while True:
             page = self._manner.safely(self._stub.List, request)
             yield from map(Record.of, page.records)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
+
+    def history(self, collection: str, key: str) -> Iterator[PastChange]:
+        """What was done to a record, newest first, as far as it was not compacted away. Errors: `NotFound` when there never was such a record."""
+        request = records_pb2.HistoryRequest(collection=collection, key=key)
+        while True:
+            page = self._manner.safely(self._stub.History, request)
+            yield from map(PastChange.of, page.changes)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def undo(self, collection: str, key: str, bundle_seq: int = 0) -> records_pb2.UndoResponse:
+        """Makes a record show what it would without one of its changes, the newest one unless another is named. That is a change like any other.
+        Errors: `NotFound` when there is no such change, or when what it replaced was compacted away."""
+        request = records_pb2.UndoRequest(collection=collection, key=key, bundle_seq=bundle_seq)
+        return self._manner.once(self._stub.Undo, request)
+
+    def conflicts(self, collection: str = "") -> Iterator[RecordConflict]:
+        """The records in conflict, of all collections unless one is named; those only where somebody is asked, see `set_policy`."""
+        request = records_pb2.ListConflictsRequest(collection=collection)
+        while True:
+            page = self._manner.safely(self._stub.ListConflicts, request)
+            yield from map(RecordConflict.of, page.conflicts)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def conflict(self, collection: str, key: str) -> RecordConflict:
+        """One record in conflict, with what the writers went out from. Errors: `NotFound` when nothing of it is in conflict."""
+        request = records_pb2.GetConflictRequest(collection=collection, key=key)
+        return RecordConflict.of(self._manner.safely(self._stub.GetConflict, request).conflict)
+
+    def settle(self, conflict: RecordConflict, settlement: Settlement) -> None:
+        """Settles a conflict on all devices. Errors: `Conflict` when the record has changed since it was looked at, `InvalidArgument` when the
+        settlement leaves something open, `NotFound`; then nothing happens."""
+        self._manner.once(self._stub.ResolveConflict, settlement_of(conflict, settlement))
+
+    def policy(self, collection: str) -> Policy:
+        """What becomes of conflicts in a collection."""
+        answer = self._manner.safely(self._stub.GetPolicy, records_pb2.GetPolicyRequest(collection=collection))
+        return "lww" if answer.policy == records_pb2.CONFLICT_POLICY_LWW else "keep"
+
+    def set_policy(self, collection: str, policy: Policy) -> None:
+        """Sets what becomes of conflicts in a collection, on all devices: `keep` lists them until somebody settles them, with `lww` the last write
+        wins."""
+        value = records_pb2.ConflictPolicy.Value(f"CONFLICT_POLICY_{policy.upper()}")
+        self._manner.safely(self._stub.SetPolicy, records_pb2.SetPolicyRequest(collection=collection, policy=value))
 
     def watch(
         self,
