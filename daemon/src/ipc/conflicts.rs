@@ -79,7 +79,7 @@ pub(super) async fn resolve(node: &Node, request: ResolveConflictRequest) -> Res
         Err(refused) => {
             let mut detail = error::alone(error::push(&refused, None));
             if let PushError::Refused(Refusal::RowChanged { base, version, .. }) = refused {
-                let conflict = records::changed(node, &op, base, version).await;
+                let conflict = records::changed(node, &op, base, version).await?;
                 detail = detail.payload(Payload::Conflict(conflict));
             }
             Err(detail.into())

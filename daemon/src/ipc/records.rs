@@ -197,35 +197,35 @@ pub(super) async fn push(node: &Node, asked: &Asked) -> Result<Pushed, Status> {
     if let Refusal::RowChanged { index, base, version } = refusal
         && let Some(op) = asked.ops.get(index)
     {
-        let conflict = changed(node, op, base, version).await;
+        let conflict = changed(node, op, base, version).await?;
         return Err(detail.payload(Payload::Conflict(conflict)).into());
     }
     Err(detail.into())
 }
 
 /// What is told of a write on a record that has changed.
-pub(super) async fn changed(node: &Node, op: &Op, base: BundleSeq, version: BundleSeq) -> RowConflict {
-    let mut conflict = stands(node, op).await;
+pub(super) async fn changed(node: &Node, op: &Op, base: BundleSeq, version: BundleSeq) -> Result<RowConflict, Status> {
+    let mut conflict = stands(node, op).await?;
     (conflict.base_row_version, conflict.row_version) = (base.0, version.0);
     conflict.deleted &= version.0 > 0;
-    conflict
+    Ok(conflict)
 }
 
 /// How the record of a refused op stands. It may have changed again by now: then the record says its own version.
-async fn stands(node: &Node, op: &Op) -> RowConflict {
+async fn stands(node: &Node, op: &Op) -> Result<RowConflict, Status> {
     let deletes = op.meaning() == Meaning::RecordDelete;
     let kind = if deletes { ChangeKind::RecordDelete } else { ChangeKind::RecordPut };
     let (collection, key) = (op.collection.clone(), op.key.clone());
-    let found = read(&node.reader, move |reader| reader.record(&collection, &key)).await;
-    let current = found.ok().flatten().map(record::show);
-    RowConflict {
+    let found = read(&node.reader, move |reader| reader.record(&collection, &key)).await?;
+    let current = found.map(record::show);
+    Ok(RowConflict {
         collection: op.collection.clone(),
         key: op.key.clone(),
         op: kind.into(),
         deleted: current.is_none(),
         current: current.filter(|record| record.encoded_len() <= MAX_CONFLICT_RECORD),
         ..RowConflict::default()
-    }
+    })
 }
 
 /// Where a push was committed: the source, and zeroes when it changed nothing.
