@@ -23,6 +23,7 @@ mod handle;
 mod passes;
 mod recent;
 mod relays;
+mod retention;
 mod round;
 mod trail;
 
@@ -35,7 +36,7 @@ use kinfolk_core::epoch::Epoch;
 use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, Millis, Now, RelayId};
 use kinfolk_core::op::Op;
 use kinfolk_core::roster::Roster;
-use kinfolk_core::step::{AppBundle, CallId, Compaction, Input, Pushed, Refusal, Status};
+use kinfolk_core::step::{AppBundle, CallId, Compaction, Hindrance, Input, Pruning, Pushed, Refusal, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
@@ -43,10 +44,12 @@ use self::call::Call;
 pub use self::handle::Handle;
 use self::passes::Passes;
 use self::recent::Recent;
+use self::retention::Retention;
+pub(crate) use self::retention::before;
 pub use self::trail::{Trail, What};
 use crate::credentials::Credentials;
 use crate::relay::worker;
-use crate::store::{Compacted, Store, StoreError};
+use crate::store::{Compacted, Pruned, Store, StoreError};
 
 /// Why a push did not happen.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -96,6 +99,8 @@ pub struct Picture {
     pub last_down: Option<Millis>,
     /// Why the last commit failed, until one succeeds.
     pub fault: Option<String>,
+    /// After how many days contents of messages go; `None` when they stay.
+    pub retention: Option<u32>,
 }
 
 /// What others ask of the driver.
@@ -132,6 +137,15 @@ pub(crate) enum Request {
         dry_run: bool,
         reply: oneshot::Sender<Result<(Compaction, Compacted), DriverError>>,
     },
+    Prune {
+        before_us: i64,
+        dry_run: bool,
+        reply: oneshot::Sender<Result<Prunable, DriverError>>,
+    },
+    Retain {
+        days: Option<u32>,
+        reply: oneshot::Sender<Result<(), DriverError>>,
+    },
     Keep {
         work: Work,
         reply: oneshot::Sender<Result<(), DriverError>>,
@@ -140,6 +154,9 @@ pub(crate) enum Request {
         done: oneshot::Sender<()>,
     },
 }
+
+/// Which contents may go, or why none; and what went.
+pub(crate) type Prunable = (Result<Pruning, Hindrance>, Pruned);
 
 /// Something small to do with the store, outside a transaction.
 type Work = Box<dyn FnOnce(&mut Store) -> Result<(), StoreError> + Send>;
@@ -170,6 +187,7 @@ struct Driver {
     began: Instant,
     /// When to compact the log, by the monotonic clock.
     compact_at: Millis,
+    retention: Retention,
     picture: Picture,
     pictures: watch::Sender<Arc<Picture>>,
     bell: watch::Sender<BundleSeq>,
@@ -184,6 +202,7 @@ struct Driver {
 pub fn start(credentials: Arc<Credentials>, store: Store, config: Config) -> Result<Handle, DriverError> {
     let saved = store.restore().map_err(|error| DriverError::from(&error))?;
     let bundle_seq = saved.bundle_seq;
+    let retention = Retention::new(store.retention().map_err(|error| DriverError::from(&error))?, saved.lacking);
     let engine = Engine::restore(saved, config);
     let (requests, inbox) = mpsc::channel(MAX_QUEUE);
     let (pictures, picture) = watch::channel(Arc::new(Picture::default()));
@@ -209,6 +228,7 @@ pub fn start(credentials: Arc<Credentials>, store: Store, config: Config) -> Res
         crowd: 0,
         began: Instant::now(),
         compact_at: FIRST_COMPACTION,
+        retention,
         picture: Picture::default(),
         pictures,
         bell: bell_sender,

@@ -16,6 +16,7 @@
 
 mod admin;
 mod admission;
+mod bodies;
 mod bulk;
 mod caller;
 mod conflicts;

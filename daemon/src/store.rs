@@ -38,6 +38,7 @@ mod level;
 mod messages;
 mod open;
 mod prekeys;
+mod prune;
 mod quarantine;
 mod reader;
 mod rebuild;
@@ -72,6 +73,7 @@ pub use self::keep::SavedRelay;
 pub use self::key::DbKey;
 pub use self::level::Idle;
 pub use self::open::DATABASE_FILE;
+pub use self::prune::Pruned;
 pub use self::quarantine::{QUARANTINE_ROWS, QUARANTINE_TOTAL};
 pub use self::reader::{
     ConflictPlace, ConflictView, ConversationView, Counts, Entry, Explained, Exported, Found, Hit, Kept, LoggedBundle,
@@ -99,6 +101,7 @@ pub struct Store {
     cache: Cache,
     transaction: Transaction,
     compacted: Compacted,
+    pruned: Pruned,
 }
 
 /// What a new database begins with.
@@ -139,6 +142,8 @@ struct Cache {
     last: BundleSeq,
     /// Whether bundles of removed devices were set aside.
     any_cut: bool,
+    /// How many messages have their content elsewhere.
+    lacking: u64,
     level: Level,
     shelf: Shelf,
 }
@@ -184,7 +189,13 @@ impl Store {
     /// As a version that understands ops up to `level` opens it.
     fn over_at(connection: Connection, level: u32) -> Result<Self, StoreError> {
         let cache = Cache::load(&connection)?;
-        let mut store = Self { connection, cache, transaction: Transaction::None, compacted: Compacted::default() };
+        let mut store = Self {
+            connection,
+            cache,
+            transaction: Transaction::None,
+            compacted: Compacted::default(),
+            pruned: Pruned::default(),
+        };
         store.come_to(level)?;
         store.fill_history()?;
         Ok(store)
@@ -257,6 +268,11 @@ impl Store {
         self.cache.collections.sums().take(MAX_SUMS).collect()
     }
 
+    /// How many messages have their content elsewhere, with what the open transaction has applied.
+    pub fn lacking(&self) -> u64 {
+        self.cache.lacking
+    }
+
     /// The last place given out in this device's order.
     pub fn bundle_seq(&self) -> BundleSeq {
         self.cache.last
@@ -269,9 +285,10 @@ impl Cache {
         // The last bundles may have been compacted away; their places are not given out again.
         let sql = "SELECT (SELECT coalesce(max(row), 0) FROM write),
                    max((SELECT coalesce(max(bundle_seq), 0) FROM log), (SELECT last FROM compaction)),
-                   (SELECT coalesce(max(bundle_seq), 0) FROM cut_bundle)";
-        let (row, last, cut): (i64, i64, i64) =
-            connection.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+                   (SELECT coalesce(max(bundle_seq), 0) FROM cut_bundle),
+                   (SELECT count(*) FROM message WHERE stub IS NOT NULL)";
+        let (row, last, cut, lacking): (i64, i64, i64, i64) =
+            connection.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         Ok(Self {
             sources: Sources::load(connection)?,
             collections: Collections::load(connection)?,
@@ -279,6 +296,7 @@ impl Cache {
             next_row: row + 1,
             last: BundleSeq(uint(last.max(cut))),
             any_cut: cut > 0,
+            lacking: uint(lacking),
             level: Level::load(connection)?,
             shelf: Shelf::load(connection)?,
         })

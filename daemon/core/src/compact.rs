@@ -39,6 +39,7 @@ pub fn stays(meaning: &Meaning, counts: bool, touched_above: bool) -> bool {
         Meaning::RecordPut
         | Meaning::RecordDelete
         | Meaning::MessagePost(_)
+        | Meaning::MessageStub(_)
         | Meaning::MessageStatus(..)
         | Meaning::MessageDelete(_) => counts || touched_above,
     }

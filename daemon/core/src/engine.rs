@@ -12,8 +12,9 @@
 //! the roster, `epochs` follows the group's secrets and `prekeys` the device's own, `dispatch` decides what to tell whom, `knock` reaches who lost
 //! keys, `bridge` and `hearsay` hand on bundles and receipts, `repair` asks for what is missing, `silence` speaks to who is silent, `retire` takes a
 //! fresh source when the own one may be written elsewhere, `withheld` notices relays that keep mail, `compact` finds what all have, `hydrate` catches up,
-//! `fork` ends sources written twice, `reissue` writes anew what is lost so.
+//! `fork` ends sources written twice, `reissue` writes anew what is lost so, and `bodies` says which contents may go.
 
+mod bodies;
 mod breach;
 mod bridge;
 mod compact;
@@ -53,6 +54,7 @@ use crate::roster::Roster;
 use crate::step::{Change, Input, Output, Refusal, Reply, Saved, SavedSibling, Suspect};
 use crate::vector::VersionVector;
 
+use self::bodies::Keeping;
 pub use self::config::{Config, ConfigError};
 use self::hydrate::Hydration;
 use self::jitter::spread;
@@ -110,6 +112,7 @@ pub struct Engine {
     /// Up to where nothing can be taken back ([`membership`](self)).
     standing: VersionVector,
     hydration: Option<Hydration>,
+    keeping: Keeping,
     repair: Repair,
     under_way: BTreeMap<u64, dispatch::UnderWay>,
     tickets: u64,
@@ -198,6 +201,7 @@ impl Engine {
             watermark: saved.watermark,
             standing: saved.standing,
             hydration: saved.hydrating.map(Hydration::resume),
+            keeping: Keeping::resume(saved.prunes, saved.lacking, saved.words),
             repair: Repair::default(),
             under_way: BTreeMap::new(),
             // Answers to parcels that an engine before this one sent can still come in; they must name none of ours.
@@ -298,6 +302,9 @@ impl Engine {
             }
             Input::Compact { call, chain } => self.compact(call, &chain, now),
             Input::Looked(looked) => self.looked(looked, now),
+            Input::Prunes(prunes) => self.set_prunes(prunes, now),
+            Input::Lacking(lacking) => self.set_lacking(lacking, now),
+            Input::Prune { call, before_us, dry_run } => self.prune(call, before_us, dry_run, now),
             Input::Tick => {}
         }
     }
@@ -307,6 +314,7 @@ impl Engine {
     pub fn settle(&mut self, now: Now) -> Option<Millis> {
         self.age_epochs(now);
         self.age_prekeys(now);
+        self.keep_bodies(now);
         if self.gate_open {
             self.dispatch(now);
         }

@@ -64,6 +64,7 @@ fn show<'p>(past: impl Iterator<Item = &'p Past>) -> Shown {
             Meaning::RecordPut => true,
             Meaning::RecordDelete => false,
             Meaning::MessagePost(_)
+            | Meaning::MessageStub(_)
             | Meaning::MessageStatus(..)
             | Meaning::MessageDelete(_)
             | Meaning::Unknown

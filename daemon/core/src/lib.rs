@@ -5,11 +5,12 @@
 //! rule: what a reply, a send or an acknowledgement rests on is committed by an output before it.
 //!
 //! Reading order: [`ids`], [`clock`], [`value`], [`op`], [`vector`], [`bundle`], [`merge`], [`digest`], [`epoch`], [`prekey`], [`roster`],
-//! [`parcel`], [`evidence`], [`compact`], [`snapshot`], [`lane`], [`early`], [`look`], [`step`], [`engine`].
+//! [`parcel`], [`evidence`], [`compact`], [`snapshot`], [`stub`], [`bodies`], [`lane`], [`early`], [`look`], [`step`], [`engine`].
 //!
 //! **Invariant:** this crate touches no clock, randomness, file, socket, environment, thread or log. Time and randomness
 //! are arguments. `.clippy.toml` beside it and the tidy test hold that.
 
+pub mod bodies;
 mod bound;
 pub mod bundle;
 pub mod clock;
@@ -31,5 +32,6 @@ pub mod resolve;
 pub mod roster;
 pub mod snapshot;
 pub mod step;
+pub mod stub;
 pub mod value;
 pub mod vector;

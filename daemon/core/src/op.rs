@@ -9,6 +9,7 @@
 
 use prost::Message;
 
+use crate::stub::Stub;
 use crate::value::Value;
 
 /// One change to one entity, as it stands in a bundle.
@@ -52,9 +53,11 @@ pub const KIND_MESSAGE_POST: u32 = 3;
 pub const KIND_MESSAGE_STATUS: u32 = 4;
 /// The tombstone of a message; payload [`DeleteBody`].
 pub const KIND_MESSAGE_DELETE: u32 = 5;
+/// What is left of a post whose content is kept elsewhere: only in kept logs ([`crate::stub`]).
+pub const KIND_MESSAGE_STUB: u32 = 6;
 
 /// Greatest op kind this version understands; parcels report it, so that digests are compared only between equals.
-pub const OP_LEVEL: u32 = KIND_MESSAGE_DELETE;
+pub const OP_LEVEL: u32 = KIND_MESSAGE_STUB;
 
 /// Where messages live.
 pub const MESSAGE_COLLECTION: &str = "@message";
@@ -196,6 +199,8 @@ pub enum Meaning {
     MessageStatus(Level, Option<i64>),
     /// Deletes the message `key`.
     MessageDelete(Option<i64>),
+    /// Posts the message `key`; its content is elsewhere.
+    MessageStub(Box<Stub>),
     /// A kind from a newer version: kept, forwarded, applied after an upgrade.
     Unknown,
     /// Breaks a rule: no effect, on every device alike.
@@ -266,6 +271,12 @@ impl Op {
                 message()?;
                 let body = DeleteBody::decode(self.payload.as_slice()).map_err(|_| "the deletion is unreadable")?;
                 Ok(Meaning::MessageDelete(body.at_us))
+            }
+            KIND_MESSAGE_STUB => {
+                message()?;
+                let stub = Stub::read(&self.payload)?;
+                check(length(&stub.post.conversation, MAX_KEY), "a conversation name has 1 to 256 bytes")?;
+                Ok(Meaning::MessageStub(Box::new(stub)))
             }
             0 => Err("an op has a kind"),
             _ => Ok(Meaning::Unknown),

@@ -9,6 +9,7 @@
 use bytes::Bytes;
 use prost::Message;
 
+use crate::bodies::Bodies;
 use crate::bound;
 use crate::bundle::{Bundle, HeadWire};
 use crate::digest::Sum;
@@ -40,10 +41,10 @@ pub const MAX_BODIES: usize = 32 * 1024;
 pub const MAX_ENDED: usize = 256;
 /// Most collections whose sums are told: 512 × (name ≤ 128 + sum 40 + 6) are at most 87 KiB.
 pub const MAX_SUMS: usize = 512;
-/// Most fields of a parcel: its 30 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, given epochs, and
+/// Most fields of a parcel: its 31 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, given epochs, and
 /// statements with those who cannot be heard.
 const MAX_PARTS: usize =
-    30 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN + 2 * MAX_STATEMENTS;
+    31 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN + 2 * MAX_STATEMENTS;
 
 /// All that is said besides bundles.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +99,8 @@ pub struct Letter {
     pub statements: Vec<Statement>,
     /// Whom the sender cannot hear.
     pub distant: Vec<Distant>,
+    /// Who keeps the contents of messages.
+    pub bodies: Bodies,
 }
 
 /// Whose a source is that ends because its device was removed, and what of it stands.
@@ -352,6 +355,9 @@ struct ParcelWire {
     statements: Vec<statement::StatementWire>,
     #[prost(message, repeated, tag = "82")]
     distant: Vec<statement::DistantWire>,
+    /// What [`Bodies`] writes: its parts are counted before they are decoded.
+    #[prost(bytes = "bytes", tag = "70")]
+    bodies: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -455,6 +461,7 @@ impl From<&Letter> for ParcelWire {
             signature: letter.signature.clone().unwrap_or_default(),
             statements: letter.statements.iter().map(From::from).collect(),
             distant: letter.distant.iter().map(From::from).collect(),
+            bodies: letter.bodies.encode(),
         }
     }
 }
@@ -523,6 +530,7 @@ impl ParcelWire {
         if !matches!(self.signature.len(), 0 | 64) {
             return Err(Malformed("a signature is 64 bytes"));
         }
+        let bodies = Bodies::decode(&self.bodies).ok_or(Malformed("bad word about contents"))?;
         let records = self.records.into_iter();
         Ok(Letter {
             sender: DeviceId::from_slice(&self.sender).ok_or(Malformed("sender is not 16 bytes"))?,
@@ -554,6 +562,7 @@ impl ParcelWire {
             signature: Some(self.signature).filter(|signature| !signature.is_empty()),
             statements,
             distant,
+            bodies,
         })
     }
 }
@@ -634,6 +643,7 @@ impl Letter {
             signature: None,
             statements: Vec::new(),
             distant: Vec::new(),
+            bodies: Bodies::default(),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! drops the engine and restores it.
 
 mod app;
+mod bodies;
 mod hydration;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use crate::snapshot::{Ask, Chunk};
 use crate::vector::{Head, VersionVector};
 
 pub use self::app::{AppBundle, AppFact, Committed, REMEMBERED, content_hash};
+pub use self::bodies::{Hindrance, Pruning, Word};
 pub use self::hydration::{Compaction, Gain, Hydrating, Join};
 
 /// Names a caller that waits for a reply.
@@ -146,6 +148,19 @@ pub enum Input {
     },
     /// The answer to an [`Output::Look`].
     Looked(Looked),
+    /// The person has decided whether this device lets go of old contents ([`crate::bodies`]).
+    Prunes(bool),
+    /// How many contents are lacking here: told before the engine settles, whenever it has changed.
+    Lacking(u64),
+    /// Let go of old contents as far as that is safe.
+    Prune {
+        /// Who waits for it.
+        call: CallId,
+        /// Those of messages created before this instant, in microseconds since the Unix epoch.
+        before_us: i64,
+        /// Only say which.
+        dry_run: bool,
+    },
     /// Nothing but time has passed.
     Tick,
 }
@@ -270,6 +285,15 @@ pub enum Change {
     },
     /// What lies at or below a watermark and counts no more goes ([`crate::compact`]); the watermark is noted.
     Compact(Compaction),
+    /// Old contents go: their messages become stubs ([`crate::stub`]).
+    Prune(Pruning),
+    /// The word that all contents held here are kept, given to a sibling or, without one, over.
+    Word {
+        /// The sibling.
+        to: DeviceId,
+        /// The word.
+        word: Option<Word>,
+    },
     /// Catching up begins, or begins anew: what was staged is of no use.
     HydrationBegun(Hydrating),
     /// A chunk of the snapshot that is being caught up with is staged, behind those before.
@@ -349,6 +373,8 @@ pub enum Reply {
     Recorded,
     /// The log is compacted; the watermark moved to there, for the sources named.
     Compacted(Compaction),
+    /// Which contents went, or why none.
+    Pruned(Result<Pruning, Hindrance>),
 }
 
 /// A durable push.
@@ -508,6 +534,12 @@ pub struct Saved {
     pub verdicts: Vec<(Verdict, u32)>,
     /// All prekeys of this device whose seeds are held.
     pub prekeys: Vec<HeldPrekey>,
+    /// This device lets go of old contents.
+    pub prunes: bool,
+    /// How many contents are lacking here.
+    pub lacking: u64,
+    /// The siblings to which this device has given its word that it keeps all contents.
+    pub words: BTreeMap<DeviceId, Word>,
 }
 
 /// A source as far as it is applied.
@@ -588,6 +620,12 @@ pub struct Status {
     pub early: u64,
     /// The snapshot that this device is catching up with.
     pub hydrating: Option<Hydrating>,
+    /// How many contents of messages are lacking here.
+    pub lacking: u64,
+    /// The siblings that lack none and have given their word to keep them.
+    pub kept_by: Vec<DeviceId>,
+    /// The siblings to which this device has given its word to keep all that it holds.
+    pub keeps_for: Vec<DeviceId>,
     /// Bundles known to exist at siblings and missing here.
     pub pending_down: u64,
     /// Own bundles that some live sibling has not receipted: the most any sibling lacks.

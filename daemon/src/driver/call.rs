@@ -4,18 +4,20 @@ use kinfolk_core::step::{Compaction, Pushed, Reply};
 use tokio::sync::oneshot;
 use tracing::error;
 
-use super::{DriverError, PushError};
-use crate::store::Compacted;
+use super::{DriverError, Prunable, PushError};
+use crate::store::{Compacted, Store};
 
 /// Someone who waits for the engine's reply.
 pub(super) enum Call {
     Push(oneshot::Sender<Result<Pushed, PushError>>),
     Author(oneshot::Sender<Result<(), DriverError>>),
     Compact(oneshot::Sender<Result<(Compaction, Compacted), DriverError>>),
+    Prune(oneshot::Sender<Result<Prunable, DriverError>>),
 }
 
 impl Call {
-    pub(super) fn answer(self, reply: Reply, went: Compacted) {
+    /// Answers, with what the store says of what went.
+    pub(super) fn answer(self, reply: Reply, store: &Store) {
         // A caller that went away does not need its answer.
         match (self, reply) {
             (Self::Push(caller), Reply::Pushed(pushed)) => drop(caller.send(Ok(pushed))),
@@ -26,12 +28,15 @@ impl Call {
             }
             (Self::Compact(caller), Reply::Compacted(compaction)) => {
                 // Without a watermark that moved nothing was compacted.
-                let went = if compaction.watermark.is_empty() { Compacted::default() } else { went };
+                let is_idle = compaction.watermark.is_empty();
+                let went = if is_idle { Compacted::default() } else { store.last_compaction() };
                 drop(caller.send(Ok((compaction, went))));
             }
-            (Self::Push(_), Reply::Recorded | Reply::Compacted(_))
-            | (Self::Author(_), Reply::Pushed(_) | Reply::Compacted(_))
-            | (Self::Compact(_), Reply::Recorded | Reply::Pushed(_) | Reply::Refused(_)) => {
+            (Self::Prune(caller), Reply::Pruned(pruning)) => drop(caller.send(Ok((pruning, store.last_pruning())))),
+            (Self::Push(_), Reply::Recorded | Reply::Compacted(_) | Reply::Pruned(_))
+            | (Self::Author(_), Reply::Pushed(_) | Reply::Compacted(_) | Reply::Pruned(_))
+            | (Self::Compact(_), Reply::Recorded | Reply::Pushed(_) | Reply::Refused(_) | Reply::Pruned(_))
+            | (Self::Prune(_), Reply::Recorded | Reply::Pushed(_) | Reply::Refused(_) | Reply::Compacted(_)) => {
                 error!("the engine answered a call of another kind");
             }
         }
@@ -42,6 +47,7 @@ impl Call {
             Self::Push(caller) => drop(caller.send(Err(fault.into()))),
             Self::Author(caller) => drop(caller.send(Err(fault))),
             Self::Compact(caller) => drop(caller.send(Err(fault))),
+            Self::Prune(caller) => drop(caller.send(Err(fault))),
         }
     }
 }

@@ -10,7 +10,7 @@ use kinfolk_core::roster::{Addition, Roster};
 use kinfolk_core::step::{AppBundle, Compaction, Input, Pushed};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{DriverError, Picture, PushError, Request, Trail};
+use super::{DriverError, Picture, Prunable, PushError, Request, Trail};
 use crate::relay::worker;
 use crate::store::{Compacted, Store, StoreError};
 
@@ -138,6 +138,28 @@ impl Handle {
     pub(crate) async fn compact(&self, dry_run: bool) -> Result<(Compaction, Compacted), DriverError> {
         let (reply, answer) = oneshot::channel();
         self.request(Request::Compact { dry_run, reply }).await?;
+        answer.await.map_err(|_| DriverError::Stopping)?
+    }
+
+    /// Lets go of the contents of messages created before an instant (microseconds since the Unix epoch), as far as a sibling keeps them, and as
+    /// many as one transaction takes; with `dry_run` it only says which may go.
+    ///
+    /// # Errors
+    /// When the store fails or the daemon is stopping.
+    pub(crate) async fn prune(&self, before_us: i64, dry_run: bool) -> Result<Prunable, DriverError> {
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::Prune { before_us, dry_run, reply }).await?;
+        answer.await.map_err(|_| DriverError::Stopping)?
+    }
+
+    /// Contents go after so many days from now on; `None`: they stay.
+    ///
+    /// # Errors
+    /// When the store fails or the daemon is stopping.
+    pub(crate) async fn retain(&self, days: Option<u32>) -> Result<(), DriverError> {
+        self.keep(move |store| store.set_retention(days)).await?;
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::Retain { days, reply }).await?;
         answer.await.map_err(|_| DriverError::Stopping)?
     }
 

@@ -87,13 +87,17 @@ impl Driver {
             self.collect(round, now)?;
         }
         self.mint(now);
-        if now.mono >= self.compact_at {
+        let daily = now.mono >= self.compact_at;
+        if daily {
             self.compact_at = now.mono.plus(COMPACT_EVERY);
             // Nobody waits for it.
             self.next_call += 1;
             self.compact(CallId(self.next_call), now)?;
         }
         self.rekey(now);
+        self.prune_daily(daily, now);
+        self.collect(round, now)?;
+        self.tell_lacking(now);
         let wake = self.engine.settle(now);
         self.collect(round, now)?;
         if round.begun {
@@ -101,7 +105,7 @@ impl Driver {
             self.store.commit()?;
             hops::passed(Hop::Durable);
         }
-        Ok(wake)
+        Ok(self.or_pruning(wake))
     }
 
     /// Hands one request to the engine, with what the store knows about it.
@@ -150,6 +154,9 @@ impl Driver {
                     | Input::Looked(_)
                     | Input::Rekeyed(_)
                     | Input::Fetched { .. }
+                    | Input::Prunes(_)
+                    | Input::Lacking(_)
+                    | Input::Prune { .. }
                     | Input::Tick => {}
                 }
                 self.engine.handle(input, now);
@@ -184,6 +191,12 @@ impl Driver {
                 let call = self.register(Call::Compact(reply));
                 self.compact(call, now)?;
             }
+            Request::Prune { before_us, dry_run, reply } => self.prune(before_us, dry_run, reply, now)?,
+            Request::Retain { days, reply } => {
+                self.retain(days, now);
+                // Answered when the picture shows it.
+                round.chores.push((Box::new(|_| Ok(())), reply));
+            }
             Request::Keep { work, reply } => round.chores.push((work, reply)),
             Request::Stop { done } => drop(done.send(())),
         }
@@ -191,7 +204,7 @@ impl Driver {
     }
 
     /// Lets the engine compact, with the chain hashes it decides by.
-    fn compact(&mut self, call: CallId, now: Now) -> Result<(), StoreError> {
+    pub(super) fn compact(&mut self, call: CallId, now: Now) -> Result<(), StoreError> {
         let chain = self.store.chain(&self.engine.compaction_places(now))?;
         self.engine.handle(Input::Compact { call, chain }, now);
         Ok(())
@@ -230,7 +243,7 @@ impl Driver {
                 Output::Commit(_) | Output::Look(_) => error!("a commit or a question was left for after the commit"),
                 Output::Reply(call, reply) => {
                     if let Some(caller) = self.calls.remove(&call) {
-                        caller.answer(reply, self.store.last_compaction());
+                        caller.answer(reply, &self.store);
                     }
                 }
                 Output::Send(send) => turned_away |= !self.dispatch(send, now),
@@ -305,10 +318,11 @@ impl Driver {
             Request::Detach { relay } => self.detach(relay),
             Request::Prefer { order } => self.preference = order,
             Request::Hold { held } => self.passes.held = held,
-            Request::Keep { reply, .. } | Request::Pass { reply, .. } => {
+            Request::Keep { reply, .. } | Request::Pass { reply, .. } | Request::Retain { reply, .. } => {
                 drop(reply.send(Err(DriverError::from(fault))));
             }
             Request::Compact { reply, .. } => drop(reply.send(Err(DriverError::from(fault)))),
+            Request::Prune { reply, .. } => drop(reply.send(Err(DriverError::from(fault)))),
             Request::Stop { done } => drop(done.send(())),
         }
     }
@@ -316,7 +330,9 @@ impl Driver {
     /// Makes the engine anew from what is on disk.
     fn restore(&mut self, config: Config) -> Result<(), StoreError> {
         // Another seed each time: workers still answer to the engine before, and its tickets must not be taken for this one's.
-        self.engine = Engine::restore(self.store.restore()?, Config { seed: rand::random(), ..config });
+        let saved = self.store.restore()?;
+        self.retention.restored(saved.lacking);
+        self.engine = Engine::restore(saved, Config { seed: rand::random(), ..config });
         let now = self.now();
         for relay in self.attached.clone() {
             self.introduce(relay, now);
@@ -335,6 +351,7 @@ impl Driver {
         if !self.stale {
             self.picture.status = self.engine.status(now);
             self.picture.digest = self.store.digest();
+            self.picture.retention = self.retention.days;
         }
         if **self.pictures.borrow() != self.picture {
             self.pictures.send_replace(Arc::new(self.picture.clone()));
@@ -365,7 +382,7 @@ impl Driver {
         }
     }
 
-    fn register(&mut self, caller: Call) -> CallId {
+    pub(super) fn register(&mut self, caller: Call) -> CallId {
         self.next_call += 1;
         let call = CallId(self.next_call);
         self.calls.insert(call, caller);

@@ -121,6 +121,9 @@ impl Trail {
             | Input::Looked(_)
             | Input::Rekeyed(_)
             | Input::Fetched { .. }
+            | Input::Prunes(_)
+            | Input::Lacking(_)
+            | Input::Prune { .. }
             | Input::Tick => {}
         }
     }

@@ -7,6 +7,7 @@ mod host_name;
 mod pairing;
 mod quarantine;
 mod relays;
+mod retention;
 mod status;
 mod store;
 mod sync;
@@ -19,10 +20,11 @@ use ipc_proto::v1::{
     ListDevicesResponse, ListQuarantineRequest, ListQuarantineResponse, ListRelaysRequest, ListRelaysResponse,
     PairConfirmRequest, PairConfirmResponse, PairEvent, PairShowRequest, RemoveRelayRequest, RemoveRelayResponse,
     RenameDeviceRequest, RenameDeviceResponse, RetryQuarantineRequest, RetryQuarantineResponse, RevokeAppRequest,
-    RevokeAppResponse, RevokeDeviceRequest, RevokeDeviceResponse, SetSyncModeRequest, SetSyncModeResponse,
-    ShutdownRequest, ShutdownResponse, Status as DeviceStatus, StoreCompactRequest, StoreCompactResponse,
-    StoreCompareRequest, StoreCompareResponse, StoreVerifyRequest, StoreVerifyResponse, SyncNowRequest,
-    SyncNowResponse, TestRelayRequest, TestRelayResponse, WatchStatusRequest,
+    RevokeAppResponse, RevokeDeviceRequest, RevokeDeviceResponse, SetRetentionRequest, SetRetentionResponse,
+    SetSyncModeRequest, SetSyncModeResponse, ShutdownRequest, ShutdownResponse, Status as DeviceStatus,
+    StoreCompactRequest, StoreCompactResponse, StoreCompareRequest, StoreCompareResponse, StorePruneRequest,
+    StorePruneResponse, StoreVerifyRequest, StoreVerifyResponse, SyncNowRequest, SyncNowResponse, TestRelayRequest,
+    TestRelayResponse, WatchStatusRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -126,6 +128,18 @@ impl Admin for Api {
     ) -> Result<Response<StoreCompactResponse>, Status> {
         let (node, _leave) = (self.node()?, self.long_read()?);
         Ok(Response::new(store::compact(&node, request.into_inner().dry_run).await?))
+    }
+
+    async fn store_prune(&self, request: Request<StorePruneRequest>) -> Result<Response<StorePruneResponse>, Status> {
+        let (node, _leave) = (self.node()?, self.long_read()?);
+        Ok(Response::new(retention::prune(&node, request.into_inner()).await?))
+    }
+
+    async fn set_retention(
+        &self,
+        request: Request<SetRetentionRequest>,
+    ) -> Result<Response<SetRetentionResponse>, Status> {
+        Ok(Response::new(retention::set(self, request.into_inner()).await?))
     }
 
     async fn store_compare(

@@ -108,7 +108,11 @@ impl Caller {
                     (!found).then(|| ErrorDetail::new(ErrorCode::NotFound, missing))
                 }
                 // What the engine refuses is refused with its reason there; nothing of it takes effect.
-                Meaning::RecordPut | Meaning::RecordDelete | Meaning::Unknown | Meaning::Invalid(_) => {
+                Meaning::MessageStub(_)
+                | Meaning::RecordPut
+                | Meaning::RecordDelete
+                | Meaning::Unknown
+                | Meaning::Invalid(_) => {
                     let is_record = op.collection != MESSAGE_COLLECTION;
                     is_record.then(|| self.no_collection(&op.collection, Scope::Write)).flatten()
                 }

@@ -14,7 +14,7 @@ use super::convert::push::Asked;
 use super::convert::{invalid, message};
 use super::pipe::Events;
 use super::watch::{Filter, Watching, readable};
-use super::{Api, error, page, read, records};
+use super::{Api, bodies, error, page, read, records};
 use crate::apps::Scope;
 use crate::store::{ConversationView, Hit};
 
@@ -66,7 +66,8 @@ impl Conversations for Api {
             let place = |seen: &ConversationView| (seen.last.created_us, seen.name.clone());
             page::fill_some(after, size, read, |seen| names.has(&seen.name), place, show_conversation)
         });
-        let page = page.await?;
+        let mut page = page.await?;
+        bodies::tell_keepers(&node, page.items.iter_mut().filter_map(|seen| seen.last_message.as_mut()));
         Ok(Response::new(ListConversationsResponse { conversations: page.items, next_page_token: page.next }))
     }
 
@@ -84,7 +85,8 @@ impl Conversations for Api {
                 |before: Option<&(i64, String)>, most| reader.messages(&conversation, before.map(borrowed), most);
             page::fill(before, size, read, |seen| (seen.created_us, seen.id.clone()), message::show)
         });
-        let page = page.await?;
+        let mut page = page.await?;
+        bodies::tell_keepers(&node, page.items.iter_mut());
         Ok(Response::new(ListMessagesResponse { messages: page.items, next_page_token: page.next }))
     }
 
@@ -106,7 +108,8 @@ impl Conversations for Api {
             let shown = |hit: &Hit| names.has(&hit.message.body.conversation);
             page::fill_some(before, size, read, shown, |hit| hit.place, show_hit)
         });
-        let page = page.await?;
+        let mut page = page.await?;
+        bodies::tell_keepers(&node, page.items.iter_mut().filter_map(|hit| hit.message.as_mut()));
         Ok(Response::new(SearchResponse { hits: page.items, next_page_token: page.next }))
     }
 

@@ -74,6 +74,8 @@ const METHODS: &[(&str, Needs)] = &[
     ("/kinfolk.v1.Admin/StoreVerify", Needs::Owner),
     ("/kinfolk.v1.Admin/StoreCompare", Needs::Owner),
     ("/kinfolk.v1.Admin/StoreCompact", Needs::Owner),
+    ("/kinfolk.v1.Admin/StorePrune", Needs::Owner),
+    ("/kinfolk.v1.Admin/SetRetention", Needs::Owner),
     ("/kinfolk.v1.Admin/ListQuarantine", Needs::Owner),
     ("/kinfolk.v1.Admin/RetryQuarantine", Needs::Owner),
     ("/kinfolk.v1.Admin/DropQuarantine", Needs::Owner),

@@ -1,5 +1,6 @@
 //! Changes take effect, one after the other, inside the open transaction.
 
+use prost::Message;
 use rusqlite::Connection;
 
 use kinfolk_core::bundle::Bundle;
@@ -13,7 +14,7 @@ use kinfolk_core::step::{AppBundle, Append, Change, Committed, REMEMBERED, Saved
 use kinfolk_core::vector::VersionVector;
 
 use super::convert::{int, numbers_to_bytes, posted_to_bytes, vector_to_bytes};
-use super::messages::Messages;
+use super::messages::{Messages, Posted};
 use super::registers::Registers;
 use super::{Store, StoreError, floors};
 
@@ -46,6 +47,8 @@ impl Store {
             Change::EpochGone(epoch) => self.epoch_gone(*epoch),
             Change::Stands { source, head } => floors::stands(&self.connection, *source, *head),
             Change::Compact(compaction) => self.compact(compaction),
+            Change::Prune(pruning) => self.prune(pruning),
+            Change::Word { to, word } => self.word(*to, *word),
             Change::HydrationBegun(state) => self.begin_hydration(state),
             Change::Staged(chunk) => self.stage(chunk),
             Change::HydrationOver => self.end_hydration(),
@@ -95,30 +98,31 @@ impl Store {
         let cache = &mut self.cache;
         let meaning = op.meaning_at(cache.level.ops);
         cache.level.count(&meaning);
-        let (connection, sources, collections) = (&self.connection, &cache.sources, &mut cache.collections);
+        let connection = &self.connection;
         let timed =
             |at_us| Timed { at_us: merge::time_or_stamp(at_us, origin.stamp), stamp: origin.stamp, dot: origin.dot };
         match meaning {
             Meaning::RecordPut => {
-                let mut registers = Registers { connection, sources, collections, next_row: &mut cache.next_row };
+                let mut registers = Registers::new(connection, cache);
                 registers.write(origin, op, Some(merge::LIVE))
             }
             Meaning::RecordDelete => {
-                let mut registers = Registers { connection, sources, collections, next_row: &mut cache.next_row };
+                let mut registers = Registers::new(connection, cache);
                 registers.write(origin, op, None)
             }
             Meaning::MessagePost(body) => {
-                let mut messages = Messages::new(connection, sources, collections, &mut cache.conversations)?;
-                messages.post(origin, &op.key, &op.payload, &body)
+                let posted = Posted { payload: &op.payload, body: &body, stub: None };
+                Messages::new(connection, cache)?.post(origin, &op.key, &posted)
+            }
+            Meaning::MessageStub(stub) => {
+                let payload = stub.post.encode_to_vec();
+                let posted = Posted { payload: &payload, body: &stub.post, stub: Some(stub.content) };
+                Messages::new(connection, cache)?.post(origin, &op.key, &posted)
             }
             Meaning::MessageStatus(level, at_us) => {
-                let mut messages = Messages::new(connection, sources, collections, &mut cache.conversations)?;
-                messages.status(&op.key, level, timed(at_us), origin)
+                Messages::new(connection, cache)?.status(&op.key, level, timed(at_us), origin)
             }
-            Meaning::MessageDelete(at_us) => {
-                let mut messages = Messages::new(connection, sources, collections, &mut cache.conversations)?;
-                messages.delete(&op.key, timed(at_us), origin)
-            }
+            Meaning::MessageDelete(at_us) => Messages::new(connection, cache)?.delete(&op.key, timed(at_us), origin),
             // Kept in the log, where a newer version finds it ([`super::level`]); an invalid op never means anything.
             Meaning::Unknown | Meaning::Invalid(_) => Ok(()),
         }

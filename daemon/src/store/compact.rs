@@ -279,8 +279,14 @@ fn counts(connection: &Connection, source: i64, seq: Seq, op: &Op, meaning: &Mea
         }
         // Of the posts that lost, those are kept that say something else: they are counted.
         Meaning::MessagePost(_) => {
-            let sql = "SELECT 1 FROM message WHERE id = ?1 AND (payload IS NOT ?2 OR (source = ?3 AND seq = ?4))";
-            Ok(connection.prepare_cached(sql)?.exists((&op.key, &op.payload, source, seq))?)
+            let sql = "SELECT 1 FROM message WHERE id = ?1 AND ((source = ?3 AND seq = ?4)
+                         OR CASE WHEN stub IS NULL THEN payload IS NOT ?2 ELSE substr(stub, 1, 32) IS NOT ?5 END)";
+            let content = Hash::of(&op.payload);
+            Ok(connection.prepare_cached(sql)?.exists((&op.key, &op.payload, source, seq, content.0))?)
+        }
+        // Which content a lost one had can be told, but seldom matters: it stays.
+        Meaning::MessageStub(_) => {
+            Ok(connection.prepare_cached("SELECT 1 FROM message WHERE id = ?1")?.exists((&op.key,))?)
         }
         Meaning::MessageStatus(level, _) => {
             let sql = "SELECT 1 FROM message m JOIN status t ON t.message = m.idx

@@ -3,6 +3,7 @@
 use kinfolk_core::ids::{Hash, Millis, RelayId, Seq, SourceId};
 use kinfolk_core::lane::Mailbox;
 use kinfolk_core::step::Posted;
+use kinfolk_core::stub::Elsewhere;
 use kinfolk_core::vector::{Head, VersionVector};
 
 use super::StoreError;
@@ -61,6 +62,27 @@ pub(super) fn vector_from_bytes(bytes: &[u8]) -> Result<VersionVector, StoreErro
 pub(super) fn relays_from_bytes(bytes: &[u8]) -> Result<Vec<RelayId>, StoreError> {
     let ids = bytes.chunks(RelayId::LEN).map(RelayId::from_slice);
     ids.collect::<Option<_>>().ok_or(StoreError::Damaged("the relays of a sibling are cut short"))
+}
+
+/// Content 32 · value 32 · size 8.
+const ELSEWHERE: usize = 2 * Hash::LEN + 8;
+
+/// What is known of a content that is elsewhere, as a blob.
+pub(super) fn elsewhere_to_bytes(elsewhere: &Elsewhere) -> Vec<u8> {
+    let Elsewhere { content, value, size } = elsewhere;
+    [content.0.as_slice(), &value.0, &size.to_be_bytes()].concat()
+}
+
+/// Reads what [`elsewhere_to_bytes`] wrote.
+pub(super) fn elsewhere_from_bytes(bytes: &[u8]) -> Result<Elsewhere, StoreError> {
+    let read = |bytes: &[u8]| {
+        let bytes: &[u8; ELSEWHERE] = bytes.try_into().ok()?;
+        let (content, rest) = bytes.split_first_chunk::<{ Hash::LEN }>()?;
+        let (value, size) = rest.split_first_chunk::<{ Hash::LEN }>()?;
+        let size = u64::from_be_bytes(size.try_into().ok()?);
+        Some(Elsewhere { content: Hash(*content), value: Hash(*value), size })
+    };
+    read(bytes).ok_or(StoreError::Damaged("what is known of a content is cut short"))
 }
 
 /// Relay 16 · source 16 · position 8 · parcels 4 · bytes 8 · since 8.

@@ -9,7 +9,7 @@ use kinfolk_core::merge::{self, Write};
 use kinfolk_core::op::{Level, MESSAGE_COLLECTION, Op};
 use kinfolk_core::step::{AppBundle, AppFact, Committed, Fact, MessageFact, RowFact};
 
-use super::convert::{int, numbers_from_bytes, uint};
+use super::convert::{elsewhere_from_bytes, int, numbers_from_bytes, uint};
 use super::{Store, StoreError};
 
 impl Store {
@@ -83,17 +83,21 @@ impl Store {
         if deleted_us.is_some() {
             return Ok(Some(MessageFact { deleted_us, ..MessageFact::default() }));
         }
-        let sql = "SELECT idx, payload FROM message WHERE id = ?1";
-        let found: Option<(i64, Option<Vec<u8>>)> =
-            self.connection.prepare_cached(sql)?.query_row((id,), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let Some((message, payload)) = found else { return Ok(None) };
+        let sql = "SELECT idx, payload, stub FROM message WHERE id = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query((id,))?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let message: i64 = row.get(0)?;
+        let content = match (row.get::<_, Option<Vec<u8>>>(1)?, row.get::<_, Option<Vec<u8>>>(2)?) {
+            (_, Some(stub)) => Some(elsewhere_from_bytes(&stub)?.content),
+            (payload, None) => payload.map(|payload| Hash::of(&payload)),
+        };
         let sql = "SELECT at_us FROM status WHERE message = ?1 AND level = ?2";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut levels = [None; 3];
         for (at_us, level) in levels.iter_mut().zip(Level::ALL) {
             *at_us = statement.query_row((message, level.number()), |row| row.get(0)).optional()?;
         }
-        let content = payload.map(|payload| Hash::of(&payload));
         Ok(Some(MessageFact { content, levels, deleted_us: None }))
     }
 }

@@ -93,6 +93,7 @@ impl Idle {
             Meaning::RecordPut
             | Meaning::RecordDelete
             | Meaning::MessagePost(_)
+            | Meaning::MessageStub(_)
             | Meaning::MessageStatus(..)
             | Meaning::MessageDelete(_) => {}
         }

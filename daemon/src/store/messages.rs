@@ -6,6 +6,9 @@
 //! posts and statuses of that id do nothing: the tombstone is found by the hash of the message's name, since it has
 //! forgotten the name.
 //!
+//! Of a *stub* ([`kinfolk_core::stub`]) the row holds what is left of the post, and the hashes of what is kept elsewhere; the index finds it by its
+//! sender only.
+//!
 //! Leaves: the post under [`digest::FIELD_POST`], each status level under its name, the tombstone under
 //! [`digest::FIELD_TOMBSTONE`].
 
@@ -17,12 +20,13 @@ use kinfolk_core::digest;
 use kinfolk_core::ids::{Dot, Hash};
 use kinfolk_core::merge::{self, Timed};
 use kinfolk_core::op::{Level, MESSAGE_COLLECTION, MessageBody};
+use kinfolk_core::stub::Elsewhere;
 
-use super::collections::{Collection, Collections};
+use super::collections::Collection;
 use super::conversations::Conversations;
-use super::convert::{int, uint};
+use super::convert::{elsewhere_from_bytes, elsewhere_to_bytes, int, uint};
 use super::sources::Sources;
-use super::{Origin, StoreError};
+use super::{Cache, Origin, StoreError};
 
 /// The tables of messages with what is known of them in memory.
 pub(super) struct Messages<'a> {
@@ -30,6 +34,8 @@ pub(super) struct Messages<'a> {
     pub(super) sources: &'a Sources,
     pub(super) conversations: &'a mut Conversations,
     collection: &'a mut Collection,
+    /// How many stubs there are.
+    lacking: &'a mut u64,
 }
 
 /// A message as it is stored.
@@ -45,42 +51,52 @@ struct Post {
     dot: Dot,
     stamp: Stamp,
     payload: Vec<u8>,
+    stub: Option<Elsewhere>,
 }
 
-/// A post that becomes the message's content.
-struct Incoming<'p> {
-    conversation: i64,
-    payload: &'p [u8],
-    body: &'p MessageBody,
-    unread: bool,
+/// What was posted.
+pub(super) struct Posted<'p> {
+    /// The encoded `body`.
+    pub(super) payload: &'p [u8],
+    pub(super) body: &'p MessageBody,
+    /// The content is not in it, but elsewhere.
+    pub(super) stub: Option<Elsewhere>,
 }
 
 impl Post {
+    fn content(&self) -> Hash {
+        self.stub.map_or_else(|| Hash::of(&self.payload), |stub| stub.content)
+    }
+
     fn leaf(&self, entity: Hash) -> Hash {
-        post_leaf(entity, self.dot, self.stamp, &self.payload)
+        post_leaf(entity, self.dot, self.stamp, &self.payload, self.stub)
+    }
+}
+
+impl Posted<'_> {
+    fn content(&self) -> Hash {
+        self.stub.map_or_else(|| Hash::of(self.payload), |stub| stub.content)
+    }
+
+    fn differs_from(&self, post: &Post) -> bool {
+        match (&self.stub, &post.stub) {
+            (None, None) => self.payload != post.payload,
+            (Some(_), _) | (_, Some(_)) => self.content() != post.content(),
+        }
     }
 }
 
 impl<'a> Messages<'a> {
     /// Gathers what is needed.
-    pub(super) fn new(
-        connection: &'a Connection,
-        sources: &'a Sources,
-        collections: &'a mut Collections,
-        conversations: &'a mut Conversations,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn new(connection: &'a Connection, cache: &'a mut Cache) -> Result<Self, StoreError> {
+        let Cache { sources, collections, conversations, lacking, .. } = cache;
         let collection = collections.enter(connection, MESSAGE_COLLECTION)?;
-        Ok(Self { connection, sources, conversations, collection })
+        Ok(Self { connection, sources, conversations, collection, lacking })
     }
 
-    /// A post: `payload` is the encoded `body`.
-    pub(super) fn post(
-        &mut self,
-        origin: &Origin<'_>,
-        id: &str,
-        payload: &[u8],
-        body: &MessageBody,
-    ) -> Result<(), StoreError> {
+    /// A post.
+    pub(super) fn post(&mut self, origin: &Origin<'_>, id: &str, posted: &Posted<'_>) -> Result<(), StoreError> {
+        let Posted { payload, body, .. } = *posted;
         let entity = digest::entity(MESSAGE_COLLECTION, id);
         if self.tombstone(entity)?.is_some() {
             return Ok(());
@@ -88,34 +104,37 @@ impl<'a> Messages<'a> {
         let conversation = self.conversations.enter(self.connection, &body.conversation)?;
         let created_us = merge::time_or_stamp(body.created_us, origin.stamp);
         let version = int(origin.place.0);
-        let insert = "INSERT INTO message (id, conversation, created_us, unread, version, source, seq, stamp, payload)
-                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
+        let insert =
+            "INSERT INTO message (id, conversation, created_us, unread, version, source, seq, stamp, payload, stub)
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
+        let stub = posted.stub.as_ref().map(elsewhere_to_bytes);
         let (seq, stamp) = (int(origin.dot.seq.0), int(origin.stamp.0));
-        let columns = (id, conversation, created_us, !body.outbound, version, origin.source, seq, stamp, payload);
+        let stub = stub.as_deref();
+        let columns = (id, conversation, created_us, !body.outbound, version, origin.source, seq, stamp, payload, stub);
         if self.connection.prepare_cached(insert)?.execute(columns)? == 1 {
             let idx = self.connection.last_insert_rowid();
-            return self.enter(idx, entity, origin, &Incoming { conversation, payload, body, unread: !body.outbound });
+            return self.enter(idx, entity, origin, posted, (conversation, !body.outbound));
         }
 
         let stored = self.stored(id)?.ok_or(StoreError::Damaged("a message is gone"))?;
         if let Some(current) = &stored.post {
-            let differs = current.payload != payload;
+            let differs = posted.differs_from(current);
             if !merge::post_wins((origin.stamp, origin.dot), (current.stamp, current.dot)) {
-                return if differs { self.add_variant(stored.idx, payload) } else { Ok(()) };
+                return if differs { self.add_variant(stored.idx, posted.content()) } else { Ok(()) };
             }
             if differs {
-                self.add_variant(stored.idx, &current.payload)?;
+                self.add_variant(stored.idx, current.content())?;
                 let sql = "DELETE FROM message_variant WHERE message = ?1 AND content = ?2";
-                self.connection.prepare_cached(sql)?.execute((stored.idx, Hash::of(payload).0))?;
+                self.connection.prepare_cached(sql)?.execute((stored.idx, posted.content().0))?;
             }
             self.leave(&stored, current, entity)?;
         }
         let unread = !body.outbound && self.level(stored.idx, Level::Read)?.is_none();
         let update = "UPDATE message SET conversation = ?2, created_us = ?3, unread = ?4, version = ?5, source = ?6,
-                      seq = ?7, stamp = ?8, payload = ?9 WHERE idx = ?1";
-        let columns = (stored.idx, conversation, created_us, unread, version, origin.source, seq, stamp, payload);
+                      seq = ?7, stamp = ?8, payload = ?9, stub = ?10 WHERE idx = ?1";
+        let columns = (stored.idx, conversation, created_us, unread, version, origin.source, seq, stamp, payload, stub);
         self.connection.prepare_cached(update)?.execute(columns)?;
-        self.enter(stored.idx, entity, origin, &Incoming { conversation, payload, body, unread })
+        self.enter(stored.idx, entity, origin, posted, (conversation, unread))
     }
 
     /// A status step.
@@ -176,12 +195,20 @@ impl<'a> Messages<'a> {
     }
 
     /// A post that is now the message's content enters the index, the conversation and the digest.
-    fn enter(&mut self, idx: i64, entity: Hash, origin: &Origin<'_>, post: &Incoming<'_>) -> Result<(), StoreError> {
-        let Incoming { conversation, payload, body, unread } = *post;
+    fn enter(
+        &mut self,
+        idx: i64,
+        entity: Hash,
+        origin: &Origin<'_>,
+        posted: &Posted<'_>,
+        (conversation, unread): (i64, bool),
+    ) -> Result<(), StoreError> {
+        let Posted { payload, body, stub } = *posted;
         let sql = "INSERT INTO message_text (rowid, text, sender, place) VALUES (?1, ?2, ?3, ?4)";
         self.connection.prepare_cached(sql)?.execute((idx, &body.text, &body.sender, conversation))?;
         self.conversations.count(conversation, 1, i64::from(unread));
-        self.collection.sum.add(post_leaf(entity, origin.dot, origin.stamp, payload));
+        self.collection.sum.add(post_leaf(entity, origin.dot, origin.stamp, payload, stub));
+        *self.lacking += u64::from(stub.is_some());
         Ok(())
     }
 
@@ -194,6 +221,7 @@ impl<'a> Messages<'a> {
         self.connection.prepare_cached(sql)?.execute((stored.idx, body.text, body.sender, post.conversation))?;
         self.conversations.count(post.conversation, -1, -i64::from(stored.unread));
         self.collection.sum.remove(post.leaf(entity));
+        *self.lacking = self.lacking.saturating_sub(u64::from(post.stub.is_some()));
         Ok(())
     }
 
@@ -214,14 +242,14 @@ impl<'a> Messages<'a> {
         Ok(())
     }
 
-    fn add_variant(&self, idx: i64, payload: &[u8]) -> Result<(), StoreError> {
+    fn add_variant(&self, idx: i64, content: Hash) -> Result<(), StoreError> {
         let sql = "INSERT INTO message_variant (message, content) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        self.connection.prepare_cached(sql)?.execute((idx, Hash::of(payload).0))?;
+        self.connection.prepare_cached(sql)?.execute((idx, content.0))?;
         Ok(())
     }
 
     fn stored(&self, id: &str) -> Result<Option<Stored>, StoreError> {
-        let sql = "SELECT idx, unread, conversation, source, seq, stamp, payload FROM message WHERE id = ?1";
+        let sql = "SELECT idx, unread, conversation, source, seq, stamp, payload, stub FROM message WHERE id = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query((id,))?;
         let Some(row) = rows.next()? else { return Ok(None) };
@@ -231,6 +259,7 @@ impl<'a> Messages<'a> {
                 dot: self.sources.dot(row.get(3)?, row.get(4)?)?,
                 stamp: Stamp(uint(row.get(5)?)),
                 payload: row.get(6)?,
+                stub: row.get::<_, Option<Vec<u8>>>(7)?.as_deref().map(elsewhere_from_bytes).transpose()?,
             }),
             None => None,
         };
@@ -270,8 +299,9 @@ impl TimedRow {
     }
 }
 
-fn post_leaf(entity: Hash, dot: Dot, stamp: Stamp, payload: &[u8]) -> Hash {
-    digest::leaf(entity, digest::FIELD_POST, dot, stamp, merge::value_hash(Some(payload)))
+fn post_leaf(entity: Hash, dot: Dot, stamp: Stamp, payload: &[u8], stub: Option<Elsewhere>) -> Hash {
+    let value = stub.map_or_else(|| merge::value_hash(Some(payload)), |stub| stub.value);
+    digest::leaf(entity, digest::FIELD_POST, dot, stamp, value)
 }
 
 fn timed_leaf(entity: Hash, field: &str, at: &Timed) -> Hash {

@@ -80,13 +80,11 @@ impl Store {
     }
 
     fn clear(&mut self, entity: &Entity) -> Result<(), StoreError> {
-        let cache = &mut self.cache;
-        let (connection, sources, collections) = (&self.connection, &cache.sources, &mut cache.collections);
+        let (connection, cache) = (&self.connection, &mut self.cache);
         if entity.collection == MESSAGE_COLLECTION {
-            Messages::new(connection, sources, collections, &mut cache.conversations)?.clear(&entity.key)
+            Messages::new(connection, cache)?.clear(&entity.key)
         } else {
-            let mut registers = Registers { connection, sources, collections, next_row: &mut cache.next_row };
-            registers.clear(&entity.collection, &entity.key)
+            Registers::new(connection, cache).clear(&entity.collection, &entity.key)
         }
     }
 }

@@ -23,18 +23,24 @@ use super::collections::{Collection, Collections};
 use super::convert::{int, uint};
 use super::field_index::{self, Places};
 use super::sources::Sources;
-use super::{Origin, StoreError, history};
+use super::{Cache, Origin, StoreError, history};
 use kinfolk_core::clock::Stamp;
 
 /// The tables of records with what is known of them in memory.
 pub(super) struct Registers<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) sources: &'a Sources,
-    pub(super) collections: &'a mut Collections,
-    pub(super) next_row: &'a mut i64,
+    connection: &'a Connection,
+    sources: &'a Sources,
+    collections: &'a mut Collections,
+    next_row: &'a mut i64,
 }
 
-impl Registers<'_> {
+impl<'a> Registers<'a> {
+    /// Gathers what is needed.
+    pub(super) fn new(connection: &'a Connection, cache: &'a mut Cache) -> Self {
+        let Cache { sources, collections, next_row, .. } = cache;
+        Self { connection, sources, collections, next_row }
+    }
+
     /// Writes existence (`Some` live, `None` deleted) and the fields of `op`.
     pub(super) fn write(&mut self, origin: &Origin<'_>, op: &Op, existence: Option<&[u8]>) -> Result<(), StoreError> {
         let before = self.places(&op.collection, &op.key)?;

@@ -45,6 +45,9 @@ impl Store {
             standing: floors::standing(&self.connection)?,
             hydrating: self.hydrating()?,
             verdicts: self.saved_verdicts()?,
+            prunes: self.retention()?.is_some(),
+            lacking: self.cache.lacking,
+            words: self.words()?,
             ..saved
         })
     }

@@ -11,6 +11,7 @@ mod history;
 mod hydration;
 mod levels;
 mod messages;
+mod pruning;
 mod quarantine;
 mod reading;
 mod records;

@@ -154,6 +154,9 @@ pub struct Message {
     /// When it was read, Unix microseconds.
     #[prost(int64, optional, tag = "15")]
     pub read_at_us: ::core::option::Option<i64>,
+    /// Body and attachments are not on this device; absent = they are. Never in a post.
+    #[prost(message, optional, tag = "16")]
+    pub elsewhere: ::core::option::Option<BodyElsewhere>,
     /// The content; none means empty text.
     #[prost(oneof = "message::Body", tags = "7, 8")]
     pub body: ::core::option::Option<message::Body>,
@@ -170,6 +173,16 @@ pub mod message {
         #[prost(bytes, tag = "8")]
         Data(::prost::alloc::vec::Vec<u8>),
     }
+}
+/// A body that is kept on other devices: this one lets go of old ones.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BodyElsewhere {
+    /// How long the message is as a whole, in bytes.
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+    /// Names of the devices that keep all bodies; empty = none has said so since this device started.
+    #[prost(string, repeated, tag = "2")]
+    pub kept_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Description of an attached file.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3227,6 +3240,25 @@ pub struct Status {
     /// The same as `conflicts` in collections where the last write wins.
     #[prost(uint64, tag = "30")]
     pub conflicts_settled: u64,
+    /// Who keeps the bodies of messages.
+    #[prost(message, optional, tag = "20")]
+    pub retention: ::core::option::Option<Retention>,
+}
+/// Who keeps the bodies of messages.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Retention {
+    /// After how many days this device lets go of bodies that another one keeps; absent = it keeps all.
+    #[prost(uint32, optional, tag = "1")]
+    pub days: ::core::option::Option<u32>,
+    /// Messages whose body is not on this device.
+    #[prost(uint64, tag = "2")]
+    pub elsewhere: u64,
+    /// The devices that keep all bodies and have said so to this one, by name.
+    #[prost(string, repeated, tag = "3")]
+    pub kept_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The devices that rely on this one: it lets go of nothing. By name.
+    #[prost(string, repeated, tag = "4")]
+    pub keeps_for: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A snapshot under way to this device. It takes effect when all of it has come.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3685,6 +3717,49 @@ pub struct StoreCompactResponse {
     #[prost(uint64, tag = "5")]
     pub sources: u64,
 }
+/// Asks to let go of the bodies of old messages.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StorePruneRequest {
+    /// Of messages created longer ago than this, milliseconds. Absent = the retention that is set; `invalid_argument` without one.
+    #[prost(uint64, optional, tag = "1")]
+    pub older_than_ms: ::core::option::Option<u64>,
+    /// Only say what would go.
+    #[prost(bool, tag = "2")]
+    pub dry_run: bool,
+}
+/// What went, or would go.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StorePruneResponse {
+    /// Messages whose body goes.
+    #[prost(uint64, tag = "1")]
+    pub bodies: u64,
+    /// Bytes that go. The file keeps its size: the room is used again.
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    /// Old bodies that stay for now: not every device has confirmed their messages.
+    #[prost(uint64, tag = "3")]
+    pub waiting: u64,
+    /// Why nothing may go.
+    #[prost(enumeration = "PruneHindrance", tag = "4")]
+    pub hindrance: i32,
+    /// The devices that keep all bodies; when this device may let go of none, those that stand in the way. By name.
+    #[prost(string, repeated, tag = "5")]
+    pub devices: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// How long bodies of messages stay on this device.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetRetentionRequest {
+    /// Days, 1 to 36,500; absent = for good: nothing more goes.
+    #[prost(uint32, optional, tag = "1")]
+    pub days: ::core::option::Option<u32>,
+}
+/// It is changed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetRetentionResponse {
+    /// The status after it.
+    #[prost(message, optional, tag = "1")]
+    pub status: ::core::option::Option<Status>,
+}
 /// Asks for a comparison.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StoreCompareRequest {
@@ -3935,6 +4010,43 @@ impl SyncPart {
             "SYNC_PART_UNSPECIFIED" => Some(Self::Unspecified),
             "SYNC_PART_PUSH" => Some(Self::Push),
             "SYNC_PART_PULL" => Some(Self::Pull),
+            _ => None,
+        }
+    }
+}
+/// Why a device may not let go of bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PruneHindrance {
+    /// It may.
+    Unspecified = 0,
+    /// No other device has said that it keeps all bodies.
+    NoKeeper = 1,
+    /// Other devices rely on this one.
+    Needed = 2,
+    /// A device runs a version that would not understand what is left.
+    OldVersion = 3,
+}
+impl PruneHindrance {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PRUNE_HINDRANCE_UNSPECIFIED",
+            Self::NoKeeper => "PRUNE_HINDRANCE_NO_KEEPER",
+            Self::Needed => "PRUNE_HINDRANCE_NEEDED",
+            Self::OldVersion => "PRUNE_HINDRANCE_OLD_VERSION",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PRUNE_HINDRANCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PRUNE_HINDRANCE_NO_KEEPER" => Some(Self::NoKeeper),
+            "PRUNE_HINDRANCE_NEEDED" => Some(Self::Needed),
+            "PRUNE_HINDRANCE_OLD_VERSION" => Some(Self::OldVersion),
             _ => None,
         }
     }
@@ -4604,6 +4716,57 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("kinfolk.v1.Admin", "StoreCompact"));
             self.inner.unary(req, path, codec).await
         }
+        /// Lets go of the bodies of old messages, as far as another device keeps them; the messages stay, in their place. Compacts first. Done
+        /// once a day by itself when a retention is set. When no device has said yet that it keeps all bodies, they are asked for some seconds.
+        pub async fn store_prune(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StorePruneRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StorePruneResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Admin/StorePrune",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Admin", "StorePrune"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes how long bodies of messages stay on this device, from now on and over restarts. Errors: `invalid_argument`.
+        pub async fn set_retention(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetRetentionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetRetentionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Admin/SetRetention",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Admin", "SetRetention"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Everything apps see, from one moment: messages by (conversation, created-at as an instant, id), then records by
         /// (collection, key).
         pub async fn export(
@@ -4927,6 +5090,23 @@ pub mod admin_server {
             request: tonic::Request<super::StoreCompactRequest>,
         ) -> std::result::Result<
             tonic::Response<super::StoreCompactResponse>,
+            tonic::Status,
+        >;
+        /// Lets go of the bodies of old messages, as far as another device keeps them; the messages stay, in their place. Compacts first. Done
+        /// once a day by itself when a retention is set. When no device has said yet that it keeps all bodies, they are asked for some seconds.
+        async fn store_prune(
+            &self,
+            request: tonic::Request<super::StorePruneRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StorePruneResponse>,
+            tonic::Status,
+        >;
+        /// Changes how long bodies of messages stay on this device, from now on and over restarts. Errors: `invalid_argument`.
+        async fn set_retention(
+            &self,
+            request: tonic::Request<super::SetRetentionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetRetentionResponse>,
             tonic::Status,
         >;
         /// Server streaming response type for the Export method.
@@ -6007,6 +6187,94 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StoreCompactSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Admin/StorePrune" => {
+                    #[allow(non_camel_case_types)]
+                    struct StorePruneSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::StorePruneRequest>
+                    for StorePruneSvc<T> {
+                        type Response = super::StorePruneResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StorePruneRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::store_prune(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StorePruneSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Admin/SetRetention" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetRetentionSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::SetRetentionRequest>
+                    for SetRetentionSvc<T> {
+                        type Response = super::SetRetentionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetRetentionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::set_retention(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetRetentionSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -55,6 +55,8 @@ pub(super) struct Device {
     pub(super) image: Option<Image>,
     /// Relays on which it does not look.
     pub(super) left: BTreeSet<RelayId>,
+    /// How many contents it lacks, as its engine was told.
+    pub(super) lacking: u64,
     /// How far own bundles were sent to whom, to see lanes go back.
     pub(super) sent: BTreeMap<DeviceId, Seq>,
 }
@@ -71,6 +73,8 @@ pub(super) enum Request {
     /// An envelope of the post.
     Mail(u64),
     Compact,
+    /// Contents of all messages go, as far as somebody keeps them.
+    Prune,
 }
 
 /// Who waits for an answer.
@@ -79,6 +83,7 @@ pub(super) enum Call {
     Push { numbered: bool },
     Author(Box<RosterChange>),
     Compact,
+    Prune,
 }
 
 /// An app that numbers its bundles and retries until it is answered.
@@ -112,6 +117,7 @@ impl Device {
             ever: VersionVector::default(),
             image: None,
             left: BTreeSet::new(),
+            lacking: 0,
             sent: BTreeMap::new(),
         }
     }
@@ -131,7 +137,9 @@ impl Device {
         let mut entropy = [0; 16];
         entropy.iter_mut().zip(seed.to_be_bytes()).for_each(|(byte, part)| *byte = part);
         let config = Config { seed, entropy, ..if self.hasty { HASTY } else { Config::default() } };
-        self.engine = Some(Engine::restore(self.disk.restore()?, config));
+        let saved = self.disk.restore()?;
+        self.lacking = saved.lacking;
+        self.engine = Some(Engine::restore(saved, config));
         self.life += 1;
         Ok(())
     }

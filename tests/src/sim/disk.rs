@@ -179,6 +179,16 @@ impl Disk {
         Ok(facts)
     }
 
+    /// The person decides whether contents go.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn set_prunes(&mut self, prunes: bool) -> Held {
+        self.model.set_prunes(prunes);
+        let Some(database) = &self.database else { return Ok(()) };
+        database.store.set_retention(prunes.then_some(1)).map_err(|error| failed(&error))
+    }
+
     /// The model, to look things up.
     pub fn model(&self) -> &Model {
         &self.model
@@ -253,7 +263,8 @@ impl Database {
                 match item {
                     Exported::Message(message) => {
                         let (body, created_us, levels) = (message.body, message.created_us, message.levels);
-                        shown.messages.insert(message.id, ShownMessage { body, created_us, levels });
+                        let elsewhere = message.elsewhere.map(|elsewhere| elsewhere.content);
+                        shown.messages.insert(message.id, ShownMessage { body, elsewhere, created_us, levels });
                     }
                     Exported::Record(record) => {
                         let fields = record.fields.iter().map(|(name, value)| (name.clone(), value.to_bytes()));

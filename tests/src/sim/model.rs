@@ -5,6 +5,7 @@
 //! watermark and forgets nothing: the database, which does, must not be told from it.
 
 mod apps;
+mod bodies;
 mod epochs;
 mod forks;
 mod messages;
@@ -27,7 +28,7 @@ use kinfolk_core::op::{MESSAGE_COLLECTION, Meaning, Op};
 use kinfolk_core::parcel::SignedHead;
 use kinfolk_core::roster::{Roster, SignedRecord, Verified};
 use kinfolk_core::snapshot::{Kept, Mark};
-use kinfolk_core::step::{Append, Change, Committed, Fact, Hydrating, Saved, SavedSibling, SavedSource};
+use kinfolk_core::step::{Append, Change, Committed, Fact, Hydrating, Saved, SavedSibling, SavedSource, Word};
 use kinfolk_core::vector::VersionVector;
 
 use self::epochs::Epochs;
@@ -48,6 +49,8 @@ pub struct Model {
     /// What was committed, group by group.
     groups: Vec<Vec<Change>>,
     open: Vec<Change>,
+    /// The person lets go of old contents on this device.
+    prunes: bool,
     state: State,
 }
 
@@ -81,6 +84,7 @@ struct State {
     prekeys: Prekeys,
     records: Vec<SignedRecord>,
     roster: Roster,
+    words: BTreeMap<DeviceId, Word>,
     /// Bundles of removed devices that were taken back.
     cut: BTreeMap<Dot, Logged>,
     proofs: Proofs,
@@ -100,8 +104,7 @@ struct Logged {
 impl Model {
     /// The store of a new device.
     pub fn new(birth: NewDevice, sabotage: Option<Sabotage>) -> Self {
-        let state = State::of(&birth);
-        Self { birth, sabotage, groups: Vec::new(), open: Vec::new(), state }
+        Self { state: State::of(&birth), birth, sabotage, groups: Vec::new(), open: Vec::new(), prunes: false }
     }
 
     /// Lets a change take effect; it counts once [`Self::commit`] says so.
@@ -174,6 +177,9 @@ impl Model {
             verdicts: state.proofs.values().map(|(evidence, times)| (evidence.verdict(), *times)).collect(),
             prekey: state.prekeys.newest(),
             prekeys: state.prekeys.saved(),
+            prunes: self.prunes,
+            lacking: state.messages.lacking(),
+            words: state.words.clone(),
         }
     }
 
@@ -307,6 +313,8 @@ impl State {
             Change::PrekeyGone(slot) => self.prekeys.destroy(*slot)?,
             Change::Quarantine(_) => {}
             Change::Compact(compaction) => self.compact(&compaction.watermark, sabotage),
+            Change::Prune(pruning) => self.prune(pruning)?,
+            Change::Word { to, word } => self.word(*to, *word)?,
             Change::HydrationBegun(state) => (self.hydrating, self.staged) = (Some(*state), Vec::new()),
             Change::HydrationOver => (self.hydrating, self.staged) = (None, Vec::new()),
             Change::Staged(chunk) => self.stage(chunk)?,
@@ -382,6 +390,7 @@ impl State {
                 Meaning::RecordPut => self.rows.put(origin, op, sabotage),
                 Meaning::RecordDelete => self.rows.delete(origin, op, sabotage),
                 Meaning::MessagePost(body) => self.messages.post(origin, op, &body),
+                Meaning::MessageStub(stub) => self.messages.stub(origin, &op.key, &stub),
                 Meaning::MessageStatus(level, at_us) => self.messages.status(origin, &op.key, level, at_us),
                 Meaning::MessageDelete(at_us) => self.messages.delete(origin, &op.key, at_us),
                 Meaning::Unknown | Meaning::Invalid(_) => {}

@@ -37,11 +37,13 @@ pub enum Sabotage {
     JoinForgetsDeletions,
     /// Nobody passes on what siblings say of themselves.
     HideStatements,
+    /// Contents go that nobody else has promised to keep.
+    PruneAnyway,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AckBeforeCommit,
         Self::SkipCommit,
         Self::MergeByArrival,
@@ -58,6 +60,7 @@ impl Sabotage {
         Self::CompactAll,
         Self::JoinForgetsDeletions,
         Self::HideStatements,
+        Self::PruneAnyway,
     ];
 
     /// The name in `BREAK=`.
@@ -79,6 +82,7 @@ impl Sabotage {
             Self::CompactAll => "compact-all",
             Self::JoinForgetsDeletions => "join-forgets-deletions",
             Self::HideStatements => "hide-statements",
+            Self::PruneAnyway => "prune-anyway",
         }
     }
 

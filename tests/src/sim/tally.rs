@@ -114,6 +114,10 @@ tally! {
     chunks: "chunks of snapshots staged",
     /// Snapshots that joined a log.
     joins: "snapshots joined",
+    /// Words that contents are kept.
+    words: "words given that contents are kept",
+    /// Contents that went.
+    prunings: "contents let go",
     /// Registers in which concurrent writes disagree, at the end.
     conflicts: "conflicts",
     /// Messages with one id and different contents, at the end.

@@ -4,6 +4,7 @@
 //! may be lost for good. Then everything heals, and the world must come to rest with all devices equal. Rules are checked after
 //! every commit (`held`) and before every output (`round`), and at the end (`finish`).
 
+mod bodies;
 mod brief;
 mod compaction;
 mod compose;
@@ -117,6 +118,10 @@ enum Event {
     /// Something that only some relays and devices do.
     Way(ways::Way),
     Compact(usize),
+    /// Contents go, as far as somebody keeps them.
+    Prune(usize),
+    /// The person decides whether contents go by themselves.
+    Retain(usize, bool),
 }
 
 impl World {
@@ -279,6 +284,8 @@ impl World {
             Event::PutBack(index) => self.put_back(index)?,
             Event::Way(way) => self.go(way),
             Event::Compact(index) => self.ask(index, Request::Compact),
+            Event::Prune(index) => self.ask(index, Request::Prune),
+            Event::Retain(index, prunes) => self.retain(index, prunes)?,
         }
         Ok(())
     }

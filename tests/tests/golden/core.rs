@@ -148,7 +148,7 @@ fn roster_records_keep_their_bytes_and_make_the_same_roster() {
 #[test]
 fn a_letter_that_gives_an_epoch_keeps_its_bytes() {
     let given = GivenEpoch { epoch: EPOCH, gift: Bytes::from_static(&[0x61; 1168]) };
-    let letter = Letter { epoch: EPOCH, epochs: vec![given], ..Letter::bare(DEVICE, Millis(1_767_323_045_000)) };
+    let letter = Letter { epoch: EPOCH, epochs: vec![given], ..bare(1_767_323_045_000) };
     let file = frozen("parcel-epoch", "a letter that gives an epoch", &parcel::encode(&letter, &[]).unwrap());
     assert_eq!(Parcel::decode(&file).unwrap().letter, letter);
 }
@@ -156,7 +156,7 @@ fn a_letter_that_gives_an_epoch_keeps_its_bytes() {
 #[test]
 fn a_letter_that_announces_a_prekey_keeps_its_bytes() {
     let prekey = Prekey { slot: 1_767_323_045, public: Bytes::from_static(&[0x71; PREKEY_BYTES]) };
-    let letter = Letter { prekey, known_slot: 3, ..Letter::bare(DEVICE, Millis(1_767_323_045_000)) };
+    let letter = Letter { prekey, known_slot: 3, ..bare(1_767_323_045_000) };
     let file = frozen("parcel-prekey", "a letter that announces a prekey", &parcel::encode(&letter, &[]).unwrap());
     assert_eq!(Parcel::decode(&file).unwrap().letter, letter);
 }
@@ -185,7 +185,7 @@ fn what_parcels_say_of_compacted_logs_keeps_its_bytes() {
         entries: vec![snapshot::Kept { source: SOURCE, seq: Seq(4), hash: Hash([0x5C; 32]), body }],
         ends: vec![end],
     };
-    let mut letter = Letter::bare(DEVICE, Millis(1_767_323_045_678));
+    let mut letter = bare(1_767_323_045_678);
     letter.hydration = snapshot::Hydration {
         watermark: mark(5).context,
         ask: Some(snapshot::Ask { snapshot: 3, after: BundleSeq(10) }),
@@ -212,21 +212,21 @@ fn a_parcel_keeps_its_bytes() {
     let bodies: Vec<_> = read.runs[0].bundles.iter().map(|bundle| bundle.bytes.clone()).collect();
     assert_eq!((read.runs.len(), &bodies, &read.runs[0].signature), (1, &run.bodies, &run.signature));
 
-    let mut after = Letter::bare(DEVICE, Millis(1_767_323_045_678));
+    let mut after = bare(1_767_323_045_678);
     after.receipt.term = 4;
     after.ended = vec![Ended { source: OTHER, device: JOINER, ..Ended::default() }];
     let file = frozen("parcel-ended", "a letter after a removal", &parcel::encode(&after, &[]).unwrap());
     assert_eq!(Parcel::decode(&file).unwrap(), Parcel { letter: after, runs: Vec::new() });
 
-    let bare = Letter::bare(DEVICE, Millis(1_767_323_045_678));
-    let file = frozen("parcel-bare", "a letter that says nothing but who speaks", &parcel::encode(&bare, &[]).unwrap());
-    assert_eq!(Parcel::decode(&file).unwrap(), Parcel { letter: bare, runs: Vec::new() });
+    let silent = bare(1_767_323_045_678);
+    let today = parcel::encode(&silent, &[]).unwrap();
+    let file = frozen("parcel-bare", "a letter that says nothing but who speaks", &today);
+    assert_eq!(Parcel::decode(&file).unwrap(), Parcel { letter: silent, runs: Vec::new() });
 
-    let bare = Letter::bare(DEVICE, Millis(1_767_323_045_678));
     let mut notes = digest::Sum::default();
     notes.add(Hash([0x11; 32]));
     let sums = Some(vec![("@message".to_owned(), digest::Sum::default()), ("notes".to_owned(), notes)]);
-    let comparing = Letter { sums_requested: true, sums, ..bare };
+    let comparing = Letter { sums_requested: true, sums, ..bare(1_767_323_045_678) };
     let today = parcel::encode(&comparing, &[]).unwrap();
     let file = frozen("parcel-comparing", "a letter that asks for sums and tells those of two collections", &today);
     assert_eq!(Parcel::decode(&file).unwrap(), Parcel { letter: comparing, runs: Vec::new() });
@@ -275,7 +275,7 @@ fn newer() -> Op {
     Op { kind: 4711, collection: "notes".into(), key: "k".into(), fields: vec![field], payload: vec![1, 2, 3] }
 }
 
-fn message_body() -> MessageBody {
+pub(super) fn message_body() -> MessageBody {
     MessageBody {
         conversation: "family".into(),
         sender: "alice".into(),
@@ -375,8 +375,13 @@ fn run() -> RunBodies {
     }
 }
 
+/// A bare letter of a version that understood ops up to kind 5.
+pub(super) fn bare(written: u64) -> Letter {
+    Letter { op_level: 5, ..Letter::bare(DEVICE, Millis(written)) }
+}
+
 fn letter() -> Letter {
-    let mut letter = Letter::bare(DEVICE, Millis(1_767_323_045_678));
+    let mut letter = bare(1_767_323_045_678);
     letter.receipt.generation = 3;
     letter.receipt.vector.advance(OTHER, Head { seq: Seq(300), hash: Hash([0x5A; 32]) });
     letter.wants = vec![Want { source: OTHER, after: Seq(300), upto: Seq(305), exact: false }];

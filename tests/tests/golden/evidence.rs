@@ -3,10 +3,10 @@
 use kinfolk_core::bundle::{Body, Bundle};
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::evidence::{self, Evidence};
-use kinfolk_core::ids::{Dot, Hash, Millis, Seq};
+use kinfolk_core::ids::{Dot, Hash, Seq};
 use kinfolk_core::parcel::{self, Letter, Parcel, Run, Want};
 
-use super::core::{DEVICE, OTHER, SIGNATURE, SOURCE, STAMP, first_body, frozen, second_body};
+use super::core::{DEVICE, OTHER, SIGNATURE, SOURCE, STAMP, bare, first_body, frozen, second_body};
 
 #[test]
 fn evidence_and_what_it_brings_about_keep_their_bytes() {
@@ -27,7 +27,7 @@ fn evidence_and_what_it_brings_about_keep_their_bytes() {
         verdicts: Some(summary),
         evidence: vec![evidence.clone()],
         wants: vec![Want { source: SOURCE, after: Seq(1), upto: Seq(4), exact: true }],
-        ..Letter::bare(DEVICE, Millis(1_767_323_045_678))
+        ..bare(1_767_323_045_678)
     };
     let today = parcel::encode(&letter, &[]).unwrap();
     let file = frozen("parcel-evidence", "a letter that tells evidence and asks where two histories part", &today);

@@ -225,7 +225,7 @@ impl Engine {
             None => self.prekey_for(to).zip(self.epoch_for(to)),
         };
         let Some((prekey, epoch)) = sealing else { return };
-        let healthy = self.healthy_for(to);
+        let (healthy, bodies) = (self.healthy_for(to), self.bodies_for(to, now));
         let Some(sibling) = self.siblings.get_mut(&to) else { return };
         sibling.in_vain = sibling.in_vain.saturating_add(u32::from(said.in_vain));
         sibling.letters = sibling.letters.wrapping_add(1);
@@ -238,7 +238,7 @@ impl Engine {
             sibling.roster_at = now.mono.plus(backed_off(ROSTER_AGAIN, rounds, jitter));
             sibling.roster_attempts = sibling.roster_attempts.saturating_add(1);
         }
-        let letter = Letter { addressee_generation: sibling.receipt.generation, ..letter };
+        let letter = Letter { addressee_generation: sibling.receipt.generation, bodies, ..letter };
         let own_run = runs.iter().find(|run| run.source == own).map(|run| (run.after, run.upto));
         sibling.lane.departed(relay, own_run, now.mono);
         if own_run.is_none() && sibling.calls >= CALLS_BEFORE_DETOUR {

@@ -127,7 +127,11 @@ fn effective(push: Push) -> Result<(Vec<Op>, Vec<bool>), Refusal> {
         let fresh = match &meaning {
             Meaning::RecordPut | Meaning::RecordDelete => records.insert((op.collection.clone(), op.key.clone())),
             Meaning::MessagePost(_) => posted.insert(op.key.clone()),
-            Meaning::MessageStatus(..) | Meaning::MessageDelete(_) | Meaning::Unknown | Meaning::Invalid(_) => true,
+            Meaning::MessageStatus(..)
+            | Meaning::MessageDelete(_)
+            | Meaning::MessageStub(_)
+            | Meaning::Unknown
+            | Meaning::Invalid(_) => true,
         };
         if !fresh {
             return Err(Refusal::NamedTwice { index });
@@ -152,6 +156,7 @@ fn effective(push: Push) -> Result<(Vec<Op>, Vec<bool>), Refusal> {
                 let deleted = known.ok_or(Refusal::NotFound { index })?.deleted_us;
                 deleted.is_none_or(|known| at_us.is_some_and(|at| at > known))
             }
+            Meaning::MessageStub(_) => return Err(Refusal::InvalidOp { index, reason: "a message is posted whole" }),
             Meaning::Unknown => return Err(Refusal::InvalidOp { index, reason: "this kind of op is not known here" }),
             Meaning::Invalid(reason) => return Err(Refusal::InvalidOp { index, reason }),
         };

@@ -51,6 +51,7 @@ impl Engine {
             let mut letter = parcel.letter;
             let same_roster = letter.roster_hash == self.roster.hash();
             let hydration = std::mem::take(&mut letter.hydration);
+            self.hear_bodies(&letter, now);
             self.heard(sender, letter, now);
             let passed_on = parcel.statements.iter().any(|said| said.get().device != sender);
             parcel.statements.iter().for_each(|said| self.hear_of(said.get(), sender, now));

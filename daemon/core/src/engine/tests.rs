@@ -1,5 +1,6 @@
 //! The rules of the protocol, one test each, on a handful of engines in virtual time.
 
+mod bodies;
 mod bridges;
 mod causal;
 mod clocks;

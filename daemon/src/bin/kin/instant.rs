@@ -63,7 +63,8 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
         Some("" | "s") => Ok(Duration::from_secs(count)),
         Some("m" | "min") => Ok(Duration::from_secs(count.saturating_mul(60))),
         Some("h") => Ok(Duration::from_secs(count.saturating_mul(3_600))),
-        Some(_) | None => Err(format!("`{text}` has a unit that is not ms, s, m or h")),
+        Some("d") => Ok(Duration::from_secs(count.saturating_mul(86_400))),
+        Some(_) | None => Err(format!("`{text}` has a unit that is not ms, s, m, h or d")),
     }
 }
 

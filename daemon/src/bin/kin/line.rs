@@ -104,6 +104,9 @@ pub(crate) fn status(name: &str) -> Result<MessageStatus, String> {
 fn message(members: &mut Members) -> Result<Line, String> {
     let conversation = members.need("conversation")?;
     let id = members.need("id")?;
+    if members.0.contains_key("elsewhere") {
+        return Err("the body of this message was on another device when it was exported: export it there".into());
+    }
     let created_at = members.text("at")?;
     if !created_at.is_empty() {
         instant::micros(&created_at)?;

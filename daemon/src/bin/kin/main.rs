@@ -33,6 +33,7 @@ mod progress;
 mod quarantine;
 mod records;
 mod relay;
+mod retention;
 mod run_daemon;
 mod status;
 mod store;

@@ -5,8 +5,8 @@ use std::io::Read;
 
 use ipc_proto::Client;
 use ipc_proto::v1::{
-    DeleteRequest, ListMessagesRequest, Message, MessageStatus, Op, PostRequest, PushRequest, SearchHit, SearchRequest,
-    SetMessageStatus, SetStatusRequest, message::Body, op,
+    BodyElsewhere, DeleteRequest, ListMessagesRequest, Message, MessageStatus, Op, PostRequest, PushRequest, SearchHit,
+    SearchRequest, SetMessageStatus, SetStatusRequest, message::Body, op,
 };
 use serde_json::{Value, json};
 
@@ -280,10 +280,19 @@ fn hit_words(hit: &SearchHit, style: Style) -> String {
     format!("{}\n    {}\n", style.dim(&place), snippet.collect::<String>())
 }
 
+/// Where the body of a message is.
+fn kept(elsewhere: &BodyElsewhere) -> String {
+    let BodyElsewhere { size, kept_by } = elsewhere;
+    match kept_by.as_slice() {
+        [] => format!("({size} bytes, not on this device)"),
+        devices => format!("({size} bytes, kept by {})", printable(&devices.join(", "))),
+    }
+}
+
 /// A message as it stands in a conversation.
 pub(crate) fn words(message: &Message, style: Style) -> String {
     let body = match &message.body {
-        None => String::new(),
+        None => message.elsewhere.as_ref().map(|elsewhere| style.dim(&kept(elsewhere))).unwrap_or_default(),
         Some(Body::Text(text)) => printable(text).replace('\n', "\n    "),
         Some(Body::Data(bytes)) => style.dim(&format!("({} bytes)", bytes.len())),
     };

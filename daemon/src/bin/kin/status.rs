@@ -6,7 +6,7 @@ use tokio_stream::StreamExt;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Style, table};
-use crate::{instant, relay, sync, view};
+use crate::{instant, relay, retention, sync, view};
 
 /// Show on one screen whether all is in sync
 #[derive(Debug, clap::Args)]
@@ -95,6 +95,7 @@ fn words(status: &Status, now: u64, style: Style) -> String {
         row("last received", instant::ago(status.last_down_ms, now)),
         row("conflicts", count(status.conflicts, style)),
         row("quarantine", count(status.quarantine, style)),
+        row("bodies", retention::words(&status.retention.clone().unwrap_or_default())),
         row("digest", style.dim(&format!("{digest}…"))),
         row("keys", format!("{}: {}", keys.provider, keys.description)),
         row("recovery", view::recovery(status.recovery()).into()),

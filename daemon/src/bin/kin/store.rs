@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Style, table};
-use crate::{instant, view};
+use crate::{instant, retention, view};
 
-/// Check the local store, compact it, and compare it with your other devices
+/// Check the local store, keep it small, and compare it with your other devices
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Store {
     /// Rebuild the state from the log and compare it with what is stored
@@ -34,6 +34,8 @@ pub(crate) enum Store {
         #[arg(long)]
         dry_run: bool,
     },
+    Prune(retention::Prune),
+    Retention(retention::Keep),
     /// Prove that your devices hold equal state
     ///
     /// Each device tells the others a digest of all it holds, some seconds after the last change at the latest. Ends with
@@ -90,6 +92,8 @@ impl Store {
                 });
                 context.output.show("store.compact", object, |style| compacted(&went, dry_run, style))
             }
+            Self::Prune(prune) => prune.execute(context, &mut admin).await,
+            Self::Retention(keep) => keep.execute(context, &mut admin).await,
             Self::Compare { with, timeout } => {
                 let report = compare(&mut admin, with, timeout).await?;
                 let object = json!({

@@ -6,7 +6,7 @@ use ipc_proto::v1::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{instant, typed};
+use crate::{instant, retention, typed};
 
 /// A message. Members that say nothing are left out.
 pub(crate) fn message(message: &Message) -> Map<String, Value> {
@@ -39,6 +39,10 @@ pub(crate) fn message(message: &Message) -> Map<String, Value> {
     if !message.attachments.is_empty() {
         let attachments: Vec<Value> = message.attachments.iter().map(attachment).collect();
         out.insert("attachments".into(), attachments.into());
+    }
+    if let Some(elsewhere) = &message.elsewhere {
+        out.insert("elsewhere".into(), json!({ "size": elsewhere.size, "kept_by": elsewhere.kept_by }));
+        return out;
     }
     let body = match &message.body {
         None => Value::String(String::new()),
@@ -205,6 +209,7 @@ pub(crate) fn status(status: &Status) -> Value {
         "keys": status.keys.as_ref().map(keys),
         "recovery": recovery(status.recovery()),
         "bundle_seq": status.bundle_seq,
+        "retention": status.retention.as_ref().map(retention::view),
         "attention": status.attention,
     })
 }

@@ -8,7 +8,7 @@ use kinfolk_core::ids::Millis;
 use kinfolk_core::step::{Hydrating, SiblingStatus};
 use tokio::time::{sleep, timeout};
 
-use super::{devices, sync};
+use super::{devices, retention, sync};
 use crate::daemon::Daemon;
 use crate::driver::{Picture, wall_clock};
 use crate::ipc::convert::{device, relay};
@@ -57,6 +57,7 @@ pub(super) async fn read(daemon: &Daemon, node: &Node) -> Result<Status, tonic::
         recovery: RecoveryState::None.into(),
         synced: picture.status.synced,
         bundle_seq: picture.status.bundle_seq.0,
+        retention: Some(retention::show(&picture)),
         catch_up: picture.status.hydrating.map(|under_way| catch_up(&picture, under_way)),
     })
 }

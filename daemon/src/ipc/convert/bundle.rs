@@ -25,7 +25,7 @@ pub(in crate::ipc) fn touched(meaning: &Meaning) -> Touched {
     match meaning {
         Meaning::RecordPut => Touched::Record(ChangeKind::RecordPut),
         Meaning::RecordDelete => Touched::Record(ChangeKind::RecordDelete),
-        Meaning::MessagePost(_) => Touched::Message(ChangeKind::MessagePost),
+        Meaning::MessagePost(_) | Meaning::MessageStub(_) => Touched::Message(ChangeKind::MessagePost),
         Meaning::MessageStatus(..) => Touched::Message(ChangeKind::MessageStatus),
         Meaning::MessageDelete(_) => Touched::Message(ChangeKind::MessageDelete),
         Meaning::Unknown => Touched::Unknown,

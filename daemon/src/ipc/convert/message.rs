@@ -8,6 +8,9 @@ use crate::store::MessageView;
 
 /// The content of a message to be posted. The conversation, the id and the sizes are checked by the engine.
 pub(in crate::ipc) fn read(message: v1::Message) -> Result<MessageBody, &'static str> {
+    if message.elsewhere.is_some() {
+        return Err("a message is posted with its body");
+    }
     if message.sent_at_us.is_some() || message.delivered_at_us.is_some() || message.read_at_us.is_some() {
         return Err("a post has no status times: add status ops to the same push");
     }
@@ -39,10 +42,16 @@ pub(in crate::ipc) fn read(message: v1::Message) -> Result<MessageBody, &'static
 
 /// A message as apps see it. One whose author gave no time shows that of its write.
 pub(in crate::ipc) fn show(message: MessageView) -> v1::Message {
-    let MessageView { id, body, created_us, levels: [sent_at_us, delivered_at_us, read_at_us], row_version: _ } =
-        message;
+    let MessageView { id, body, elsewhere, created_us, levels, row_version: _ } = message;
+    let [sent_at_us, delivered_at_us, read_at_us] = levels;
     let created_at = if body.created_at.is_empty() { written(created_us) } else { body.created_at };
-    let content = if body.bytes.is_empty() { Body::Text(body.text) } else { Body::Data(body.bytes) };
+    let content = if elsewhere.is_some() {
+        None
+    } else if body.bytes.is_empty() {
+        Some(Body::Text(body.text))
+    } else {
+        Some(Body::Data(body.bytes))
+    };
     v1::Message {
         conversation: body.conversation,
         id,
@@ -50,7 +59,7 @@ pub(in crate::ipc) fn show(message: MessageView) -> v1::Message {
         recipients: body.recipients,
         group: body.group,
         outbound: body.outbound,
-        body: Some(content),
+        body: content,
         content_type: body.content_type,
         created_at,
         reply_to: body.reply_to,
@@ -58,6 +67,7 @@ pub(in crate::ipc) fn show(message: MessageView) -> v1::Message {
         sent_at_us,
         delivered_at_us,
         read_at_us,
+        elsewhere: elsewhere.map(|elsewhere| v1::BodyElsewhere { size: elsewhere.size, kept_by: Vec::new() }),
     }
 }
 
@@ -144,6 +154,7 @@ mod tests {
             v1::Message { created_at: "2024-02-30T00:00:00Z".into(), ..full() },
             v1::Message { created_at: "2024-02-01".into(), ..full() },
             v1::Message { read_at_us: Some(5), ..full() },
+            v1::Message { elsewhere: Some(v1::BodyElsewhere::default()), ..full() },
             v1::Message { attachments: vec![v1::Attachment { sha256: vec![1; 31], ..Default::default() }], ..full() },
         ];
         for message in hostile {
@@ -167,7 +178,7 @@ mod tests {
     }
 
     fn view(body: MessageBody, created_us: i64, levels: [Option<i64>; 3]) -> MessageView {
-        MessageView { id: "m1".into(), body, created_us, levels, row_version: Default::default() }
+        MessageView { id: "m1".into(), body, elsewhere: None, created_us, levels, row_version: Default::default() }
     }
 
     fn full() -> v1::Message {
@@ -192,6 +203,7 @@ mod tests {
             sent_at_us: None,
             delivered_at_us: None,
             read_at_us: None,
+            elsewhere: None,
         }
     }
 }

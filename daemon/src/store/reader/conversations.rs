@@ -5,10 +5,11 @@ use rusqlite::{Connection, OptionalExtension, Params};
 
 use kinfolk_core::ids::BundleSeq;
 use kinfolk_core::op::{Level, MessageBody};
+use kinfolk_core::stub::Elsewhere;
 
 use super::{MAX_PAGE, Reader};
 use crate::store::StoreError;
-use crate::store::convert::{limit, uint};
+use crate::store::convert::{elsewhere_from_bytes, limit, uint};
 
 /// A conversation that has messages.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,8 @@ pub struct MessageView {
     pub id: String,
     /// What was posted, its conversation included.
     pub body: MessageBody,
+    /// Its content is not here: what is known of it. `body` has neither text, bytes nor attachments then.
+    pub elsewhere: Option<Elsewhere>,
     /// When it was created, in microseconds since the Unix epoch: as the app said, else when it was written.
     pub created_us: i64,
     /// When it was sent, delivered and read, in microseconds since the Unix epoch.
@@ -47,7 +50,7 @@ impl MessageView {
 }
 
 /// The columns that [`read`] takes, of `message` as `m`.
-pub(super) const COLUMNS: &str = "m.idx, m.id, m.created_us, m.version, m.payload";
+pub(super) const COLUMNS: &str = "m.idx, m.id, m.created_us, m.version, m.payload, m.stub";
 
 impl Reader {
     /// Conversations, those with the newest message first, then by name: those after `(instant of the last message, name)`,
@@ -66,9 +69,9 @@ impl Reader {
             let mut conversations = Vec::new();
             while let Some(row) = rows.next()? {
                 conversations.push(ConversationView {
-                    name: row.get(5)?,
-                    messages: uint(row.get(6)?),
-                    unread: uint(row.get(7)?),
+                    name: row.get(6)?,
+                    messages: uint(row.get(7)?),
+                    unread: uint(row.get(8)?),
                     last: read(connection, row)?,
                 });
             }
@@ -88,8 +91,8 @@ impl Reader {
             let Some(row) = rows.next()? else { return Ok(None) };
             Ok(Some(ConversationView {
                 name: name.to_owned(),
-                messages: uint(row.get(5)?),
-                unread: uint(row.get(6)?),
+                messages: uint(row.get(6)?),
+                unread: uint(row.get(7)?),
                 last: read(connection, row)?,
             }))
         })
@@ -165,5 +168,6 @@ pub(super) fn read(connection: &Connection, row: &rusqlite::Row<'_>) -> Result<M
         }
     }
     let row_version = BundleSeq(uint(row.get(3)?));
-    Ok(MessageView { id: row.get(1)?, body, created_us: row.get(2)?, levels, row_version })
+    let elsewhere = row.get::<_, Option<Vec<u8>>>(5)?.as_deref().map(elsewhere_from_bytes).transpose()?;
+    Ok(MessageView { id: row.get(1)?, body, elsewhere, created_us: row.get(2)?, levels, row_version })
 }

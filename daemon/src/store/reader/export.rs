@@ -11,7 +11,7 @@ use prost::Message;
 use rusqlite::Connection;
 
 use kinfolk_core::ids::{BundleSeq, Hash};
-use kinfolk_core::op::Level;
+use kinfolk_core::op::{Level, MessageBody};
 
 use super::conversations::{COLUMNS, MessageView, read};
 use super::records::{self, RecordView};
@@ -123,7 +123,8 @@ fn canonical(item: &Exported) -> Vec<u8> {
             part(b"message");
             part(message.id.as_bytes());
             part(&message.created_us.to_be_bytes());
-            part(&message.body.encode_to_vec());
+            let content = |body: &MessageBody| Hash::of(&body.encode_to_vec());
+            part(&message.elsewhere.map_or_else(|| content(&message.body), |elsewhere| elsewhere.content).0);
             for (level, at_us) in Level::ALL.into_iter().zip(message.levels) {
                 let Some(at_us) = at_us else { continue };
                 part(level.name().as_bytes());

@@ -65,7 +65,7 @@ impl Reader {
             let mut rows = statement.query((query, before.unwrap_or(i64::MAX), limit(most.min(MAX_PAGE))))?;
             let mut hits = Vec::new();
             while let Some(row) = rows.next()? {
-                let snippet: String = row.get(5)?;
+                let snippet: String = row.get(6)?;
                 hits.push(Hit { place: row.get(0)?, message: read(connection, row)?, snippet: pieces(&snippet) });
             }
             Ok(hits)

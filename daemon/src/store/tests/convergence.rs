@@ -29,7 +29,9 @@ fn an_op() -> impl Strategy<Value = Op> {
         1 => (name(), field).prop_map(|(key, field)| Op::record_put("@conversation", key, vec![field])),
         2 => name().prop_map(|key| Op::record_delete("notes", key)),
         4 => (name(), name(), any::<bool>(), prop::option::of(0..3_i64)).prop_map(|(id, conversation, outbound, created_us)| {
-            let (conversation, text) = (conversation.to_owned(), format!("text {outbound}"));
+            // What came in is long enough to be kept elsewhere.
+            let more = if outbound { "" } else { " and so on" };
+            let (conversation, text) = (conversation.to_owned(), format!("text {outbound}{}", more.repeat(40)));
             Op::message_post(id, &MessageBody { conversation, text, outbound, created_us, ..MessageBody::default() })
         }),
         3 => (name(), level, prop::option::of(0..3_i64)).prop_map(|(id, level, at)| Op::message_status(id, level, at)),

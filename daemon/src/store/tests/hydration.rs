@@ -23,7 +23,7 @@ impl Home {
     }
 
     /// Takes all that `from` has, as an engine would ask for it; with other things in between.
-    fn catch_up(&mut self, from: &Home, target: usize, mut between: impl FnMut(&mut Self)) {
+    pub(super) fn catch_up(&mut self, from: &Home, target: usize, mut between: impl FnMut(&mut Self)) {
         let mut state = Hydrating { from: DeviceId([8; 16]), snapshot: 1, ..Hydrating::default() };
         self.write(&Change::HydrationBegun(state));
         loop {

@@ -1,7 +1,7 @@
 //! Ops of a newer version wait in the log, and take effect after an upgrade.
 
 use super::*;
-use kinfolk_core::op::{KIND_RECORD_PUT, Level, MessageBody, Op};
+use kinfolk_core::op::{KIND_MESSAGE_DELETE, KIND_RECORD_PUT, Level, MessageBody, Op};
 use kinfolk_core::value::Value;
 
 fn put(key: &str, field: &str, text: &str) -> Op {
@@ -34,7 +34,7 @@ fn what_an_older_version_kept_takes_effect_after_the_upgrade() {
     let all: Vec<&Written> = history.iter().collect();
     let mut newer = Home::new();
     newer.take(&all);
-    for level in KIND_RECORD_PUT..OP_LEVEL {
+    for level in KIND_RECORD_PUT..KIND_MESSAGE_DELETE {
         let mut older = Home::new().reopen_at(level);
         older.take(&all);
         assert_ne!(older.store.digest(), newer.store.digest(), "level {level}");

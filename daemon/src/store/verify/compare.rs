@@ -30,7 +30,7 @@ const TABLES: [(&str, &str); 12] = [
     ("field writes", "SELECT 'their number', count(*) FROM write"),
     (
         "messages",
-        "SELECT m.id, c.name, m.created_us, m.unread, m.version, s.id, m.seq, m.stamp, m.payload FROM message m
+        "SELECT m.id, c.name, m.created_us, m.unread, m.version, s.id, m.seq, m.stamp, m.payload, m.stub FROM message m
          LEFT JOIN conversation c ON c.idx = m.conversation LEFT JOIN source s ON s.idx = m.source ORDER BY m.id",
     ),
     (

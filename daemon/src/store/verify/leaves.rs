@@ -12,7 +12,7 @@ use kinfolk_core::op::{Level, MESSAGE_COLLECTION};
 
 use super::Problem;
 use crate::store::StoreError;
-use crate::store::convert::uint;
+use crate::store::convert::{elsewhere_from_bytes, uint};
 
 /// The collections whose stored sum is not the sum over their rows.
 pub(super) fn check(connection: &Connection) -> Result<Vec<Problem>, StoreError> {
@@ -30,11 +30,15 @@ pub(super) fn check(connection: &Connection) -> Result<Vec<Problem>, StoreError>
     })?;
 
     let mut messages = Sum::default();
-    let posts = "SELECT s.id, m.seq, m.stamp, m.id, m.payload FROM message m JOIN source s ON s.idx = m.source";
+    let posts = "SELECT s.id, m.seq, m.stamp, m.id, m.payload, m.stub FROM message m JOIN source s ON s.idx = m.source";
     each(connection, posts, |row, dot, stamp| {
         let (id, payload): (String, Vec<u8>) = (row.get(3)?, row.get(4)?);
+        let value = match row.get::<_, Option<Vec<u8>>>(5)? {
+            Some(stub) => elsewhere_from_bytes(&stub)?.value,
+            None => merge::value_hash(Some(&payload)),
+        };
         let entity = digest::entity(MESSAGE_COLLECTION, &id);
-        messages.add(digest::leaf(entity, digest::FIELD_POST, dot, stamp, merge::value_hash(Some(&payload))));
+        messages.add(digest::leaf(entity, digest::FIELD_POST, dot, stamp, value));
         Ok(())
     })?;
     let statuses = "SELECT s.id, t.seq, t.stamp, m.id, t.level, t.at_us FROM status t

@@ -8,6 +8,7 @@ use kinfolk_core::ids::{Dot, Hash};
 use kinfolk_core::merge::{Timed, post_wins, time_or_stamp, time_wins, value_hash};
 use kinfolk_core::op::{Level, MESSAGE_COLLECTION, MessageBody, Op};
 use kinfolk_core::step::MessageFact;
+use kinfolk_core::stub::Stub;
 
 use super::shown::ShownMessage;
 use super::{Origin, Shown};
@@ -21,8 +22,8 @@ pub(super) struct Messages {
 #[derive(Clone, Debug, Default)]
 struct Message {
     post: Option<Post>,
-    /// Contents posted under the same id that lost.
-    others: BTreeSet<Vec<u8>>,
+    /// Contents posted under the same id that lost, by their hashes.
+    others: BTreeSet<Hash>,
     levels: BTreeMap<Level, Mark>,
 }
 
@@ -37,26 +38,36 @@ struct Mark {
 struct Post {
     stamp: Stamp,
     dot: Dot,
-    payload: Vec<u8>,
+    content: Hash,
+    /// Whether text and attachments are here.
+    whole: bool,
     body: MessageBody,
     leaf: Hash,
 }
 
 impl Messages {
     pub(super) fn post(&mut self, origin: Origin<'_>, op: &Op, body: &MessageBody) {
-        if self.deleted.contains_key(&entity(&op.key)) {
+        self.enter(origin, &op.key, body, (Hash::of(&op.payload), value_hash(Some(&op.payload))), true);
+    }
+
+    pub(super) fn stub(&mut self, origin: Origin<'_>, id: &str, stub: &Stub) {
+        self.enter(origin, id, &stub.post, (stub.content.content, stub.content.value), false);
+    }
+
+    fn enter(&mut self, origin: Origin<'_>, id: &str, body: &MessageBody, (content, value): (Hash, Hash), whole: bool) {
+        if self.deleted.contains_key(&entity(id)) {
             return;
         }
-        let message = self.living.entry(op.key.clone()).or_default();
+        let message = self.living.entry(id.to_owned()).or_default();
         let Origin { dot, stamp, .. } = origin;
-        let leaf = digest::leaf(entity(&op.key), FIELD_POST, dot, stamp, value_hash(Some(&op.payload)));
-        let incoming = Post { stamp, dot, payload: op.payload.clone(), body: body.clone(), leaf };
+        let leaf = digest::leaf(entity(id), FIELD_POST, dot, stamp, value);
+        let incoming = Post { stamp, dot, content, whole, body: body.clone(), leaf };
         match &message.post {
             Some(current) if !post_wins((incoming.stamp, incoming.dot), (current.stamp, current.dot)) => {
-                message.others.insert(incoming.payload);
+                message.others.insert(incoming.content);
             }
             Some(current) => {
-                message.others.insert(current.payload.clone());
+                message.others.insert(current.content);
                 message.post = Some(incoming);
             }
             None => message.post = Some(incoming),
@@ -87,8 +98,34 @@ impl Messages {
             return Some(MessageFact { deleted_us: Some(mark.at.at_us), ..MessageFact::default() });
         }
         let message = self.living.get(id)?;
-        let content = message.post.as_ref().map(|post| Hash::of(&post.payload));
+        let content = message.post.as_ref().map(|post| post.content);
         Some(MessageFact { content, levels: message.times(), deleted_us: None })
+    }
+
+    /// Whole messages from before an instant, each with the bundle that posted it.
+    pub(super) fn older(&self, before_us: i64) -> Vec<(String, Dot)> {
+        let posts = self.living.iter().filter_map(|(id, message)| Some((id, message.post.as_ref()?)));
+        let old = posts.filter(|(_, post)| post.whole && time_or_stamp(post.body.created_us, post.stamp) < before_us);
+        old.map(|(id, post)| (id.clone(), post.dot)).collect()
+    }
+
+    /// Contents go from a message.
+    pub(super) fn let_go(&mut self, id: &str, left: &MessageBody) {
+        if let Some(post) = self.living.get_mut(id).and_then(|message| message.post.as_mut()) {
+            (post.whole, post.body) = (false, left.clone());
+        }
+    }
+
+    /// Whether that content is here, or of no use.
+    pub(super) fn keeps(&self, id: &str, content: Hash) -> bool {
+        let post = self.living.get(id).and_then(|message| message.post.as_ref());
+        post.is_some_and(|post| post.whole || post.content != content) || self.deleted.contains_key(&entity(id))
+    }
+
+    /// How many messages have their content elsewhere.
+    pub(super) fn lacking(&self) -> u64 {
+        let posts = self.living.values().filter_map(|message| message.post.as_ref());
+        u64::try_from(posts.filter(|post| !post.whole).count()).unwrap_or_default()
     }
 
     pub(super) fn leaves(&self) -> impl Iterator<Item = Hash> {
@@ -109,9 +146,10 @@ impl Messages {
             conversation.unread += u64::from(!post.body.outbound && !message.levels.contains_key(&Level::Read));
             let last = (created_us, id.clone());
             conversation.last = conversation.last.clone().max(last);
-            let shown = ShownMessage { body: post.body.clone(), created_us, levels };
+            let elsewhere = (!post.whole).then_some(post.content);
+            let shown = ShownMessage { body: post.body.clone(), elsewhere, created_us, levels };
             into.messages.insert(id.clone(), shown);
-            into.differing += u64::from(message.others.iter().any(|other| *other != post.payload));
+            into.differing += u64::from(message.others.iter().any(|other| *other != post.content));
         }
     }
 }

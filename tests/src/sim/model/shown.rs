@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use kinfolk_core::ids::Hash;
 use kinfolk_core::op::MessageBody;
+use prost::Message;
 
 /// Everything that a device shows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,6 +21,19 @@ pub struct Shown {
     pub differing: u64,
 }
 
+impl Shown {
+    /// The same, as if no device had the content of any message.
+    pub fn outline(mut self) -> Self {
+        for message in self.messages.values_mut() {
+            let whole = std::mem::take(&mut message.body);
+            let content = message.elsewhere.unwrap_or_else(|| Hash::of(&whole.encode_to_vec()));
+            let body = MessageBody { text: String::new(), bytes: Vec::new(), attachments: Vec::new(), ..whole };
+            (message.body, message.elsewhere) = (body, Some(content));
+        }
+        self
+    }
+}
+
 /// A record.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ShownRecord {
@@ -33,6 +48,8 @@ pub struct ShownRecord {
 pub struct ShownMessage {
     /// Its content.
     pub body: MessageBody,
+    /// The hash of the content when it is not here: `body` has none then.
+    pub elsewhere: Option<Hash>,
     /// Its time, in microseconds.
     pub created_us: i64,
     /// When it was sent, delivered, read.

@@ -86,7 +86,7 @@ impl World {
         let mut known = VersionVector::default();
         living.iter().filter_map(|index| self.devices.get(*index)).for_each(|device| known.join(&device.ever));
         let Some(first) = living.first().and_then(|index| self.devices.get_mut(*index)) else { return Ok(()) };
-        let (shown, digest) = (first.disk.shown(), first.disk.digest());
+        let (shown, digest) = (first.disk.shown().outline(), first.disk.digest());
         let roster = first.engine.as_ref().map(|engine| engine.roster().hash());
         (self.tally.conflicts, self.tally.differing) = (shown.conflicts, shown.differing);
         let mut compared = 0;
@@ -97,7 +97,7 @@ impl World {
         for index in living {
             let Some(device) = self.devices.get_mut(index) else { continue };
             Broken::unless(device.disk.digest() == digest, "all devices are equal", || format!("device {index}"))?;
-            let same = device.disk.shown() == shown;
+            let same = device.disk.shown().outline() == shown;
             Broken::unless(same, "all devices show the same", || format!("device {index}"))?;
             let theirs = device.engine.as_ref().map(|engine| engine.roster().hash());
             Broken::unless(theirs == roster, "all devices have one roster", || format!("device {index}"))?;

@@ -41,6 +41,7 @@ impl World {
         };
         self.mint(index, now);
         self.rekey(index, now);
+        self.tell_lacking(index, now);
         let wake = self.engine(index).and_then(|engine| engine.settle(now));
         self.collect(index, &mut later)?;
 
@@ -104,7 +105,7 @@ impl World {
                 None => return Ok(()),
             },
             Request::Tell(input) => input.clone(),
-            Request::Push { .. } | Request::Author(_) | Request::Compact => Input::Tick,
+            Request::Push { .. } | Request::Author(_) | Request::Compact | Request::Prune => Input::Tick,
         };
         let now = self.now;
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
@@ -126,6 +127,10 @@ impl World {
                 let Some(engine) = device.engine.as_ref() else { return Ok(()) };
                 let chain = device.disk.chain(&engine.compaction_places(at))?;
                 Input::Compact { call, chain }
+            }
+            Request::Prune => {
+                let call = device.register(Call::Prune);
+                Input::Prune { call, before_us: i64::MAX, dry_run: false }
             }
         };
         if let Input::Received { parcel, .. } = &input {
@@ -165,6 +170,9 @@ impl World {
             | Input::Looked(_)
             | Input::Rekeyed(_)
             | Input::Fetched { .. }
+            | Input::Prunes(_)
+            | Input::Lacking(_)
+            | Input::Prune { .. }
             | Input::Tick => Vec::new(),
         };
         engine.handle(input, at);
@@ -195,6 +203,7 @@ impl World {
                     if let Change::Compact(compaction) = &change {
                         self.check_compaction(index, &compaction.watermark)?;
                     }
+                    self.check_bodies(index, &change)?;
                 }
                 Output::Look(look) => {
                     let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
@@ -290,6 +299,7 @@ impl World {
             (Reply::Compacted(compaction), Call::Compact) => {
                 self.tally.compactions += u64::from(!compaction.watermark.is_empty());
             }
+            (Reply::Pruned(pruning), Call::Prune) => self.pruned(index, &pruning)?,
             (reply, call) => {
                 return Broken::rule("an answer fits its question", format!("{reply:?} to {call:?}"));
             }

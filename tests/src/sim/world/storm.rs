@@ -73,6 +73,7 @@ impl World {
         self.plan_ways(count);
         self.plan_compactions(count);
         self.plan_prekeys(count);
+        self.plan_pruning(count);
         while self.step(STORM)? {}
         Ok(())
     }
@@ -94,6 +95,7 @@ impl World {
     /// An app pushes. Some apps number their bundles and come again until they are answered.
     pub(super) fn push(&mut self, index: usize) {
         let ops = work::push(&mut self.dice, self.large);
+        let ops = self.lengthened(ops);
         let numbered = self.dice.chance(30);
         let Some(device) = self.devices.get_mut(index) else { return };
         let request = if numbered { device.numbered(ops) } else { Request::Push { ops, app: None } };

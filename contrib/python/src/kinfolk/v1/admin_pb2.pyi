@@ -150,6 +150,34 @@ SYNC_PART_PULL: SyncPart.ValueType  # 2
 """Fetches everything."""
 Global___SyncPart: _TypeAlias = SyncPart  # noqa: Y015
 
+class _PruneHindrance:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PruneHindranceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PruneHindrance.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRUNE_HINDRANCE_UNSPECIFIED: _PruneHindrance.ValueType  # 0
+    """It may."""
+    PRUNE_HINDRANCE_NO_KEEPER: _PruneHindrance.ValueType  # 1
+    """No other device has said that it keeps all bodies."""
+    PRUNE_HINDRANCE_NEEDED: _PruneHindrance.ValueType  # 2
+    """Other devices rely on this one."""
+    PRUNE_HINDRANCE_OLD_VERSION: _PruneHindrance.ValueType  # 3
+    """A device runs a version that would not understand what is left."""
+
+class PruneHindrance(_PruneHindrance, metaclass=_PruneHindranceEnumTypeWrapper):
+    """Why a device may not let go of bodies."""
+
+PRUNE_HINDRANCE_UNSPECIFIED: PruneHindrance.ValueType  # 0
+"""It may."""
+PRUNE_HINDRANCE_NO_KEEPER: PruneHindrance.ValueType  # 1
+"""No other device has said that it keeps all bodies."""
+PRUNE_HINDRANCE_NEEDED: PruneHindrance.ValueType  # 2
+"""Other devices rely on this one."""
+PRUNE_HINDRANCE_OLD_VERSION: PruneHindrance.ValueType  # 3
+"""A device runs a version that would not understand what is left."""
+Global___PruneHindrance: _TypeAlias = PruneHindrance  # noqa: Y015
+
 class _Comparison:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -388,6 +416,7 @@ class Status(_message.Message):
     EVERY_MS_FIELD_NUMBER: _builtins.int
     CATCH_UP_FIELD_NUMBER: _builtins.int
     CONFLICTS_SETTLED_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
     mode: Global___SyncMode.ValueType
     """When it syncs."""
     pending_up: _builtins.int
@@ -440,6 +469,10 @@ class Status(_message.Message):
     def catch_up(self) -> Global___CatchUp:
         """What this device is catching up with, because others compacted their logs while it was away or before it joined; absent = nothing."""
 
+    @_builtins.property
+    def retention(self) -> Global___Retention:
+        """Who keeps the bodies of messages."""
+
     def __init__(
         self,
         *,
@@ -463,10 +496,11 @@ class Status(_message.Message):
         every_ms: _builtins.int | None = ...,
         catch_up: Global___CatchUp | None = ...,
         conflicts_settled: _builtins.int = ...,
+        retention: Global___Retention | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_every_ms", b"_every_ms", "_last_down_ms", b"_last_down_ms", "_last_up_ms", b"_last_up_ms", "_next_pass_ms", b"_next_pass_ms", "catch_up", b"catch_up", "device", b"device", "every_ms", b"every_ms", "keys", b"keys", "last_down_ms", b"last_down_ms", "last_up_ms", b"last_up_ms", "next_pass_ms", b"next_pass_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_every_ms", b"_every_ms", "_last_down_ms", b"_last_down_ms", "_last_up_ms", b"_last_up_ms", "_next_pass_ms", b"_next_pass_ms", "catch_up", b"catch_up", "device", b"device", "every_ms", b"every_ms", "keys", b"keys", "last_down_ms", b"last_down_ms", "last_up_ms", b"last_up_ms", "next_pass_ms", b"next_pass_ms", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_every_ms", b"_every_ms", "_last_down_ms", b"_last_down_ms", "_last_up_ms", b"_last_up_ms", "_next_pass_ms", b"_next_pass_ms", "attention", b"attention", "bundle_seq", b"bundle_seq", "catch_up", b"catch_up", "conflicts", b"conflicts", "conflicts_settled", b"conflicts_settled", "device", b"device", "digest", b"digest", "every_ms", b"every_ms", "keys", b"keys", "last_down_ms", b"last_down_ms", "last_up_ms", b"last_up_ms", "mode", b"mode", "next_pass_ms", b"next_pass_ms", "pending_down", b"pending_down", "pending_up", b"pending_up", "quarantine", b"quarantine", "recovery", b"recovery", "relays", b"relays", "siblings", b"siblings", "synced", b"synced"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_every_ms", b"_every_ms", "_last_down_ms", b"_last_down_ms", "_last_up_ms", b"_last_up_ms", "_next_pass_ms", b"_next_pass_ms", "attention", b"attention", "bundle_seq", b"bundle_seq", "catch_up", b"catch_up", "conflicts", b"conflicts", "conflicts_settled", b"conflicts_settled", "device", b"device", "digest", b"digest", "every_ms", b"every_ms", "keys", b"keys", "last_down_ms", b"last_down_ms", "last_up_ms", b"last_up_ms", "mode", b"mode", "next_pass_ms", b"next_pass_ms", "pending_down", b"pending_down", "pending_up", b"pending_up", "quarantine", b"quarantine", "recovery", b"recovery", "relays", b"relays", "retention", b"retention", "siblings", b"siblings", "synced", b"synced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__every_ms: _TypeAlias = _typing.Literal["every_ms"]  # noqa: Y015
     _WhichOneofArgType__every_ms: _TypeAlias = _typing.Literal["_every_ms", b"_every_ms"]  # noqa: Y015
@@ -486,6 +520,46 @@ class Status(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__next_pass_ms) -> _WhichOneofReturnType__next_pass_ms | None: ...
 
 Global___Status: _TypeAlias = Status  # noqa: Y015
+
+@_typing.final
+class Retention(_message.Message):
+    """Who keeps the bodies of messages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    ELSEWHERE_FIELD_NUMBER: _builtins.int
+    KEPT_BY_FIELD_NUMBER: _builtins.int
+    KEEPS_FOR_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """After how many days this device lets go of bodies that another one keeps; absent = it keeps all."""
+    elsewhere: _builtins.int
+    """Messages whose body is not on this device."""
+    @_builtins.property
+    def kept_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The devices that keep all bodies and have said so to this one, by name."""
+
+    @_builtins.property
+    def keeps_for(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The devices that rely on this one: it lets go of nothing. By name."""
+
+    def __init__(
+        self,
+        *,
+        days: _builtins.int | None = ...,
+        elsewhere: _builtins.int = ...,
+        kept_by: _abc.Iterable[_builtins.str] | None = ...,
+        keeps_for: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days", b"_days", "days", b"days"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days", b"_days", "days", b"days", "elsewhere", b"elsewhere", "keeps_for", b"keeps_for", "kept_by", b"kept_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__days: _TypeAlias = _typing.Literal["days"]  # noqa: Y015
+    _WhichOneofArgType__days: _TypeAlias = _typing.Literal["_days", b"_days"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__days) -> _WhichOneofReturnType__days | None: ...
+
+Global___Retention: _TypeAlias = Retention  # noqa: Y015
 
 @_typing.final
 class CatchUp(_message.Message):
@@ -1656,6 +1730,122 @@ class StoreCompactResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StoreCompactResponse: _TypeAlias = StoreCompactResponse  # noqa: Y015
+
+@_typing.final
+class StorePruneRequest(_message.Message):
+    """Asks to let go of the bodies of old messages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OLDER_THAN_MS_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    older_than_ms: _builtins.int
+    """Of messages created longer ago than this, milliseconds. Absent = the retention that is set; `invalid_argument` without one."""
+    dry_run: _builtins.bool
+    """Only say what would go."""
+    def __init__(
+        self,
+        *,
+        older_than_ms: _builtins.int | None = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_older_than_ms", b"_older_than_ms", "older_than_ms", b"older_than_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_older_than_ms", b"_older_than_ms", "dry_run", b"dry_run", "older_than_ms", b"older_than_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__older_than_ms: _TypeAlias = _typing.Literal["older_than_ms"]  # noqa: Y015
+    _WhichOneofArgType__older_than_ms: _TypeAlias = _typing.Literal["_older_than_ms", b"_older_than_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__older_than_ms) -> _WhichOneofReturnType__older_than_ms | None: ...
+
+Global___StorePruneRequest: _TypeAlias = StorePruneRequest  # noqa: Y015
+
+@_typing.final
+class StorePruneResponse(_message.Message):
+    """What went, or would go."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODIES_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    HINDRANCE_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    bodies: _builtins.int
+    """Messages whose body goes."""
+    bytes: _builtins.int
+    """Bytes that go. The file keeps its size: the room is used again."""
+    waiting: _builtins.int
+    """Old bodies that stay for now: not every device has confirmed their messages."""
+    hindrance: Global___PruneHindrance.ValueType
+    """Why nothing may go."""
+    @_builtins.property
+    def devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The devices that keep all bodies; when this device may let go of none, those that stand in the way. By name."""
+
+    def __init__(
+        self,
+        *,
+        bodies: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        hindrance: Global___PruneHindrance.ValueType = ...,
+        devices: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bodies", b"bodies", "bytes", b"bytes", "devices", b"devices", "hindrance", b"hindrance", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StorePruneResponse: _TypeAlias = StorePruneResponse  # noqa: Y015
+
+@_typing.final
+class SetRetentionRequest(_message.Message):
+    """How long bodies of messages stay on this device."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """Days, 1 to 36,500; absent = for good: nothing more goes."""
+    def __init__(
+        self,
+        *,
+        days: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days", b"_days", "days", b"days"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days", b"_days", "days", b"days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__days: _TypeAlias = _typing.Literal["days"]  # noqa: Y015
+    _WhichOneofArgType__days: _TypeAlias = _typing.Literal["_days", b"_days"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__days) -> _WhichOneofReturnType__days | None: ...
+
+Global___SetRetentionRequest: _TypeAlias = SetRetentionRequest  # noqa: Y015
+
+@_typing.final
+class SetRetentionResponse(_message.Message):
+    """It is changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def status(self) -> Global___Status:
+        """The status after it."""
+
+    def __init__(
+        self,
+        *,
+        status: Global___Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRetentionResponse: _TypeAlias = SetRetentionResponse  # noqa: Y015
 
 @_typing.final
 class StoreCompareRequest(_message.Message):

@@ -149,6 +149,16 @@ class AdminStub(object):
                 request_serializer=kinfolk_dot_v1_dot_admin__pb2.StoreCompactRequest.SerializeToString,
                 response_deserializer=kinfolk_dot_v1_dot_admin__pb2.StoreCompactResponse.FromString,
                 _registered_method=True)
+        self.StorePrune = channel.unary_unary(
+                '/kinfolk.v1.Admin/StorePrune',
+                request_serializer=kinfolk_dot_v1_dot_admin__pb2.StorePruneRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_admin__pb2.StorePruneResponse.FromString,
+                _registered_method=True)
+        self.SetRetention = channel.unary_unary(
+                '/kinfolk.v1.Admin/SetRetention',
+                request_serializer=kinfolk_dot_v1_dot_admin__pb2.SetRetentionRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_admin__pb2.SetRetentionResponse.FromString,
+                _registered_method=True)
         self.Export = channel.unary_stream(
                 '/kinfolk.v1.Admin/Export',
                 request_serializer=kinfolk_dot_v1_dot_admin__pb2.ExportRequest.SerializeToString,
@@ -347,6 +357,21 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StorePrune(self, request, context):
+        """Lets go of the bodies of old messages, as far as another device keeps them; the messages stay, in their place. Compacts first. Done
+        once a day by itself when a retention is set. When no device has said yet that it keeps all bodies, they are asked for some seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRetention(self, request, context):
+        """Changes how long bodies of messages stay on this device, from now on and over restarts. Errors: `invalid_argument`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Export(self, request, context):
         """Everything apps see, from one moment: messages by (conversation, created-at as an instant, id), then records by
         (collection, key).
@@ -496,6 +521,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.StoreCompact,
                     request_deserializer=kinfolk_dot_v1_dot_admin__pb2.StoreCompactRequest.FromString,
                     response_serializer=kinfolk_dot_v1_dot_admin__pb2.StoreCompactResponse.SerializeToString,
+            ),
+            'StorePrune': grpc.unary_unary_rpc_method_handler(
+                    servicer.StorePrune,
+                    request_deserializer=kinfolk_dot_v1_dot_admin__pb2.StorePruneRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_admin__pb2.StorePruneResponse.SerializeToString,
+            ),
+            'SetRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRetention,
+                    request_deserializer=kinfolk_dot_v1_dot_admin__pb2.SetRetentionRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_admin__pb2.SetRetentionResponse.SerializeToString,
             ),
             'Export': grpc.unary_stream_rpc_method_handler(
                     servicer.Export,
@@ -1119,6 +1154,60 @@ class Admin(object):
             '/kinfolk.v1.Admin/StoreCompact',
             kinfolk_dot_v1_dot_admin__pb2.StoreCompactRequest.SerializeToString,
             kinfolk_dot_v1_dot_admin__pb2.StoreCompactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StorePrune(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Admin/StorePrune',
+            kinfolk_dot_v1_dot_admin__pb2.StorePruneRequest.SerializeToString,
+            kinfolk_dot_v1_dot_admin__pb2.StorePruneResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Admin/SetRetention',
+            kinfolk_dot_v1_dot_admin__pb2.SetRetentionRequest.SerializeToString,
+            kinfolk_dot_v1_dot_admin__pb2.SetRetentionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -104,6 +104,12 @@ class AdminStub:
     """One event's way: committed, posted, received, applied, confirmed, as far as this device knows. Errors: `not_found`."""
     StoreCompact: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StoreCompactRequest, _admin_pb2.StoreCompactResponse]
     """Takes out of the log what counts no more and every other device has confirmed; the state stays as it is. Happens once a day by itself."""
+    StorePrune: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StorePruneRequest, _admin_pb2.StorePruneResponse]
+    """Lets go of the bodies of old messages, as far as another device keeps them; the messages stay, in their place. Compacts first. Done
+    once a day by itself when a retention is set. When no device has said yet that it keeps all bodies, they are asked for some seconds.
+    """
+    SetRetention: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetRetentionRequest, _admin_pb2.SetRetentionResponse]
+    """Changes how long bodies of messages stay on this device, from now on and over restarts. Errors: `invalid_argument`."""
     Export: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportRequest, _admin_pb2.ExportResponse]
     """Everything apps see, from one moment: messages by (conversation, created-at as an instant, id), then records by
     (collection, key).
@@ -192,6 +198,12 @@ class AdminAsyncStub(AdminStub):
     """One event's way: committed, posted, received, applied, confirmed, as far as this device knows. Errors: `not_found`."""
     StoreCompact: _aio.UnaryUnaryMultiCallable[_admin_pb2.StoreCompactRequest, _admin_pb2.StoreCompactResponse]  # type: ignore[assignment]
     """Takes out of the log what counts no more and every other device has confirmed; the state stays as it is. Happens once a day by itself."""
+    StorePrune: _aio.UnaryUnaryMultiCallable[_admin_pb2.StorePruneRequest, _admin_pb2.StorePruneResponse]  # type: ignore[assignment]
+    """Lets go of the bodies of old messages, as far as another device keeps them; the messages stay, in their place. Compacts first. Done
+    once a day by itself when a retention is set. When no device has said yet that it keeps all bodies, they are asked for some seconds.
+    """
+    SetRetention: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetRetentionRequest, _admin_pb2.SetRetentionResponse]  # type: ignore[assignment]
+    """Changes how long bodies of messages stay on this device, from now on and over restarts. Errors: `invalid_argument`."""
     Export: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportRequest, _admin_pb2.ExportResponse]  # type: ignore[assignment]
     """Everything apps see, from one moment: messages by (conversation, created-at as an instant, id), then records by
     (collection, key).
@@ -409,6 +421,24 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.StoreCompactResponse, _abc.Awaitable[_admin_pb2.StoreCompactResponse]]:
         """Takes out of the log what counts no more and every other device has confirmed; the state stays as it is. Happens once a day by itself."""
+
+    @_abc_1.abstractmethod
+    def StorePrune(
+        self,
+        request: _admin_pb2.StorePruneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.StorePruneResponse, _abc.Awaitable[_admin_pb2.StorePruneResponse]]:
+        """Lets go of the bodies of old messages, as far as another device keeps them; the messages stay, in their place. Compacts first. Done
+        once a day by itself when a retention is set. When no device has said yet that it keeps all bodies, they are asked for some seconds.
+        """
+
+    @_abc_1.abstractmethod
+    def SetRetention(
+        self,
+        request: _admin_pb2.SetRetentionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SetRetentionResponse, _abc.Awaitable[_admin_pb2.SetRetentionResponse]]:
+        """Changes how long bodies of messages stay on this device, from now on and over restarts. Errors: `invalid_argument`."""
 
     @_abc_1.abstractmethod
     def Export(

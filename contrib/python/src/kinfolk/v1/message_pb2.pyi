@@ -68,6 +68,7 @@ class Message(_message.Message):
     SENT_AT_US_FIELD_NUMBER: _builtins.int
     DELIVERED_AT_US_FIELD_NUMBER: _builtins.int
     READ_AT_US_FIELD_NUMBER: _builtins.int
+    ELSEWHERE_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     """The conversation it belongs to, 1–256 bytes of UTF-8."""
     id: _builtins.str
@@ -106,6 +107,10 @@ class Message(_message.Message):
     def attachments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attachment]:
         """What was attached, at most 256: its description only, the bytes stay with the app."""
 
+    @_builtins.property
+    def elsewhere(self) -> Global___BodyElsewhere:
+        """Body and attachments are not on this device; absent = they are. Never in a post."""
+
     def __init__(
         self,
         *,
@@ -124,10 +129,11 @@ class Message(_message.Message):
         sent_at_us: _builtins.int | None = ...,
         delivered_at_us: _builtins.int | None = ...,
         read_at_us: _builtins.int | None = ...,
+        elsewhere: Global___BodyElsewhere | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delivered_at_us", b"_delivered_at_us", "_read_at_us", b"_read_at_us", "_sent_at_us", b"_sent_at_us", "body", b"body", "data", b"data", "delivered_at_us", b"delivered_at_us", "read_at_us", b"read_at_us", "sent_at_us", b"sent_at_us", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_delivered_at_us", b"_delivered_at_us", "_read_at_us", b"_read_at_us", "_sent_at_us", b"_sent_at_us", "body", b"body", "data", b"data", "delivered_at_us", b"delivered_at_us", "elsewhere", b"elsewhere", "read_at_us", b"read_at_us", "sent_at_us", b"sent_at_us", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delivered_at_us", b"_delivered_at_us", "_read_at_us", b"_read_at_us", "_sent_at_us", b"_sent_at_us", "attachments", b"attachments", "body", b"body", "content_type", b"content_type", "conversation", b"conversation", "created_at", b"created_at", "data", b"data", "delivered_at_us", b"delivered_at_us", "group", b"group", "id", b"id", "outbound", b"outbound", "read_at_us", b"read_at_us", "recipients", b"recipients", "reply_to", b"reply_to", "sender", b"sender", "sent_at_us", b"sent_at_us", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delivered_at_us", b"_delivered_at_us", "_read_at_us", b"_read_at_us", "_sent_at_us", b"_sent_at_us", "attachments", b"attachments", "body", b"body", "content_type", b"content_type", "conversation", b"conversation", "created_at", b"created_at", "data", b"data", "delivered_at_us", b"delivered_at_us", "elsewhere", b"elsewhere", "group", b"group", "id", b"id", "outbound", b"outbound", "read_at_us", b"read_at_us", "recipients", b"recipients", "reply_to", b"reply_to", "sender", b"sender", "sent_at_us", b"sent_at_us", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__delivered_at_us: _TypeAlias = _typing.Literal["delivered_at_us"]  # noqa: Y015
     _WhichOneofArgType__delivered_at_us: _TypeAlias = _typing.Literal["_delivered_at_us", b"_delivered_at_us"]  # noqa: Y015
@@ -147,6 +153,34 @@ class Message(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
 Global___Message: _TypeAlias = Message  # noqa: Y015
+
+@_typing.final
+class BodyElsewhere(_message.Message):
+    """A body that is kept on other devices: this one lets go of old ones."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    KEPT_BY_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    """How long the message is as a whole, in bytes."""
+    @_builtins.property
+    def kept_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the devices that keep all bodies; empty = none has said so since this device started."""
+
+    def __init__(
+        self,
+        *,
+        size: _builtins.int = ...,
+        kept_by: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_by", b"kept_by", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BodyElsewhere: _TypeAlias = BodyElsewhere  # noqa: Y015
 
 @_typing.final
 class Attachment(_message.Message):

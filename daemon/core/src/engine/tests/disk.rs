@@ -15,7 +15,9 @@ use crate::parcel::{Ended, RUN_TARGET, Run, RunBodies, SignedHead};
 use crate::prekey::HeldPrekey;
 use crate::roster::{Prekey, SignedRecord, Verified};
 use crate::snapshot::Kept;
-use crate::step::{Append, Change, Gain, Hydrating, Join, Quarantined, RunRequest, Saved, SavedSibling, SavedSource};
+use crate::step::{
+    Append, Change, Gain, Hydrating, Join, Pruning, Quarantined, RunRequest, Saved, SavedSibling, SavedSource, Word,
+};
 use crate::vector::{Head, VersionVector};
 
 /// The epoch every world starts with.
@@ -43,6 +45,10 @@ pub(super) struct Disk {
     pub(super) joins: Vec<Join>,
     pub(super) evidence: BTreeMap<(SourceId, DeviceId), (Evidence, u32)>,
     pub(super) prekeys: BTreeMap<u32, (HeldPrekey, Prekey)>,
+    pub(super) prunes: bool,
+    pub(super) lacking: u64,
+    pub(super) words: BTreeMap<DeviceId, Word>,
+    pub(super) prunings: Vec<Pruning>,
 }
 
 impl Disk {
@@ -110,6 +116,9 @@ impl Disk {
             }
             Change::Stands { source, head } => self.standing.advance(*source, *head),
             Change::Compact(compaction) => self.watermark.join(&compaction.watermark),
+            Change::Prune(pruning) => self.prunings.push(pruning.clone()),
+            Change::Word { to, word: Some(word) } => drop(self.words.insert(*to, *word)),
+            Change::Word { to, word: None } => drop(self.words.remove(to).unwrap()),
             Change::HydrationBegun(state) => (self.hydrating, self.staged) = (Some(*state), Vec::new()),
             Change::HydrationOver => (self.hydrating, self.staged) = (None, Vec::new()),
             Change::Staged(chunk) => {
@@ -184,6 +193,9 @@ impl Disk {
             verdicts: self.evidence.values().map(|(evidence, times)| (evidence.verdict(), *times)).collect(),
             prekey: self.prekeys.values().next_back().unwrap().1.clone(),
             prekeys: self.prekeys.values().map(|(held, _)| *held).collect(),
+            prunes: self.prunes,
+            lacking: self.lacking,
+            words: self.words.clone(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Snapshots of the JSON that scripts read.
 
-use ipc_proto::v1::{Attachment, MessageName, Sibling};
+use ipc_proto::v1::{Attachment, BodyElsewhere, MessageName, Retention, Sibling};
 
 use super::*;
 
@@ -32,10 +32,19 @@ fn a_full_message_and_an_empty_one() {
         sent_at_us: Some(1),
         delivered_at_us: Some(2_000_000),
         read_at_us: Some(3_500_000),
+        elsewhere: None,
     };
     insta::assert_snapshot!(format!("{:#}", Value::from(message(&full))));
     let empty = Message { conversation: "family".into(), id: "m2".into(), ..Message::default() };
     insta::assert_snapshot!(Value::from(message(&empty)), @r#"{"conversation":"family","id":"m2","body":""}"#);
+}
+
+#[test]
+fn a_message_whose_body_is_elsewhere_has_none_and_says_who_keeps_it() {
+    let elsewhere = BodyElsewhere { size: 4_000, kept_by: vec!["server".into()] };
+    let lean = Message { id: "m1".into(), elsewhere: Some(elsewhere), ..Message::default() };
+    let json = r#"{"id":"m1","elsewhere":{"size":4000,"kept_by":["server"]}}"#;
+    assert_eq!(Value::from(message(&lean)).to_string(), json);
 }
 
 #[test]
@@ -97,6 +106,12 @@ pub(crate) fn sample_status() -> Status {
         synced: false,
         catch_up: None,
         bundle_seq: 41,
+        retention: Some(Retention {
+            days: Some(90),
+            elsewhere: 7,
+            kept_by: vec!["phone".into()],
+            keeps_for: Vec::new(),
+        }),
         next_pass_ms: Some(1_700_000_200_000),
         every_ms: Some(300_000),
         attention: vec!["the relay file:///media/stick is unreachable: the folder is not there".into()],
