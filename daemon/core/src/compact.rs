@@ -185,4 +185,21 @@ mod tests {
         assert!(stays(&Meaning::Unknown, false, false));
         assert!(!stays(&Meaning::Invalid("x"), true, true));
     }
+
+    #[test]
+    fn at_the_watermark_itself_the_log_still_says_what_was_seen() {
+        let head = Head { seq: Seq(4), hash: Hash([1; 32]) };
+        let context = VersionVector::from_iter([seen(2, 7)]);
+        let mut contexts = Contexts::behind(&Mark { head, stamp: Stamp(1), context });
+        contexts.enter(Seq(4), &[seen(3, 1)]);
+        assert_eq!(contexts.full(), &VersionVector::from_iter([seen(3, 1)]));
+    }
+
+    #[test]
+    fn a_context_taken_from_elsewhere_stays_where_nothing_was_compacted() {
+        let mut contexts = Contexts::behind(&Mark::default());
+        contexts.set(&VersionVector::from_iter([seen(2, 7)]));
+        contexts.enter(Seq(1), &[seen(3, 1)]);
+        assert_eq!(contexts.full(), &VersionVector::from_iter([seen(2, 7), seen(3, 1)]));
+    }
 }

@@ -206,4 +206,11 @@ mod tests {
     fn names_cannot_run_into_each_other() {
         assert_ne!(entity("ab", "c"), entity("a", "bc"));
     }
+
+    #[test]
+    fn lengths_stand_before_names_as_four_bytes_big_endian() {
+        assert_eq!(entity("ab", "c"), Hash::of(b"\0\0\0\x02ab\0\0\0\x01c"));
+        let long = "x".repeat(0x0102);
+        assert_eq!(entity(&long, ""), Hash::of(&[b"\0\0\x01\x02", long.as_bytes(), &[0; 4]].concat()));
+    }
 }

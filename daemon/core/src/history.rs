@@ -151,4 +151,17 @@ mod tests {
         let past = [past(1, 1, 1, put(&[("x", Some("1"))])), past(1, 2, 9, unknown)];
         assert_eq!(undo(&past, dot(1, 2)), None);
     }
+
+    #[test]
+    fn of_two_writes_with_one_rank_the_first_shows() {
+        let past = [
+            past(1, 1, 1, put(&[("x", Some("0"))])),
+            past(2, 1, 5, put(&[("x", Some("1"))])),
+            past(2, 2, 5, put(&[("x", Some("2"))])),
+            past(2, 3, 5, Op::record_delete("notes", "a")),
+        ];
+        let shown = show(past.iter());
+        assert!(shown.live);
+        assert_eq!(shown.fields.get("x"), Some(&Value::text("1")));
+    }
 }

@@ -206,4 +206,9 @@ mod tests {
         assert_eq!(Seq(u64::MAX).next(), Seq(u64::MAX));
         assert_eq!(Seq(3).since(Seq(5)), 0);
     }
+
+    #[test]
+    fn a_place_in_the_order_of_apply_is_shown_as_its_number() {
+        assert_eq!(BundleSeq(41).next().to_string(), "42");
+    }
 }

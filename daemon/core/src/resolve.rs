@@ -250,6 +250,18 @@ mod tests {
     }
 
     #[test]
+    fn a_merged_record_names_open_fields_that_show_nothing_and_never_says_that_it_exists() {
+        let mut both = registers(&[("x", &[(1, Some("one")), (2, None)])]);
+        both.insert(EXISTENCE.into(), existence(&[(1, false), (2, true)]));
+        let merged = |fields: &[(&str, Option<&str>)]| {
+            let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.map(Value::text)));
+            Choice::Merged(fields.collect())
+        };
+        assert_eq!(resolved(&both, &merged(&[("y", None)])), Err(Unresolved::Missing("x".into())));
+        assert_eq!(resolved(&both, &merged(&[("x", Some("both"))])), put(&[("x", Some("both"))]));
+    }
+
+    #[test]
     fn a_deletion_against_an_edit_is_decided_with_all_fields() {
         let mut edited = registers(&[("x", &[(2, Some("two"))]), ("y", &[(1, Some("one"))])]);
         edited.insert(EXISTENCE.into(), existence(&[(2, true), (1, false)]));

@@ -351,15 +351,18 @@ impl MarkWire {
 }
 
 #[cfg(test)]
+mod bounds;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn mark(seq: u64) -> Mark {
+    pub(super) fn mark(seq: u64) -> Mark {
         let head = Head { seq: Seq(seq), hash: Hash([7; 32]) };
         Mark { head, stamp: Stamp(9), context: VersionVector::from_iter([(SourceId([2; 16]), head)]) }
     }
 
-    fn chunk() -> Chunk {
+    pub(super) fn chunk() -> Chunk {
         let (source, device) = (SourceId([1; 16]), DeviceId([3; 16]));
         let head = Head { seq: Seq(4), hash: Hash([8; 32]) };
         let signed = Some(SignedHead { device, source, head, signature: Bytes::from_static(&[5; 64]) });

@@ -70,3 +70,15 @@ impl Value {
         Hash::of(&self.to_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_its_number_and_the_hash_of_a_value_is_that_of_its_bytes() {
+        assert_eq!(Value::int(-3).kind, Some(Kind::Int(-3)));
+        assert_eq!(Value::int(-3).hash(), Hash::of(&[0x18, 5]));
+        assert_eq!(Value::from_bytes(&[0x18, 5]), Some(Value::int(-3)));
+    }
+}

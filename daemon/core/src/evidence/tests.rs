@@ -116,3 +116,20 @@ proptest::proptest! {
         assert_eq!(Evidence::from_bytes(&bytes), None);
     }
 }
+
+#[test]
+fn evidence_shows_its_runs_and_its_exact_size_and_the_wire_counts_its_bodies() {
+    let (one, other) = (run(&chain(AT, &[5, 6])), run(&chain(AT, &[7])));
+    let evidence = Evidence::of(vec![one.clone(), other.clone()]).unwrap();
+    assert_eq!(evidence.size(), evidence.to_bytes().len());
+    assert_eq!(evidence.wire().bodies(), 3);
+    assert!(evidence.runs() == [one.clone(), other.clone()] || evidence.runs() == [other, one]);
+}
+
+#[test]
+fn without_the_hash_before_it_the_first_difference_proves_no_parting() {
+    let mine = chain(Head::default(), &[1, 2, 3, 4]);
+    let held = |seq: Seq| mine.iter().find(|bundle| bundle.dot.seq == seq && seq >= Seq(3)).map(|bundle| bundle.hash);
+    let other = chain(mine[0].head(), &[6, 7]);
+    assert_eq!(compare(&run(&other), Seq::ZERO, held), Comparison::Below);
+}

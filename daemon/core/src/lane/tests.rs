@@ -1,5 +1,7 @@
 use super::*;
 
+mod kept;
+
 const NEAR: RelayId = RelayId([1; 16]);
 const FAR: RelayId = RelayId([2; 16]);
 const MID: u64 = 511;

@@ -186,3 +186,21 @@ fn what_lies_far_back_is_still_before() {
     records.push(record(2, &[records.last().unwrap()], 500, add(3)));
     assert_eq!(ids(&roster_of(&records)), [1, 2, 3]);
 }
+
+#[test]
+fn a_roster_knows_its_id_its_size_its_removals_and_its_latest_stamp() {
+    let first = genesis();
+    let id = first.get().id();
+    let mut roster = Roster::new(id);
+    assert_eq!((roster.id(), roster.is_empty(), roster.latest()), (Some(id), true, Stamp(0)));
+    let second = record(1, &[&first], 7, add(2));
+    let gone = Removal { device: DeviceId([2; 16]), key: IdentityKey([2; 32]), ends: Vec::new() };
+    let removal = record(1, &[&second], 4, RosterChange::Remove(gone));
+    roster.extend([first, second]);
+    assert_eq!((roster.is_empty(), roster.latest(), roster.removals()), (false, Stamp(7), 0));
+    let (one, two) = (DeviceId([1; 16]), DeviceId([2; 16]));
+    assert!(!roster.removes(one, two));
+    roster.extend([removal]);
+    assert!(roster.removes(one, two) && !roster.removes(two, one));
+    assert_eq!((roster.removals(), roster.latest()), (1, Stamp(7)));
+}
