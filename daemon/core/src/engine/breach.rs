@@ -48,4 +48,15 @@ mod tests {
         let stamps = Breach::Stamps { at: Seq(3), held: Stamp(7 << 16), offered: Stamp(5 << 16) };
         assert_eq!(stamps.to_string(), "its stamps run backwards: 7 ms at 3 and 5 ms after it");
     }
+
+    #[test]
+    fn histories_differ_where_the_breach_was_seen_and_one_without_a_name_from_the_start() {
+        let (held, offered) = (Hash([1; 32]), Hash([2; 32]));
+        let at = Seq(7);
+        let stamps = Breach::Stamps { at, held: Stamp(2), offered: Stamp(1) };
+        for breach in [Breach::Forked { at, held, offered }, Breach::Chain { at, held, offered }, stamps] {
+            assert_eq!(breach.differs(), at);
+        }
+        assert_eq!(Breach::Birth(DeviceId([1; 16])).differs(), Seq::ZERO);
+    }
 }

@@ -34,13 +34,14 @@ impl Engine {
     pub(super) fn is_first_bridge(&self, author: DeviceId, to: DeviceId, now: Now) -> bool {
         let looks = |id: &DeviceId| self.siblings.get(id).map(|sibling| sibling.relays.as_slice()).unwrap_or_default();
         let (from, at) = (looks(&author), looks(&to));
-        if from.is_empty() || at.is_empty() || meet(from, at) {
+        if meet(from, at) {
             return false;
         }
         let own: Vec<RelayId> = self.relays.iter().map(|relay| relay.id).collect();
+        // Of one that did not say where it looks nothing is known, and nobody joins it.
         let joins = |relays: &[RelayId]| meet(relays, from) && meet(relays, at);
-        let mut before = self.siblings.keys().filter(|id| **id < self.me);
-        joins(&own) && !before.any(|id| self.is_live(*id, now) && joins(looks(id)))
+        let mut before = self.siblings.range(..self.me);
+        joins(&own) && !before.any(|(id, _)| self.is_live(*id, now) && joins(looks(id)))
     }
 }
 

@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 
 use super::Engine;
-use super::sibling::{Below, Sibling};
+use super::sibling::Sibling;
 use crate::ids::{DeviceId, Dot, Hash, Millis, Now, Seq};
 use crate::lane::backed_off;
 use crate::op::OP_LEVEL;
@@ -94,11 +94,11 @@ impl Engine {
     }
 
     /// Notes whether a sibling lacks something that was compacted here.
-    pub(super) fn notice_below(&mut self, id: DeviceId, now: Now) {
+    pub(super) fn notice_below(&mut self, id: DeviceId) {
         let watermark = &self.watermark;
         let Some(sibling) = self.siblings.get_mut(&id) else { return };
         if !sibling.receipt.vector.covers_all(watermark) {
-            sibling.below.get_or_insert(Below { tell_at: now.mono, ..Below::default() });
+            sibling.below.get_or_insert_default();
         } else if sibling.below.is_some_and(|below| !below.asked) {
             sibling.below = None;
         }

@@ -57,3 +57,16 @@ impl Config {
 }
 
 const DAY: u64 = 24 * 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_may_be_counted_as_gone_as_soon_as_mail_for_it_is() {
+        let config = Config::default();
+        let least = Config { stale_after: config.retention.plus(config.slack), ..config };
+        assert_eq!(least.check(config.retention), Ok(()));
+        assert!(Config { stale_after: Millis(least.stale_after.0 - 1), ..config }.check(config.retention).is_err());
+    }
+}

@@ -15,7 +15,6 @@ use super::{Engine, RelayState};
 use crate::epoch::Epoch;
 use crate::ids::{DeviceId, Millis, Now, RelayId, Seq, SourceId};
 use crate::lane::{RESEND_MIN, backed_off};
-use crate::op::OP_LEVEL;
 use crate::parcel::{Letter, Receipt, Want};
 use crate::snapshot::{Ask, Hydration};
 use crate::step::{Output, RunRequest, Send};
@@ -68,7 +67,7 @@ impl Engine {
             self.siblings.keys().copied().partition(|id| self.is_live(*id, now));
         let mut ways = BTreeMap::new();
         for &id in &live {
-            self.notice_below(id, now);
+            self.notice_below(id);
             self.help_laggard(id, now);
             self.pass_on(id, now);
             if let Some(relay) = self.free_way(id, now).filter(|relay| !self.knocks_at(id, *relay, now)) {
@@ -197,8 +196,6 @@ impl Engine {
             prekey: self.announced_prekey(to),
             known_slot: self.prekey_of(to).map(|prekey| prekey.slot).unwrap_or_default(),
             epoch: self.epoch(),
-            digest: None,
-            op_level: OP_LEVEL,
             relays: self.looks(),
             ended: self.ended(),
             verdicts: self.forks.summary(),
@@ -370,3 +367,14 @@ const CALLS_BEFORE_DETOUR: u32 = 4;
 const CALLS_BEFORE_DOUBT: u32 = 8;
 /// Most foreign sources in one parcel.
 const MAX_FOREIGN: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_put_within_half_a_second_is_fast_and_each_doubling_is_a_step_slower() {
+        let steps = [0, 499, 500, 999, 1_000, 2_000, 4_000].map(|took| slowness(Millis(took)));
+        assert_eq!(steps, [0, 0, 1, 1, 2, 3, 4]);
+    }
+}

@@ -57,7 +57,7 @@ impl Engine {
 
     /// How many times [`MINT_AFTER`] this device lets others go first.
     fn turn(&self, now: Now) -> u64 {
-        let before = self.siblings.keys().filter(|id| **id < self.me && self.is_live(**id, now)).count();
+        let before = self.siblings.range(..self.me).filter(|(id, _)| self.is_live(**id, now)).count();
         u64::try_from(before).unwrap_or(u64::MAX).saturating_add(1)
     }
 
@@ -65,7 +65,7 @@ impl Engine {
     pub(super) fn take_epoch(&mut self, given: KeptEpoch) {
         let minted = self.roster.epoch(given.epoch).filter(|minted| minted.commitment == given.commitment);
         let is_better = self.rank(given.epoch) > self.rank(self.epoch());
-        if minted.is_none() || !is_better || self.epochs.contains_key(&given.epoch) {
+        if minted.is_none() || !is_better {
             return;
         }
         self.epochs.insert(given.epoch, None);

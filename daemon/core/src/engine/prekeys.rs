@@ -186,7 +186,7 @@ impl Engine {
             // A clock that was ahead counts as right from now on: or nothing would change for as long as it was.
             let here =
                 HeldPrekey { made: held.made.min(now.wall), quiet: held.quiet.map(|at| at.min(now.wall)), ..*held };
-            let all_know = known.iter().all(|known| known.is_some_and(|slot| slot > held.slot));
+            let all_said = known.iter().all(Option::is_some);
             let one_does_not = known.iter().any(|known| known.is_some_and(|slot| slot <= held.slot));
             let ends = here.quiet.map(|since| since.plus(self.config.retention).plus(self.config.slack));
             let aged = if held.slot == self.prekeys.newest.slot {
@@ -197,7 +197,7 @@ impl Engine {
                 gone.push(held.slot);
                 continue;
             } else {
-                HeldPrekey { quiet: here.quiet.or(all_know.then_some(now.wall)), ..here }
+                HeldPrekey { quiet: here.quiet.or(all_said.then_some(now.wall)), ..here }
             };
             if aged != *held {
                 moved.push(aged);

@@ -342,3 +342,6 @@ const BURST_PAUSE: Millis = Millis(1_000);
 const EVIDENCE_AGAIN: Millis = Millis(10_000);
 /// The shortest time between two questions for the sums of a sibling's collections: 2 s.
 const COMPARE_AGAIN: Millis = Millis(2_000);
+
+#[cfg(test)]
+mod tests;

@@ -20,12 +20,12 @@ pub(super) struct Telling {
 impl Engine {
     /// The records whose turn it is to be told to a sibling.
     pub(super) fn tell_roster(&mut self, to: DeviceId) -> Telling {
-        let mut pieces = pieces(self.roster.records());
+        let pieces = pieces(self.roster.records());
         let count = pieces.len().max(1);
         let Some(sibling) = self.siblings.get_mut(&to) else { return Telling::default() };
         let turn = sibling.roster_turn % count;
         sibling.roster_turn = turn + 1;
-        let records = if turn < pieces.len() { pieces.swap_remove(turn) } else { Vec::new() };
+        let records = pieces.into_iter().nth(turn).unwrap_or_default();
         Telling { records, pieces: u32::try_from(count).unwrap_or(u32::MAX) }
     }
 }
@@ -128,5 +128,14 @@ mod tests {
             let bytes = encode(&letter, &[run]).unwrap();
             assert_eq!(Parcel::decode(&bytes).unwrap().letter, letter);
         }
+    }
+
+    #[test]
+    fn a_piece_is_as_full_as_it_may_be_with_all_that_records_cost() {
+        let cost = 1_000 + 64 + RECORD_OVERHEAD;
+        let pieces = pieces((0..200).map(|n| record(n, 1_000)).collect());
+        assert_eq!(pieces[0].len(), ROSTER_ROOM / cost);
+        let filled: Vec<Vec<SignedRecord>> = super::pieces((0..8).map(|n| record(n, ROSTER_ROOM / 4 - 73)).collect());
+        assert_eq!(filled.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4]);
     }
 }

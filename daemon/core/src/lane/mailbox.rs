@@ -100,4 +100,17 @@ mod tests {
         mailbox.take(1, day_25);
         assert!(!mailbox.expires(KEEPS, day_25));
     }
+
+    #[test]
+    fn a_mailbox_fills_up_from_a_quarter_by_count_or_by_bytes() {
+        for (parcels, bytes, filling) in [
+            (MAX_PARCELS / 4, 0, true),
+            (MAX_PARCELS / 4 - 1, 0, false),
+            (1, MAX_BYTES / 4, true),
+            (1, MAX_BYTES / 4 - 1, false),
+        ] {
+            let mailbox = Mailbox { parcels, bytes, ..Mailbox::default() };
+            assert_eq!(mailbox.is_filling(), filling, "{parcels} parcels, {bytes} bytes");
+        }
+    }
 }

@@ -234,7 +234,8 @@ mod tests {
         for heads in [0, 1, 300] {
             let statement = statement(heads);
             let wire = StatementWire::from(&statement);
-            assert!(wire.encoded_len() + 4 <= statement.size(), "{} {}", wire.encoded_len(), statement.size());
+            let (len, size) = (wire.encoded_len() + 4, statement.size());
+            assert!((len..=len + 100).contains(&size), "{len} bytes, said to be {size}");
             assert_eq!(read(&[wire]), Some(vec![statement]));
         }
     }
@@ -274,7 +275,8 @@ mod tests {
             None,
             "two vectors of 600 are more than 1,024 heads"
         );
-        assert_eq!(read(&[StatementWire { relays: vec![vec![1; 16]; MAX_STATED_RELAYS + 1], ..one.clone() }]), None);
+        let looks = |relays: usize| read(&[StatementWire { relays: vec![vec![1; 16]; relays], ..one.clone() }]);
+        assert!(looks(MAX_STATED_RELAYS).is_some() && looks(MAX_STATED_RELAYS + 1).is_none());
         assert_eq!(read(&[StatementWire { signature: Bytes::from_static(&[1; 63]), ..one.clone() }]), None);
         assert_eq!(read(&[StatementWire { device: vec![1; 15], ..one }]), None);
         let distant = DistantWire::from(&Distant { device: DeviceId([1; 16]), known: Extent::default() });

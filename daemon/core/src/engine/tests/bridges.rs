@@ -263,3 +263,18 @@ fn siblings_that_share_a_relay_are_left_to_themselves() {
     second(&mut world);
     assert_eq!(handed_on(&world, 2, 3), 0);
 }
+
+#[test]
+fn what_was_handed_on_is_not_handed_on_again_with_what_comes_next() {
+    let mut world = chain_of(3);
+    let mut handed = Vec::new();
+    for _ in 0..2 {
+        world.write(1, 1);
+        for mail in world.intercept(1, 2) {
+            world.deliver(&mail);
+        }
+        // Nothing is heard of device 3 meanwhile.
+        handed.extend(world.intercept(2, 3).iter().map(|mail| mail.seqs(1)).filter(|seqs| !seqs.is_empty()));
+    }
+    assert_eq!(handed, [vec![1], vec![2]]);
+}

@@ -5,7 +5,7 @@ use super::world::*;
 use crate::bundle::Body;
 use crate::clock::Stamp;
 use crate::ids::{BundleSeq, Hash, RelayId};
-use crate::op::{Field, Level, Op};
+use crate::op::{Field, Level, MAX_FIELDS, Op};
 use crate::step::{
     AppBundle, AppFact, CallId, Change, Committed, Fact, Input, MAX_OPS, MessageFact, Output, Push, Pushed, Refusal,
     Reply, RowFact, content_hash,
@@ -282,4 +282,29 @@ fn a_device_alone_is_synced_and_sends_nothing() {
     world.drive(100_000);
     assert!(world.status(1).synced);
     assert_eq!(world.sends(1), 0);
+}
+
+#[test]
+fn an_app_bundle_with_the_next_number_is_accepted_when_only_the_last_number_is_known() {
+    let mut world = World::of(1);
+    let fact = AppFact { last: 1, committed: None };
+    assert!(world.push_with(1, named(2, vec![note("a")], Some(fact))).is_ok());
+}
+
+#[test]
+fn a_deleted_record_is_put_again_with_as_many_fields_as_a_record_may_have_and_no_more() {
+    for (buried, fits) in [(MAX_FIELDS - 1, true), (MAX_FIELDS, false)] {
+        let mut world = World::of(1);
+        let fields = (0..buried).map(|n| format!("f{n}")).collect();
+        let fact = Fact::Row(Some(RowFact { live: false, fields, version: BundleSeq(1) }));
+        assert_eq!(world.push_with(1, push(vec![note("a")], vec![fact])).is_ok(), fits, "{buried} beside one");
+    }
+}
+
+#[test]
+fn an_engine_says_who_it_is_and_what_it_holds() {
+    let mut world = World::of(2);
+    world.write(2, 3);
+    let engine = &world.devices[&2].engine;
+    assert_eq!((engine.me(), engine.vector().seq(source(2)).0), (id(2), 3));
 }

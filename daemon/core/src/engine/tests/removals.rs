@@ -288,3 +288,22 @@ fn of_what_waits_only_that_beyond_the_end_of_a_removed_device_is_dropped() {
     assert_eq!(dropped.collect::<Vec<_>>(), [dot(3, 5)]);
     assert_eq!(world.status(1).early, 2);
 }
+
+#[test]
+fn a_removal_is_heard_of_a_removed_device_with_at_most_sixteen_records_before_it() {
+    for (before, heard) in [(16, true), (17, false)] {
+        let mut world = World::of(4);
+        let parent = world.node(1).engine.roster().heads().into_iter().next().unwrap();
+        remove(&mut world, 1, 2, 0);
+        let mut records = vec![addition(3, 50, parent, 60_000)];
+        for n in 1..before {
+            records.push(addition(3, 50 + n, records.last().unwrap().id(), 60_000 + u64::from(n)));
+        }
+        let parents = [records.last().unwrap().id()].into();
+        records.push(removal(3, 4, parents, 70_000, None));
+        let mut mail = mail_of(2, &[]);
+        mail.parcel.records = records.into_iter().map(Verified::vouch).collect();
+        world.deliver(&mail);
+        assert_eq!(world.node(1).engine.roster().removes(id(3), id(4)), heard, "{before} before it");
+    }
+}

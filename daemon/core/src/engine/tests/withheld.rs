@@ -141,3 +141,22 @@ fn a_sibling_that_is_away_makes_no_relay_suspect() {
         assert_eq!(alarm(&world), []);
     }
 }
+
+#[test]
+fn what_others_show_of_a_sibling_counts_before_it_is_here_and_from_when_it_was_first_shown() {
+    let mut world = World::of(3);
+    let bundles = chain(2, vec![body(1)]);
+    let mut own = mail_of(2, &[run_of(2, &bundles)]);
+    own.parcel.letter.receipt.vector.advance(source(2), bundles[0].head());
+    world.deliver(&own);
+    let show = |world: &mut World, seq: u64| {
+        let mut mail = mail_of(3, &[]);
+        mail.parcel.letter.receipt.vector = vector(&[(2, seq)]);
+        world.deliver(&mail);
+        world.node(1).engine.siblings[&id(2)].unheard.as_ref().map(|unheard| unheard.alarm_at())
+    };
+    let alarm = show(&mut world, 4);
+    assert_eq!(alarm, Some(world.now.plus(Millis(10 * MINUTE))));
+    world.pass(MINUTE);
+    assert_eq!(show(&mut world, 5), alarm);
+}

@@ -57,3 +57,42 @@ fn after_a_detour_the_best_relay_is_chosen_again_unless_something_waits_for_its_
         assert_eq!(lane.relay(&[NEAR, FAR], Millis(300)), Some(next), "{receipted} of 5 are receipted");
     }
 }
+
+/// A lane whose receipts came only over the far relay so many times; what becomes of it in between is up to the caller.
+fn helped_out(times: u64, between: impl Fn(&mut Lane)) -> Lane {
+    let mut lane = sent_up_to(9);
+    for round in 1..=times {
+        lane.choose_anew();
+        lane.relay(&[NEAR, FAR], Millis(0));
+        lane.rewind(&[NEAR, FAR], Millis(0));
+        between(&mut lane);
+        lane.receipted(Seq(round), Millis(0), MID);
+    }
+    lane
+}
+
+fn suspects(lane: &Lane) -> Vec<RelayId> {
+    lane.suspected(Millis(0), Millis(0)).collect()
+}
+
+#[test]
+fn only_a_receipt_in_time_clears_a_relay_of_suspicion() {
+    let mut lane = helped_out(3, |_| {});
+    lane.choose_anew();
+    lane.relay(&[NEAR], Millis(0));
+    lane.rewind(&[NEAR], Millis(0));
+    lane.receipted(Seq(4), Millis(0), MID);
+    assert_eq!(suspects(&lane), [NEAR], "it was late there again");
+    lane.receipted(Seq(5), Millis(0), MID);
+    assert_eq!(suspects(&lane), []);
+}
+
+#[test]
+fn a_relay_that_was_taken_out_is_no_suspect_and_another_stays_one() {
+    let third = RelayId([3; 16]);
+    let mut lane = helped_out(3, |lane| lane.forget(third));
+    assert_eq!(suspects(&lane), [NEAR]);
+    lane.forget(NEAR);
+    assert_eq!(suspects(&lane), []);
+    assert_eq!(suspects(&helped_out(4, |lane| lane.forget(NEAR))), [], "nothing is late where nobody looks");
+}
