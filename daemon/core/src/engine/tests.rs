@@ -11,6 +11,7 @@ mod disputes;
 mod ends;
 mod epochs;
 mod forks;
+mod hearsay;
 mod hydration;
 mod lanes;
 mod letters;

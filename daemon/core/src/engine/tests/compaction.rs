@@ -6,6 +6,7 @@ use super::disk::FIRST_EPOCH;
 use super::script::*;
 use super::world::*;
 use crate::ids::{Dot, Hash, Millis, Seq};
+use crate::op::OP_LEVEL;
 use crate::parcel::{Ended, Letter, Receipt, Want};
 use crate::roster::Verified;
 use crate::step::{CallId, Change, Input, Output, Reply};
@@ -255,4 +256,26 @@ fn a_question_from_below_the_watermark_is_answered_with_the_watermark() {
     let mail = world.intercept(1, 3);
     assert_eq!(mail[0].parcel.letter.hydration.watermark.seq(source(1)), Seq(5));
     assert!(mail[0].seqs(1).is_empty());
+}
+
+#[test]
+fn hashes_are_asked_for_where_receipts_and_the_own_source_stand_and_nowhere_else() {
+    for (receipted, places) in [(0, vec![5]), (3, vec![3, 5]), (5, vec![5]), (9, vec![5])] {
+        let mut world = five(2);
+        world.says(2, [receipted, 0, 0]);
+        let asked = world.devices[&1].engine.compaction_places(world.at());
+        assert_eq!(asked, places.into_iter().map(|seq| dot(1, seq)).collect::<Vec<_>>(), "{receipted} are receipted");
+    }
+}
+
+#[test]
+fn what_everybody_understands_is_what_the_least_of_those_who_said_it_does() {
+    let mut world = five(3);
+    for (levels, least) in [([0, 0], OP_LEVEL), ([0, 1], 1), ([2, 1], 1), ([OP_LEVEL + 1, 0], OP_LEVEL)] {
+        for (n, level) in [2, 3].into_iter().zip(levels) {
+            world.node(1).engine.siblings.get_mut(&id(n)).unwrap().op_level = level;
+        }
+        let compaction = world.devices[&1].engine.compactable(&BTreeMap::new(), world.at());
+        assert_eq!(compaction.op_level, least, "{levels:?}");
+    }
 }

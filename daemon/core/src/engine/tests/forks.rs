@@ -347,3 +347,24 @@ fn what_lies_between_the_last_signed_head_and_the_end_can_be_handed_on() {
     settle(&mut world, 600_000);
     assert_eq!(world.held(2, 3), 3);
 }
+
+#[test]
+fn what_is_written_again_goes_to_the_source_in_use_while_that_is_empty_and_else_to_a_fresh_one() {
+    for written in [false, true] {
+        let mut world = World::of(2);
+        world.write(1, 2);
+        let second = world.node(1).disk.log[1].bundle.clone();
+        let other = Bundle::write(second.dot, second.prev, body(77)).unwrap();
+        let runs = [second, other].map(|bundle| run_of(1, &[bundle]).rebuild().unwrap());
+        let now = world.at();
+        world.node(1).engine.retire(now);
+        world.input(1, crate::step::Input::Tick);
+        world.write(1, u64::from(written));
+        let before = world.status(1).source;
+        let mut mail = mail_of(2, &[]);
+        mail.parcel.evidence = vec![Verified::vouch(Evidence::of(Vec::from(runs)).unwrap())];
+        world.deliver(&mail);
+        assert_eq!(world.status(1).source == before, !written);
+        assert_eq!(origins(&world, 1).len(), 1);
+    }
+}

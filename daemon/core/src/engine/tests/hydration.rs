@@ -233,3 +233,68 @@ fn a_source_that_ends_at_another_bundle_than_the_one_held_is_refused() {
     assert!(world.node(1).disk.quarantine.iter().any(|item| item.reason.contains("forked")));
     assert_eq!(world.held(1, 9), 3, "nothing else is stopped");
 }
+
+#[test]
+fn who_asks_for_a_chunk_is_not_told_the_watermark_again_for_a_minute() {
+    let mut world = World::of(3);
+    world.node(1).engine.watermark = vector(&[(1, 3)]);
+    world.input(1, crate::step::Input::Tick);
+    let told = |world: &mut World| {
+        let mail = world.intercept(1, 2);
+        mail.iter().filter(|mail| !mail.parcel.letter.hydration.watermark.is_empty()).count()
+    };
+    assert_eq!(told(&mut world), 1);
+    world.about(2, Hydration { ask: Some(Ask::default()), ..Hydration::default() });
+    world.pass(59_000);
+    assert_eq!(told(&mut world), 0);
+    world.pass(2_000);
+    assert_eq!(told(&mut world), 1);
+}
+
+#[test]
+fn who_lacks_nothing_below_the_watermark_asks_for_nothing() {
+    let mut world = World::of(3);
+    world.deliver(&mail_of(2, &[run_of(2, &chain(2, vec![body(1), body(2)]))]));
+    let watermark = vector(&[(2, 2)]);
+    assert_eq!(World::commits(&world.about(3, Hydration { watermark, ..Hydration::default() })), [""; 0]);
+}
+
+#[test]
+fn an_entry_at_the_position_that_is_held_stops_the_source_only_if_it_is_another_bundle() {
+    let bundles = chain(2, vec![body(1)]);
+    for (hash, refused) in [(bundles[0].hash, 0), (Hash([9; 32]), 1)] {
+        let mut world = World::of(3);
+        world.deliver(&mail_of(2, &[run_of(2, &bundles)]));
+        world.told(3);
+        let mut chunk = chunk(4, 0, 2, vec![]);
+        chunk.entries[0] = Kept { source: source(2), seq: Seq(1), hash, body: Bytes::new() };
+        world.about(3, sends(chunk));
+        assert_eq!(world.status(1).refused.len(), refused);
+    }
+}
+
+#[test]
+fn of_a_source_that_ended_a_snapshot_brings_nothing_that_reaches_beyond_the_end() {
+    for (offered, held) in [(3, 0), (2, 2)] {
+        let mut world = World::of(3);
+        let heads = world.node(1).engine.roster().heads();
+        let record = crate::roster::Verified::vouch(removal(1, 2, heads, 50_000, Some((source(9), head(2)))));
+        world.input(1, crate::step::Input::Record { call: crate::step::CallId(1), record });
+        world.told(3);
+        world.about(3, sends(chunk(4, 0, offered, vec![end(offered, 0)])));
+        assert_eq!(world.held(1, 9), held, "{offered} are offered");
+    }
+}
+
+#[test]
+fn what_comes_back_of_an_own_old_source_is_owed_to_the_others() {
+    let mut world = World::of(3);
+    world.told(2);
+    world.about(2, sends(chunk(4, 0, 3, vec![End { device: id(1), ..end(3, 0) }])));
+    assert_eq!(world.held(1, 9), 3);
+    let owed = |world: &World, n: u8| world.devices[&1].engine.siblings[&id(n)].owed.contains_key(&source(9));
+    let sent = world.intercept(1, 3).iter().any(|mail| !mail.seqs(9).is_empty());
+    assert!(owed(&world, 3) || sent || world.node(1).outputs.iter().any(|output| {
+        matches!(output, Output::Send(send) if send.to == id(3) && send.runs.iter().any(|run| run.source == source(9)))
+    }));
+}

@@ -245,3 +245,17 @@ fn a_removed_device_that_knows_of_no_other_removal_says_nothing() {
     world.pass(60_000);
     assert!(world.intercept(3, 1).is_empty() && world.intercept(3, 2).is_empty());
 }
+
+#[test]
+fn a_watermark_takes_the_room_of_the_roster() {
+    let mut world = World::of(2);
+    world.drive(60_000);
+    world.node(1).engine.watermark = vector(&[(2, 3)]);
+    sibling(&mut world, 1, 2).tell_again();
+    sibling(&mut world, 1, 2).roster_known = false;
+    world.input(1, Input::Tick);
+    let letters = world.intercept(1, 2).into_iter().map(|mail| mail.parcel.letter);
+    let said: Vec<(usize, usize)> =
+        letters.map(|letter| (letter.hydration.watermark.len(), letter.records.len())).collect();
+    assert_eq!(said, [(1, 0), (0, 2)], "the roster's turn comes next");
+}
