@@ -250,4 +250,49 @@ mod tests {
         assert_eq!((first.kind, second), (KIND_MESSAGE_STUB, new));
         assert_eq!(shorten_all(&short, |post| post.created_us < Some(9)), None);
     }
+
+    #[test]
+    fn a_stub_keeps_no_bytes_and_is_made_when_it_saves_just_enough() {
+        let told = |bytes: usize| MessageBody {
+            bytes: vec![7; bytes],
+            text: String::new(),
+            attachments: Vec::new(),
+            ..post()
+        };
+        let least = (0..400).find(|bytes| Stub::of(&told(*bytes).encode_to_vec()).is_some()).unwrap();
+        let payload = told(least).encode_to_vec();
+        let stub = Stub::of(&payload).unwrap();
+        assert_eq!((stub.post.bytes.len(), stub.to_payload().len() + LEAST_GAIN), (0, payload.len()));
+    }
+
+    #[test]
+    fn a_stub_with_any_part_of_a_content_is_unreadable() {
+        let stub = Stub::of(&post().encode_to_vec()).unwrap();
+        let bare = MessageBody { text: String::new(), attachments: Vec::new(), ..post() };
+        assert_eq!(Stub::read(&Stub { post: bare.clone(), ..stub.clone() }.to_payload()), Ok(stub.clone()));
+        for talking in [
+            MessageBody { text: "x".into(), ..bare.clone() },
+            MessageBody { bytes: vec![1], ..bare.clone() },
+            MessageBody { attachments: post().attachments, ..bare },
+        ] {
+            assert!(Stub::read(&Stub { post: talking, ..stub.clone() }.to_payload()).is_err());
+        }
+    }
+
+    #[test]
+    fn only_the_post_itself_becomes_a_stub() {
+        let op = Op::message_post("m", &post());
+        let elsewhere = Op { collection: "notes".into(), ..op.clone() };
+        let other = Op { payload: MessageBody { text: "y".repeat(400), ..post() }.encode_to_vec(), ..op.clone() };
+        let named = Op { key: "n".into(), ..op.clone() };
+        let put = Op { kind: Op::record_delete("notes", "a").kind, ..op.clone() };
+        for untouched in [elsewhere.clone(), other, named, put.clone()] {
+            assert_eq!(shorten(&body(vec![untouched]), "m", &op.payload), None);
+        }
+        for untouched in [elsewhere, put] {
+            assert_eq!(shorten_all(&body(vec![untouched]), |_| true), None);
+        }
+        let short = shorten_all(&body(vec![op.clone()]), |_| true).unwrap();
+        assert_eq!(ops(&short)[0].payload, Stub::of(&op.payload).unwrap().to_payload());
+    }
 }

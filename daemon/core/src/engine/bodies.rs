@@ -1,5 +1,6 @@
 //! Which contents may go, and who keeps them: the rules of [`crate::bodies`].
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
@@ -97,12 +98,13 @@ impl Engine {
         if self.siblings.get(&from).is_none_or(|sibling| sibling.is_older(&letter.receipt)) {
             return;
         }
-        let held = self.keeping.words.get_mut(&from);
-        match held {
-            Some(word) if bodies.asks == 0 && written > word.written => self.end_word(from),
-            Some(word) if bodies.asks == word.ask => word.written = word.written.max(written),
-            Some(word) if bodies.asks > word.ask => self.give_word(from, Word { ask: bodies.asks, written }, now),
-            Some(_) | None => {}
+        if let Some(word) = self.keeping.words.get_mut(&from) {
+            match bodies.asks.cmp(&word.ask) {
+                Ordering::Less if bodies.asks == 0 && written > word.written => self.end_word(from),
+                Ordering::Less => {}
+                Ordering::Equal => word.written = word.written.max(written),
+                Ordering::Greater => self.give_word(from, Word { ask: bodies.asks, written }, now),
+            }
         }
         self.keeping.said.insert(from, Said { bodies, vector, written });
     }

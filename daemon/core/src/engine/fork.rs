@@ -233,7 +233,7 @@ impl Engine {
         self.early.of(source).into_iter().filter(|dot| dot.seq > end.seq).for_each(|dot| self.drop_waiting(dot));
         // What was compacted here stands, and of what others have compacted beyond the end they bring what counts.
         let floor = self.watermark.head(source);
-        let back = if floor.seq > end.seq { floor } else { end };
+        let back = [floor, end].into_iter().max_by_key(|head| head.seq).unwrap_or(end);
         if self.vector.seq(source) > back.seq {
             if device == self.me {
                 self.begin_again(source, back, now);

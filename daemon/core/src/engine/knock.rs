@@ -12,6 +12,8 @@
 //! that is put back to before a removal, by more than that, knows no epoch in which anybody looks for mail. It is removed and joins anew; `status` says
 //! so. Its history is with its siblings, except for what it had told nobody when the image was made.
 
+use bytes::Bytes;
+
 use super::Engine;
 use super::dispatch::Saying;
 use super::telling::Telling;
@@ -48,7 +50,7 @@ impl Engine {
 
 /// What a knock is sealed to: the recipient's common key, made of the epoch's secret where that is held.
 pub(super) fn common() -> Prekey {
-    Prekey { slot: COMMON_SLOT, ..Prekey::default() }
+    Prekey { slot: COMMON_SLOT, public: Bytes::new() }
 }
 
 /// Of how many letters without an answer which one is a knock, from a device that took a fresh source and has not heard the sibling since.

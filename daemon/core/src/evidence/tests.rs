@@ -133,3 +133,10 @@ fn without_the_hash_before_it_the_first_difference_proves_no_parting() {
     let other = chain(mine[0].head(), &[6, 7]);
     assert_eq!(compare(&run(&other), Seq::ZERO, held), Comparison::Below);
 }
+
+#[test]
+fn nothing_is_settled_where_nothing_was_compacted() {
+    let strange = chain(Head { seq: Seq(0), hash: Hash([7; 32]) }, &[7]);
+    let held = |seq: Seq| (seq == Seq::ZERO).then(Hash::default);
+    assert_eq!(compare(&run(&strange), Seq::ZERO, held), Comparison::Below);
+}

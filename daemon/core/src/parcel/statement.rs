@@ -270,6 +270,8 @@ mod tests {
         let one = StatementWire::from(&statement(1));
         assert!(read(&vec![one.clone(); MAX_STATEMENTS]).is_some());
         assert_eq!(read(&vec![one.clone(); MAX_STATEMENTS + 1]), None);
+        let full = u16::try_from(MAX_VECTOR / 2).unwrap();
+        assert!(read(&vec![StatementWire::from(&statement(full)); 2]).is_some());
         assert_eq!(
             read(&vec![StatementWire::from(&statement(600)); 2]),
             None,

@@ -204,3 +204,51 @@ fn a_roster_knows_its_id_its_size_its_removals_and_its_latest_stamp() {
     assert!(roster.removes(one, two) && !roster.removes(two, one));
     assert_eq!((roster.removals(), roster.latest()), (1, Stamp(7)));
 }
+
+#[test]
+fn a_record_has_at_most_8_kib_and_one_change() {
+    let mut bytes = genesis().get().bytes.to_vec();
+    // Field 99, with as many bytes as are missing.
+    let missing = MAX_RECORD_BYTES - bytes.len() - 4;
+    bytes.extend_from_slice(&[
+        0x9A,
+        0x06,
+        u8::try_from(missing % 128 + 128).unwrap(),
+        u8::try_from(missing / 128).unwrap(),
+    ]);
+    bytes.extend(std::iter::repeat_n(0, missing));
+    assert_eq!(bytes.len(), MAX_RECORD_BYTES);
+    assert!(Record::decode(&bytes).is_ok());
+    bytes.extend_from_slice(&[0x98, 0x06, 0]);
+    assert!(Record::decode(&bytes).is_err());
+    // Protobuf fields that follow each other are one message: this one has an addition and a genesis.
+    let both = [genesis().get().bytes.clone(), record(1, &[], 1, add(2)).get().bytes.clone()].concat();
+    assert_eq!(Record::decode(&both), Err(RecordError::Malformed("more than one change")));
+    // A change that a newer version knows is none here.
+    let none = Record { change: RosterChange::Unknown, ..Record::decode(&genesis().get().bytes).unwrap() };
+    assert_eq!(Record::decode(&none.encode()).unwrap(), none);
+}
+
+#[test]
+fn a_device_has_a_name_a_platform_and_a_prekey_of_their_sizes() {
+    let named = |name: String| Device { name, ..device(2) };
+    let on = |platform: usize| Device { platform: "x".repeat(platform), ..device(2) };
+    let keyed = |bytes: usize| Device { prekey: Prekey { slot: 1, public: vec![7; bytes].into() }, ..device(2) };
+    let fits = |device: Device| Device::decode(&device.encode()) == Ok(device);
+    assert!(fits(on(0)) && fits(on(MAX_NAME)) && fits(keyed(PREKEY_BYTES)) && fits(named("x".repeat(MAX_NAME))));
+    for device in [on(MAX_NAME + 1), keyed(PREKEY_BYTES - 1), named("x".repeat(MAX_NAME + 1)), named(String::new())] {
+        assert!(!fits(device));
+    }
+    assert!(name_fits("Ada's laptop") && !name_fits("a\nb") && !name_fits("") && !name_fits("\u{7f}"));
+}
+
+#[test]
+fn an_end_of_a_source_has_a_position_and_a_signature() {
+    let end = |seq: u64, signature: usize| {
+        let head = Head { seq: Seq(seq), hash: Hash([1; 32]) };
+        let ends = vec![End { source: SourceId([1; 16]), head, signature: vec![9; signature].into() }];
+        let removal = Removal { device: DeviceId([2; 16]), key: IdentityKey([2; 32]), ends };
+        Record::decode(&record(1, &[], 1, RosterChange::Remove(removal)).get().bytes).is_ok()
+    };
+    assert_eq!([end(1, 64), end(0, 64), end(1, 63), end(0, 0)], [true, false, false, false]);
+}

@@ -73,4 +73,16 @@ mod tests {
         let committed = Committed { dot: None, bundle_seq: BundleSeq(1), content: Hash::default(), no_ops: vec![1, 9] };
         assert_eq!(committed.changed(3), [true, false, true]);
     }
+
+    #[test]
+    fn two_pushes_are_the_same_when_all_their_ops_are() {
+        let ops = ["a", "b"].map(|key| Op::record_delete("notes", key));
+        let hashes = [content_hash(&[]), content_hash(&ops[..1]), content_hash(&ops[1..]), content_hash(&ops)];
+        let told_apart: std::collections::BTreeSet<Hash> = hashes.into_iter().collect();
+        assert_eq!(told_apart.len(), 4);
+        assert!(!told_apart.contains(&Hash::default()));
+        let encoded = prost::Message::encode_to_vec(&ops[0]);
+        let length = u64::try_from(encoded.len()).unwrap().to_be_bytes();
+        assert_eq!(content_hash(&ops[..1]), Hash::of(&[b"kinfolk/1/push", length.as_slice(), &encoded].concat()));
+    }
 }

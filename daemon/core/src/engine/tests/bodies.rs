@@ -238,13 +238,18 @@ fn a_letter_from_before_ends_no_word_and_gives_none() {
     assert_eq!(world.keeps_for(1), [id(2)]);
     says(&mut world, Bodies::default(), 4_999);
     assert_eq!(world.keeps_for(1), [id(2)], "a relay kept this one back");
+    says(&mut world, Bodies::default(), 5_000);
+    assert_eq!(world.keeps_for(1), [id(2)], "neither of the two is the later one");
     says(&mut world, Bodies { asks: 39, ..Bodies::default() }, 6_000);
     assert_eq!(world.devices[&1].disk.words[&id(2)].ask, 40);
-    says(&mut world, Bodies::default(), 6_001);
+    says(&mut world, Bodies { asks: 40, ..Bodies::default() }, 8_000);
+    says(&mut world, Bodies::default(), 7_000);
+    assert_eq!(world.keeps_for(1), [id(2)], "it asked again since");
+    says(&mut world, Bodies::default(), 8_001);
     assert_eq!(world.keeps_for(1), []);
     // An answer to an earlier ask is no word.
     world.lets_go(1);
-    says(&mut world, Bodies { word: 3, ..Bodies::default() }, 7_000);
+    says(&mut world, Bodies { word: 3, ..Bodies::default() }, 9_000);
     assert_eq!(world.kept_by(1), []);
 }
 
@@ -281,4 +286,61 @@ fn a_device_that_is_removed_is_kept_for_no_longer() {
     world.drive(10_000);
     assert_eq!((world.keeps_for(1), world.keeps_for(2)), (vec![], vec![]));
     assert_eq!(world.node(1).disk.words.len(), 0);
+}
+
+#[test]
+fn what_is_known_of_contents_outlives_a_restart_and_siblings_hear_only_of_what_they_must_know() {
+    let mut world = three();
+    world.drive(60_000);
+    let heard = |world: &mut World, input: Input| {
+        world.drive(60_000);
+        world.input(1, input);
+        !world.intercept(1, 2).is_empty()
+    };
+    world.node(1).disk.prunes = true;
+    assert!(heard(&mut world, Input::Prunes(true)));
+    assert!(!heard(&mut world, Input::Prunes(true)));
+    world.node(1).disk.lacking = 6;
+    assert!(heard(&mut world, Input::Lacking(5)));
+    assert!(!heard(&mut world, Input::Lacking(6)), "it lacks some, as before");
+    world.restart(1);
+    let now = world.at();
+    let said = world.node(1).engine.bodies_for(id(2), now);
+    assert_eq!((said.prunes, said.lacks, world.node(1).engine.keeping.lacking()), (true, 6, 6));
+    assert!(heard(&mut world, Input::Lacking(0)));
+}
+
+#[test]
+fn of_three_that_let_go_the_first_keeps_and_the_others_ask_only_it() {
+    let mut world = three();
+    (1..=3).for_each(|n| world.lets_go(n));
+    world.drive(300_000);
+    assert_eq!((world.keeps_for(1), world.keeps_for(2), world.keeps_for(3)), (vec![id(2), id(3)], vec![], vec![]));
+    let now = world.at();
+    let mut asks = |n: u8, of: u8| world.node(n).engine.bodies_for(id(of), now).asks > 0;
+    assert_eq!([asks(3, 1), asks(3, 2), asks(2, 1), asks(2, 3), asks(1, 2)], [true, false, true, false, false]);
+}
+
+#[test]
+fn who_gave_its_word_and_would_let_go_itself_is_released_only_for_a_better_one() {
+    let mut world = three();
+    world.lets_go(2);
+    world.drive(60_000);
+    assert_eq!(world.kept_by(2), [id(1), id(3)]);
+    world.lets_go(1);
+    world.lets_go(3);
+    world.drive(300_000);
+    let now = world.at();
+    let mut asks = |of: u8| world.node(2).engine.bodies_for(id(of), now).asks > 0;
+    assert_eq!((asks(1), asks(3)), (true, false));
+    assert_eq!(world.kept_by(2), [id(1)]);
+}
+
+#[test]
+fn of_sources_that_no_keeper_holds_nothing_goes() {
+    let mut world = three();
+    world.lets_go(3);
+    world.drive(60_000);
+    world.node(3).engine.watermark.join(&vector(&[(9, 3)]));
+    assert_eq!(world.prune(3).unwrap().upto, [(source(1), Seq(4))].into());
 }

@@ -90,6 +90,16 @@ fn the_search_goes_back_in_growing_steps_and_on_from_what_agrees() {
 }
 
 #[test]
+fn an_answer_that_ends_where_the_question_began_is_not_asked_for_again_at_once() {
+    let (mut world, held, other) = disputed(3, 6);
+    world.deliver(&mail_of(2, &[run_of(3, &other[5..])]));
+    world.deliver(&mail_of(2, &[run_of(3, &other[4..])]));
+    assert_eq!(asked(&mut world), [5, 4, 2]);
+    world.deliver(&mail_of(2, &[run_of(3, &held[..2])]));
+    assert_eq!((asked(&mut world), world.held(1, 3)), (vec![], 6));
+}
+
+#[test]
 fn an_answer_that_agrees_to_the_end_ends_the_dispute() {
     let (mut world, held, other) = disputed(3, 6);
     world.deliver(&mail_of(2, &[run_of(3, &other[5..])]));
