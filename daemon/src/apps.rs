@@ -11,6 +11,7 @@
 //! behind after a crash.
 
 mod grant;
+mod quota;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,8 @@ use crate::seal::{Bearer, BearerHash, Role};
 use crate::store::{SavedApp, Store, StoreError};
 
 pub use self::grant::{Grant, GrantError, MAX_PREFIXES, Scope};
+pub(crate) use self::quota::{Beyond, Meter, UnderWay};
+pub use self::quota::{Quota, Usage};
 
 /// Most apps on one device.
 pub const MAX_APPS: usize = 64;
@@ -43,6 +46,10 @@ pub struct App {
     pub conversations: Grant,
     /// When it was authorized, by the wall clock.
     pub created: Millis,
+    /// How much it may store.
+    pub quota: Quota,
+    /// How much it has stored, as far as is known.
+    pub(crate) meter: Meter,
     token: BearerHash,
     /// When it last made a call; 0 when it never did.
     used: AtomicU64,
@@ -116,6 +123,7 @@ impl Apps {
         name: String,
         mut collections: Grant,
         mut conversations: Grant,
+        quota: Quota,
         now: Millis,
     ) -> Result<(Arc<App>, Bearer), AppError> {
         for grant in [&mut collections, &mut conversations] {
@@ -141,7 +149,7 @@ impl Apps {
             }
         }
         let token = Bearer::generate(Role::App, &mut rand::rng());
-        let saved = SavedApp { name, token: token.hash(), collections, conversations, created: now, used: None };
+        let saved = SavedApp { name, token: token.hash(), collections, conversations, quota, created: now, used: None };
         let app = Arc::new(App::from(saved.clone()));
         driver.keep(move |store| store.add_app(&saved)).await?;
         self.known.write().unwrap_or_else(PoisonError::into_inner).insert(app.name.clone(), Arc::clone(&app));
@@ -202,10 +210,11 @@ impl App {
 
 impl From<SavedApp> for App {
     fn from(saved: SavedApp) -> Self {
-        let SavedApp { name, token, collections, conversations, created, used } = saved;
+        let SavedApp { name, token, collections, conversations, quota, created, used } = saved;
         let used = used.map_or(0, |used| used.0);
         let (used, noted) = (AtomicU64::new(used), AtomicU64::new(used));
-        Self { name, collections, conversations, created, token, used, noted, revoked: watch::Sender::new(false) }
+        let (meter, revoked) = (Meter::default(), watch::Sender::new(false));
+        Self { name, collections, conversations, created, quota, meter, token, used, noted, revoked }
     }
 }
 
@@ -238,6 +247,7 @@ mod tests {
             token: Bearer::generate(Role::App, &mut rand::rng()).hash(),
             collections: Grant::default(),
             conversations: Grant::default(),
+            quota: Quota::default(),
             created: Millis(1),
             used: None,
         });

@@ -28,13 +28,16 @@ mod error;
 mod health;
 mod history;
 mod info;
+mod line;
 pub mod listener;
 mod lookup;
 mod methods;
 mod page;
 mod pipe;
 mod pull;
+mod quota;
 mod records;
+mod room;
 mod snapshot;
 mod watch;
 
@@ -53,11 +56,12 @@ use tonic::Status;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 
-use self::admission::{Admission, MAX_IN_FLIGHT, limit};
+use self::admission::{Admission, limit};
 use self::cursors::Cursors;
 use self::door::Door;
 use self::listener::{ListenError, Listener};
-use self::pipe::Pipes;
+use self::pipe::{Pipes, SLOW};
+use self::room::Room;
 use crate::daemon::{Daemon, Setup};
 use crate::node::Node;
 use crate::shutdown::Shutdown;
@@ -79,21 +83,32 @@ pub enum IpcError {
 
 /// Serves the local API until the shutdown begins, then lets calls that are under way finish, at most for [`GRACE`].
 pub async fn serve(listener: Listener, daemon: Arc<Daemon>, shutdown: Shutdown) -> Result<(), IpcError> {
+    serve_within(Room::of_the_daemon(), [SLOW; 2], listener, daemon, shutdown).await
+}
+
+/// The same, in that room, and with so much time for clients to take an event, and what they are sent at all.
+async fn serve_within(
+    room: Room,
+    [slow, stuck]: [Duration; 2],
+    listener: Listener,
+    daemon: Arc<Daemon>,
+    shutdown: Shutdown,
+) -> Result<(), IpcError> {
     let (stop, stopping) = signal::channel(false);
     let long_reads = Arc::new(Semaphore::new(MAX_LONG_READS));
-    let api = Api { daemon, pipes: Pipes::new(stopping), long_reads, cursors: Arc::default() };
+    let api = Api { daemon, pipes: Pipes::new(room.clone(), stopping, slow), long_reads, cursors: Arc::default() };
     let describe = || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
     let describe = || describe().register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
 
     let (accepted, connections) = mpsc::channel(1);
-    let accepting = tokio::spawn(listener.accept(accepted));
+    let accepting = tokio::spawn(listener.accept(room.clone(), stuck, accepted));
     let limited = |api: &Api| api.clone();
     let server = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
         .layer(Door::new(Arc::clone(&api.daemon)))
-        .layer(Admission::new(MAX_IN_FLIGHT))
+        .layer(Admission::new(room))
         .add_service(InfoServer::new(limited(&api)).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(
             RecordsServer::new(limited(&api))
@@ -170,12 +185,12 @@ impl Api {
     }
 }
 
-/// Reads from the store, off the event loop.
+/// Reads from the store, off the event loop. When nobody waits for it any more it is interrupted, or not even begun.
 async fn read<O: Send + 'static>(
     reader: &Reader,
     what: impl FnOnce(&Reader) -> Result<O, StoreError> + Send + 'static,
 ) -> Result<O, Status> {
-    let reader = reader.clone();
+    let (reader, _awaited) = reader.awaited();
     match tokio::task::spawn_blocking(move || what(&reader)).await {
         Ok(outcome) => Ok(outcome.map_err(|fault| error::store(&fault))?),
         Err(_) => Err(ErrorDetail::new(ErrorCode::Internal, "reading the store broke down").into()),
@@ -186,7 +201,7 @@ async fn read<O: Send + 'static>(
 pub const MAX_LONG_READS: usize = 2;
 /// How long calls that are under way may take to finish when the daemon stops.
 pub const GRACE: Duration = Duration::from_secs(3);
-/// Most streams and calls on one connection; more wait in the client.
+/// Most streams and calls on one connection, above the limits of its [`Room`]; more wait in the client.
 const MAX_STREAMS_PER_CONNECTION: u32 = 256;
 /// How much of a request may be under way unread: one of the largest.
 const STREAM_WINDOW: u32 = 2 << 20;

@@ -267,7 +267,7 @@ impl ErrorCode {
             Self::RelayUnreachable | Self::ShuttingDown => Code::Unavailable,
             Self::CardUsed | Self::CardBurnt | Self::TooSlow | Self::Conflict => Code::Aborted,
             Self::PairingTimeout => Code::DeadlineExceeded,
-            Self::StoreFull | Self::Busy => Code::ResourceExhausted,
+            Self::StoreFull | Self::Busy | Self::QuotaExceeded => Code::ResourceExhausted,
             Self::StoreBroken => Code::DataLoss,
             Self::ResyncRequired => Code::OutOfRange,
         }
@@ -309,6 +309,7 @@ impl ErrorCode {
             | Self::SyncOff
             | Self::Conflict
             | Self::ResyncRequired
+            | Self::QuotaExceeded
             | Self::VersionMismatch => false,
         }
     }
@@ -341,6 +342,7 @@ impl ErrorCode {
             | Self::StoreFull
             | Self::StoreBroken
             | Self::Busy
+            | Self::QuotaExceeded
             | Self::TooSlow => 1,
         }
     }

@@ -57,7 +57,8 @@ impl Handle {
         Self { requests, picture, bell, roster, trail, _thread: Arc::new(Thread(Some(thread))) }
     }
 
-    /// Pushes one atomic bundle. Durable when it returns.
+    /// Pushes one atomic bundle. Durable when it returns. Whoever stops waiting before the driver has taken it up has pushed nothing; later it
+    /// may have been committed.
     ///
     /// # Errors
     /// The refusal, or what kept the store from committing; in both cases nothing changed.

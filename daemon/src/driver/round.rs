@@ -111,6 +111,8 @@ impl Driver {
     /// Hands one request to the engine, with what the store knows about it.
     fn take(&mut self, request: Request, round: &mut Round, now: Now) -> Result<(), StoreError> {
         match request {
+            // Its caller's deadline has passed, or the caller is gone: it would be answered to nobody.
+            Request::Push { reply, .. } if reply.is_closed() => {}
             Request::Push { ops, app, bases, reply } => {
                 // Registered first: whoever waits is answered, also when the store fails on the next line.
                 let call = self.register(Call::Push(reply));

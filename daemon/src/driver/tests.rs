@@ -244,3 +244,31 @@ async fn an_engine_that_was_restored_still_waits_for_a_pass() {
     let _pass = tokio::spawn(async move { driver.pass(false).await });
     assert!(outbox.recv().await.is_some());
 }
+
+#[tokio::test]
+async fn a_push_that_nobody_waits_for_any_more_is_not_made() {
+    let bench = Bench::new();
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let driver = bench.driver.clone();
+    let holding = tokio::spawn(async move {
+        driver
+            .keep(move |_| {
+                held.recv().unwrap();
+                Ok(())
+            })
+            .await
+    });
+    let mut abandoned = Box::pin(bench.push("late", 10));
+    let mut awaited = Box::pin(bench.push("in time", 10));
+    // Both are on their way, behind the chore that holds the driver.
+    tokio::select! {
+        biased;
+        _ = &mut abandoned => panic!("the driver is held"),
+        _ = &mut awaited => panic!("the driver is held"),
+        () = tokio::task::yield_now() => {}
+    }
+    drop(abandoned);
+    go_on.send(()).unwrap();
+    assert_eq!(awaited.await.unwrap().bundle_seq, BundleSeq(1), "it is the first");
+    holding.await.unwrap().unwrap();
+}

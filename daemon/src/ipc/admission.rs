@@ -1,41 +1,46 @@
 //! Before a call reaches its service: is there room, until when may it take, and what becomes of what gRPC itself refuses.
 //!
-//! At most [`MAX_IN_FLIGHT`] calls are worked on at a time; one more is told `busy` at once instead of waiting in a hidden queue.
-//! A stream counts only until it has begun. A call's deadline travels as `grpc-timeout`: here it ends unary calls, and streams find it as
-//! [`Deadline`] in their request. A push that passes its deadline may still be committed; its caller asks again with the same
-//! `source_bundle_id`.
+//! A call takes places in the rooms of its connection, of its caller and of the daemon ([`super::room`]); when one of them is full it is told `busy`
+//! at once. It keeps them until its reply is taken, so that a client that reads nothing fills its own room; a stream gives them back when it
+//! has begun and has places of another kind. A call's deadline travels as `grpc-timeout`: here it ends unary calls, and streams find it as
+//! [`Deadline`] in their request. What has ended stops working: its reads of the store are interrupted, and a push that the driver has not taken up
+//! yet is never made. One that it has taken up may still be committed; its caller asks again with the same `source_bundle_id`.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use ipc_proto::MAX_REQUEST_BYTES;
 use ipc_proto::v1::{ErrorCode, ErrorDetail, LimitExceeded, error_detail::Payload};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::{Code, Status};
 use tower::Layer;
 
-/// Most calls that are worked on at a time, over all connections. An import keeps 64 pushes under way.
-pub(super) const MAX_IN_FLIGHT: usize = 256;
+use super::line::{Debt, Line};
+use super::room::{Full, Kind, Place, Room, Share};
 
 /// When a call's time is over; in the extensions of a request that came with one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline(pub(super) Instant);
 
+/// In the extensions of a reply that is a stream: it has places of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun;
+
 /// The layer around all services.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
-    places: Arc<Semaphore>,
+    daemon: Room,
 }
 
 impl Admission {
-    /// With room for `calls` calls.
-    pub(super) fn new(calls: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(calls)) }
+    /// Into this room.
+    pub(super) fn new(daemon: Room) -> Self {
+        Self { daemon }
     }
 }
 
@@ -43,7 +48,7 @@ impl<S> Layer<S> for Admission {
     type Service = Admitted<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Admitted { inner, places: Arc::clone(&self.places) }
+        Admitted { inner, daemon: self.daemon.clone() }
     }
 }
 
@@ -51,7 +56,7 @@ impl<S> Layer<S> for Admission {
 #[derive(Clone, Debug)]
 pub(super) struct Admitted<S> {
     inner: S,
-    places: Arc<Semaphore>,
+    daemon: Room,
 }
 
 impl<S> Service<http::Request<Body>> for Admitted<S>
@@ -69,11 +74,10 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            let busy = ErrorDetail::new(ErrorCode::Busy, "the daemon works on too many calls already")
-                .hint("wait for earlier calls before you make new ones")
-                .payload(limit("calls under way", MAX_IN_FLIGHT, MAX_IN_FLIGHT + 1));
-            return Box::pin(std::future::ready(Ok(busy.into_status().into_http())));
+        let line = Line::of(request.extensions());
+        let places = match take(Kind::Call, request.extensions(), &self.daemon) {
+            Ok(places) => places,
+            Err(full) => return Box::pin(std::future::ready(Ok(Status::from(full).into_http()))),
         };
         let deadline = request.headers().get("grpc-timeout").and_then(|text| read_timeout(text.as_bytes()));
         let deadline = deadline.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -82,7 +86,6 @@ where
         }
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let _place = place;
             let response = match deadline {
                 None => answer.await?,
                 Some(deadline) => match timeout_at(deadline, answer).await {
@@ -90,8 +93,50 @@ where
                     Err(_) => return Ok(too_late().into_http()),
                 },
             };
-            Ok(explain(response))
+            Ok(hold(explain(response), places, line))
         })
+    }
+}
+
+/// Takes a place for a request: on its connection, of its caller, and of the daemon.
+pub(super) fn take(kind: Kind, of: &http::Extensions, daemon: &Room) -> Result<Vec<Place>, Full> {
+    let mut places: Vec<Place> = Line::of(of).map(|line| line.take(kind)).transpose()?.into_iter().collect();
+    if let Some(share) = of.get::<Share>() {
+        places.extend(share.take(kind)?);
+    }
+    places.push(daemon.take(kind)?);
+    Ok(places)
+}
+
+/// Keeps the places of a call until its reply is taken.
+fn hold(response: http::Response<Body>, places: Vec<Place>, line: Option<Line>) -> http::Response<Body> {
+    if response.extensions().get::<Begun>().is_some() || http_body::Body::is_end_stream(response.body()) {
+        return response;
+    }
+    response.map(|body| Body::new(Held { body, _places: places, _debt: line.map(|line| line.owe()) }))
+}
+
+/// A reply that has not been taken.
+struct Held {
+    body: Body,
+    _places: Vec<Place>,
+    _debt: Option<Debt>,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -142,71 +187,4 @@ fn read_timeout(text: &[u8]) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use tower::{ServiceExt, service_fn};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_call_beyond_the_limit_is_told_busy_and_a_finished_one_frees_its_place() {
-        let never = service_fn(|_: http::Request<Body>| std::future::pending::<Result<_, Infallible>>());
-        let layer = Admission::new(1);
-        let mut first = layer.layer(never);
-        let waiting = first.call(http::Request::new(Body::empty()));
-        let refused = first.clone().oneshot(http::Request::new(Body::empty())).await.unwrap();
-        assert_eq!(detail(&refused).code, "busy");
-        drop(waiting);
-        let answer =
-            service_fn(|_: http::Request<Body>| async { Ok::<_, Infallible>(http::Response::new(Body::empty())) });
-        let admitted = layer.layer(answer).oneshot(http::Request::new(Body::empty())).await.unwrap();
-        assert!(Status::from_header_map(admitted.headers()).is_none());
-    }
-
-    #[tokio::test]
-    async fn a_call_ends_at_its_deadline_and_a_quick_one_does_not_notice() {
-        let never = service_fn(|request: http::Request<Body>| async move {
-            assert!(request.extensions().get::<Deadline>().is_some());
-            std::future::pending::<Result<_, Infallible>>().await
-        });
-        let late = Admission::new(1).layer(never).oneshot(request_with_timeout("5m")).await.unwrap();
-        assert_eq!(Status::from_header_map(late.headers()).unwrap().code(), Code::DeadlineExceeded);
-        let quick =
-            service_fn(|_: http::Request<Body>| async { Ok::<_, Infallible>(http::Response::new(Body::empty())) });
-        let in_time = Admission::new(1).layer(quick).oneshot(request_with_timeout("1H")).await.unwrap();
-        assert!(Status::from_header_map(in_time.headers()).is_none());
-    }
-
-    #[tokio::test]
-    async fn a_message_that_was_refused_unread_gets_a_code_and_both_numbers() {
-        let refuse = service_fn(|_: http::Request<Body>| async {
-            Ok::<_, Infallible>(Status::out_of_range("found 3000000 bytes").into_http())
-        });
-        let response = Admission::new(1).layer(refuse).oneshot(http::Request::new(Body::empty())).await.unwrap();
-        let detail = detail(&response);
-        assert_eq!(detail.code, "too_large");
-        assert!(detail.message.contains("2 MiB") && detail.message.contains("3000000"), "{}", detail.message);
-    }
-
-    #[test]
-    fn timeouts_are_read_as_grpc_writes_them_and_garbage_is_none() {
-        assert_eq!(read_timeout(b"5S"), Some(Duration::from_secs(5)));
-        assert_eq!(read_timeout(b"2H"), Some(Duration::from_secs(7200)));
-        assert_eq!(read_timeout(b"3M"), Some(Duration::from_secs(180)));
-        assert_eq!(read_timeout(b"250m"), Some(Duration::from_millis(250)));
-        assert_eq!(read_timeout(b"99999999u"), Some(Duration::from_micros(99_999_999)));
-        assert_eq!(read_timeout(b"7n"), Some(Duration::from_nanos(7)));
-        for garbage in ["", "S", "5", "123456789S", "-1S", "+1S", "1x", "1 S"] {
-            assert_eq!(read_timeout(garbage.as_bytes()), None, "{garbage:?}");
-        }
-    }
-
-    fn request_with_timeout(timeout: &str) -> http::Request<Body> {
-        http::Request::builder().header("grpc-timeout", timeout).body(Body::empty()).unwrap()
-    }
-
-    fn detail(response: &http::Response<Body>) -> ErrorDetail {
-        ErrorDetail::from_status(&Status::from_header_map(response.headers()).unwrap()).unwrap()
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! path ──▶ methods: what does it need?  no such call ─▶ unimplemented
-//! authorization: Bearer … ──▶ the owner's credential? an app's token?  ─▶ Caller, in the request's extensions
+//! authorization: Bearer … ──▶ the owner's credential? an app's token?  ─▶ Caller and its Share, in the request's extensions
 //! ```
 //!
 //! Default deny: a call that is not in the table is answered to nobody, and a caller that shows nothing makes only the calls that need
@@ -19,7 +19,9 @@ use tower::Layer;
 
 use super::caller::{Caller, unknown};
 use super::error;
+use super::line::Line;
 use super::methods::{Needs, needs};
+use super::room::{Share, Shares};
 use crate::daemon::{Daemon, Setup};
 use crate::driver::wall_clock;
 use crate::seal::{Bearer, Role};
@@ -28,16 +30,17 @@ use crate::seal::{Bearer, Role};
 #[derive(Clone)]
 pub(super) struct Door {
     daemon: Arc<Daemon>,
+    shares: Arc<Shares>,
 }
 
 impl Door {
     /// The door of this daemon.
     pub(super) fn new(daemon: Arc<Daemon>) -> Self {
-        Self { daemon }
+        Self { daemon, shares: Arc::new(Shares::new()) }
     }
 
-    /// Who makes this call, if they may.
-    fn admit(&self, path: &str, headers: &http::HeaderMap) -> Result<Caller, Status> {
+    /// Who makes this call, if they may, and what they may take.
+    fn admit(&self, path: &str, headers: &http::HeaderMap, line: Option<&Line>) -> Result<(Caller, Share), Status> {
         let needs = needs(path).ok_or_else(|| Status::unimplemented("there is no such call"))?;
         let caller = match self.identify(headers) {
             Ok(caller) => caller,
@@ -46,7 +49,11 @@ impl Door {
             Err(refused) => return Err(refused),
         };
         caller.may(needs)?;
-        Ok(caller)
+        let share = self.shares.of(&caller);
+        if let Some(line) = line {
+            line.belongs_to(&caller, &share)?;
+        }
+        Ok((caller, share))
     }
 
     /// Whose token came with the call.
@@ -112,9 +119,11 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        match self.door.admit(request.uri().path(), request.headers()) {
-            Ok(caller) => {
+        let line = Line::of(request.extensions());
+        match self.door.admit(request.uri().path(), request.headers(), line.as_ref()) {
+            Ok((caller, share)) => {
                 request.extensions_mut().insert(caller);
+                request.extensions_mut().insert(share);
                 Box::pin(self.inner.call(request))
             }
             Err(refused) => Box::pin(std::future::ready(Ok(refused.into_http()))),

@@ -11,13 +11,13 @@
 //! left alone, and only what refuses is removed.
 //!
 //! # Limits
-//! A connection beyond [`MAX_CONNECTIONS`] is closed at once, which its client sees as such, while those there go on undisturbed.
-//! Who connects and does not send the HTTP/2 preface within [`HELLO`] is disconnected.
+//! A connection beyond [`super::room::MAX_CONNECTIONS`] is closed at once, which its client sees as such, while those there go on undisturbed.
+//! Who connects and does not send the HTTP/2 preface within [`HELLO`] is disconnected; so is who leaves what it was sent lying for too long
+//! ([`super::line`]).
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ use interprocess::ConnectWaitMode;
 use interprocess::local_socket::tokio::{Listener as Socket, Stream, prelude::*};
 use interprocess::local_socket::{ConnectOptions, GenericFilePath, ListenerOptions, ToFsName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Sleep, sleep};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tonic::transport::server::Connected;
 
-/// Most connections at a time. A client needs one; an editor with plugins, a bridge and some scripts stay below ten.
-pub const MAX_CONNECTIONS: usize = 64;
+use super::line::{Debt, Line};
+use super::room::{Kind, Place, Room};
 
 /// How long a new connection may take to send its preface.
 pub const HELLO: Duration = Duration::from_secs(10);
@@ -100,9 +100,9 @@ impl Listener {
         &self.address
     }
 
-    /// Accepts connections and hands them over, until the receiver of `accepted` is dropped.
-    pub(super) async fn accept(self, accepted: mpsc::Sender<io::Result<Connection>>) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    /// Accepts connections and hands them over, until the receiver of `accepted` is dropped. Each is closed when its client leaves lying what it was
+    /// sent for as long as `patience`.
+    pub(super) async fn accept(self, room: Room, patience: Duration, accepted: mpsc::Sender<io::Result<Connection>>) {
         loop {
             let stream = tokio::select! {
                 () = accepted.closed() => return,
@@ -120,11 +120,14 @@ impl Listener {
                 tracing::warn!("closed a local connection of another user");
                 continue;
             }
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::warn!(limit = MAX_CONNECTIONS, "closed a local connection: there are too many");
-                continue;
+            let place = match room.take(Kind::Connection) {
+                Ok(place) => place,
+                Err(full) => {
+                    tracing::warn!(reason = %full, "closed a local connection");
+                    continue;
+                }
             };
-            if accepted.send(Ok(Connection::new(stream, place, HELLO))).await.is_err() {
+            if accepted.send(Ok(Connection::new(stream, place, HELLO, patience))).await.is_err() {
                 return;
             }
         }
@@ -136,18 +139,56 @@ pub(super) struct Connection {
     stream: Stream,
     /// How much of the preface is missing, and until when it may.
     greeting: Option<(usize, Pin<Box<Sleep>>)>,
-    _place: OwnedSemaphorePermit,
+    line: Line,
+    /// How long the client may owe something.
+    patience: Duration,
+    /// When to look whether it does. It may ring too early, and is set again then.
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// The socket takes no more bytes.
+    stalled: Option<Debt>,
+    _place: Place,
 }
 
 impl Connection {
-    fn new(stream: Stream, place: OwnedSemaphorePermit, hello: Duration) -> Self {
-        Self { stream, greeting: Some((PREFACE, Box::pin(sleep(hello)))), _place: place }
+    fn new(stream: Stream, place: Place, hello: Duration, patience: Duration) -> Self {
+        let greeting = Some((PREFACE, Box::pin(sleep(hello))));
+        Self { stream, greeting, line: Line::new(), patience, alarm: None, stalled: None, _place: place }
+    }
+
+    /// Ready when the client has owed something for too long.
+    fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        while let Some(since) = self.line.owes_since(cx) {
+            let due = since + self.patience;
+            if Instant::now() >= due {
+                tracing::info!("closed a local connection whose client took nothing of what it was sent");
+                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly"));
+            }
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.alarm = None;
+        }
+        Poll::Pending
+    }
+
+    /// Notes whether the socket takes bytes.
+    fn note<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        match &written {
+            Poll::Ready(_) => self.stalled = None,
+            Poll::Pending if self.stalled.is_none() => self.stalled = Some(self.line.owe()),
+            Poll::Pending => {}
+        }
+        written
     }
 }
 
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Poll::Ready(lost) = this.poll_lost(cx) {
+            return Poll::Ready(Err(lost));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
         let Some((missing, deadline)) = &mut this.greeting else { return read };
@@ -163,7 +204,15 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        let written = this.note(written);
+        if written.is_pending()
+            && let Poll::Ready(lost) = this.poll_lost(cx)
+        {
+            return Poll::Ready(Err(lost));
+        }
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -176,9 +225,11 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = ();
+    type ConnectInfo = Line;
 
-    fn connect_info(&self) -> Self::ConnectInfo {}
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.line.clone()
+    }
 }
 
 /// Bytes of the HTTP/2 connection preface (RFC 9113 §3.4).

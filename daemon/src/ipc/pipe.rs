@@ -1,24 +1,31 @@
 //! Server streams: one task feeds each, through a bounded channel.
 //!
 //! A stream ends when its task is done, its client is gone, its deadline has passed, the daemon stops, its app is revoked, or its client
-//! reads too slowly. The
-//! last place in the channel is kept for the reason: even a subscriber whose channel is full gets it, in order, and
-//! knows from what it read before where to resume. Nothing is lost and nobody else is delayed.
+//! reads too slowly. The last place in the channel is kept for the reason: even a subscriber whose channel is full gets it, after all that was
+//! sent before, and with the cursor after which to resume. Nothing is lost and nobody else is delayed.
+//!
+//! What waits in a stream is bounded by its channel, and how many streams there are by the rooms of its connection, its caller and the daemon
+//! ([`super::room`]); the places are free when what was sent is taken, or the client is gone. One that takes nothing, not even the reason, loses its
+//! connection ([`super::line`]).
 
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ipc_proto::v1::{ErrorCode, ErrorDetail};
-use tokio::sync::{Semaphore, mpsc, watch};
+use ipc_proto::v1::error_detail::Payload;
+use ipc_proto::v1::{ErrorCode, ErrorDetail, ResumeAfter};
+use kinfolk_core::ids::BundleSeq;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::admission::{Deadline, limit, too_late};
+use super::admission::{Begun, Deadline, take, too_late};
 use super::caller::{Caller, unknown};
+use super::line::{Debt, Line};
+use super::room::{Kind, Place, Room};
 
-/// Most streams that are open at a time, over all connections.
-pub(super) const MAX_STREAMS: usize = 128;
 /// Streams that are few: 8 reads of 0.2 ms hold the event loop up for less than 2 ms.
 const FEW_STREAMS: usize = 8;
 /// Events that wait for a subscriber in its channel; a bundle has at most about 1 MiB, so some 4 MiB for each stream at worst.
@@ -27,12 +34,28 @@ pub(super) const MAX_WAITING: usize = 4;
 pub(super) const SLOW: Duration = Duration::from_secs(30);
 
 /// What a streaming call answers with.
-pub(super) type Events<T> = ReceiverStream<Result<T, Status>>;
+#[derive(Debug)]
+pub(super) struct Events<T> {
+    events: mpsc::Receiver<Result<T, Status>>,
+    _places: Vec<Place>,
+    /// The reason, once it waits to be taken.
+    _reason: Reason,
+}
+
+type Reason = Arc<Mutex<Option<Debt>>>;
+
+impl<T> Stream for Events<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.events.poll_recv(cx)
+    }
+}
 
 /// Where streams are opened.
 #[derive(Clone, Debug)]
 pub(super) struct Pipes {
-    places: Arc<Semaphore>,
+    daemon: Room,
     stopping: watch::Receiver<bool>,
     slow: Duration,
 }
@@ -66,13 +89,13 @@ pub(super) struct Pipe<T> {
     deadline: Option<Deadline>,
     revocation: Option<watch::Receiver<bool>>,
     slow: Duration,
-    places: Arc<Semaphore>,
+    daemon: Room,
 }
 
 impl Pipes {
-    /// Pipes that end when `stopping` says so.
-    pub(super) fn new(stopping: watch::Receiver<bool>) -> Self {
-        Self { places: Arc::new(Semaphore::new(MAX_STREAMS)), stopping, slow: SLOW }
+    /// Pipes that end when `stopping` says so, or when a subscriber leaves its channel full for as long as `slow`.
+    pub(super) fn new(daemon: Room, stopping: watch::Receiver<bool>, slow: Duration) -> Self {
+        Self { daemon, stopping, slow }
     }
 
     /// Answers `request` with a stream that `feed` fills.
@@ -85,44 +108,54 @@ impl Pipes {
         T: Send + 'static,
         F: Future<Output = Result<(), End>> + Send + 'static,
     {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            ErrorDetail::new(ErrorCode::Busy, "too many streams are open").hint("end some of them").payload(limit(
-                "open streams",
-                MAX_STREAMS,
-                MAX_STREAMS + 1,
-            ))
-        })?;
+        let places = take(Kind::Stream, request.extensions(), &self.daemon)?;
         let (events, receiver) = mpsc::channel(MAX_WAITING + 1);
         // Nobody else has the channel yet, so it has room.
         let last = events.clone().try_reserve_owned().map_err(|_| Status::internal("a new channel is full"))?;
         let deadline = request.extensions().get().copied();
         let revocation = Caller::of(request).revocation();
-        let (stopping, places) = (self.stopping.clone(), Arc::clone(&self.places));
-        let feeding = feed(Pipe { events, stopping, deadline, revocation, slow: self.slow, places });
+        let (stopping, daemon) = (self.stopping.clone(), self.daemon.clone());
+        let feeding = feed(Pipe { events, stopping, deadline, revocation, slow: self.slow, daemon });
+        let (line, reason) = (Line::of(request.extensions()), Reason::default());
+        let told = Arc::clone(&reason);
         tokio::spawn(async move {
-            let _place = place;
             if let Err(End::Told(status)) = feeding.await {
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = line.map(|line| line.owe());
                 last.send(Err(*status));
             }
         });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        let mut response = Response::new(Events { events: receiver, _places: places, _reason: reason });
+        response.extensions_mut().insert(Begun);
+        Ok(response)
     }
 }
 
 impl<T> Pipe<T> {
     /// Whether so few streams are open that each may do a little work on the event loop.
     pub(super) fn is_one_of_few(&self) -> bool {
-        MAX_STREAMS - self.places.available_permits() <= FEW_STREAMS
+        self.daemon.taken(Kind::Stream) <= FEW_STREAMS
     }
 
     /// Hands one event over, once there is room for it.
     pub(super) async fn send(&self, event: T) -> Result<(), End> {
+        self.hand_over(event, None).await
+    }
+
+    /// The same on a stream with a cursor, which stands here before the event.
+    pub(super) async fn send_after(&self, cursor: BundleSeq, event: T) -> Result<(), End> {
+        self.hand_over(event, Some(cursor)).await
+    }
+
+    async fn hand_over(&self, event: T, cursor: Option<BundleSeq>) -> Result<(), End> {
         let patience = async {
             sleep(self.slow).await;
-            End::from(
-                ErrorDetail::new(ErrorCode::TooSlow, "this stream was read too slowly")
-                    .hint("resume it from the last position that was read"),
-            )
+            let detail = ErrorDetail::new(ErrorCode::TooSlow, "this stream was read too slowly");
+            End::from(match cursor {
+                Some(cursor) => detail
+                    .hint("begin it again after the cursor that comes with this: nothing is lost")
+                    .payload(Payload::Resume(ResumeAfter { bundle_seq: cursor.0 })),
+                None => detail.hint("begin it again"),
+            })
         };
         let place = self.wait(async {
             tokio::select! {
@@ -170,32 +203,58 @@ mod tests {
     use tokio_stream::StreamExt;
 
     use super::*;
+    use crate::ipc::room::MAX_STREAMS;
 
     #[tokio::test]
     async fn a_slow_subscriber_gets_what_was_sent_and_then_the_reason() {
         let (_stop, stopping) = watch::channel(false);
-        let pipes = Pipes { slow: Duration::from_millis(20), ..Pipes::new(stopping) };
+        let pipes = Pipes::new(Room::of_the_daemon(), stopping, Duration::from_millis(20));
+        let (ended, end) = tokio::sync::oneshot::channel();
         let mut stream = open(&pipes, Request::new(()), |pipe| async move {
             for number in 0.. {
-                pipe.send(number).await?;
+                if let Err(end) = pipe.send_after(BundleSeq(number), number).await {
+                    ended.send(()).unwrap();
+                    return Err(end);
+                }
             }
             Ok(())
         });
         // Not read until the task has given up.
-        while pipes.places.available_permits() < MAX_STREAMS {
-            tokio::task::yield_now().await;
-        }
+        end.await.unwrap();
         for number in 0..u64::try_from(MAX_WAITING).unwrap() {
             assert_eq!(stream.next().await.unwrap().unwrap(), number);
         }
-        assert_eq!(code(stream.next().await), "too_slow");
+        let reason = ErrorDetail::from_status(&stream.next().await.unwrap().unwrap_err()).unwrap();
+        assert_eq!(reason.code, "too_slow");
+        let resume = ResumeAfter { bundle_seq: u64::try_from(MAX_WAITING).unwrap() };
+        assert_eq!(reason.payload, Some(Payload::Resume(resume)), "after the last one that was sent");
         assert!(stream.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn who_does_not_take_the_reason_owes_it_and_keeps_its_place() {
+        let (stop, stopping) = watch::channel(false);
+        let (room, line) = (Room::of_the_daemon(), Line::new());
+        let pipes = Pipes::new(room.clone(), stopping, SLOW);
+        let mut request = Request::new(());
+        request.extensions_mut().insert(line.clone());
+        let stream = open(&pipes, request, |pipe| async move { pipe.wait(std::future::pending()).await });
+        let cx = Context::from_waker(std::task::Waker::noop());
+        assert!(line.owes_since(&cx).is_none());
+        stop.send(true).unwrap();
+        while line.owes_since(&cx).is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(room.taken(Kind::Stream), 1);
+        drop(stream);
+        assert!(line.owes_since(&cx).is_none());
+        assert_eq!(room.taken(Kind::Stream), 0);
     }
 
     #[tokio::test]
     async fn a_stream_ends_when_the_daemon_stops() {
         let (stop, stopping) = watch::channel(false);
-        let mut stream = open(&Pipes::new(stopping), Request::new(()), |pipe| async move {
+        let mut stream = open(&pipes(stopping), Request::new(()), |pipe| async move {
             pipe.send(1).await?;
             pipe.wait(std::future::pending()).await
         });
@@ -210,15 +269,14 @@ mod tests {
         let (_stop, stopping) = watch::channel(false);
         let mut request = Request::new(());
         request.extensions_mut().insert(Deadline(Instant::now()));
-        let mut stream =
-            open(&Pipes::new(stopping), request, |pipe| async move { pipe.wait(std::future::pending()).await });
+        let mut stream = open(&pipes(stopping), request, |pipe| async move { pipe.wait(std::future::pending()).await });
         assert_eq!(stream.next().await.unwrap().unwrap_err().code(), tonic::Code::DeadlineExceeded);
     }
 
     #[tokio::test]
     async fn a_client_that_leaves_ends_the_task_and_frees_its_place() {
         let (_stop, stopping) = watch::channel(false);
-        let pipes = Pipes::new(stopping);
+        let pipes = pipes(stopping);
         let (ended, end) = tokio::sync::oneshot::channel();
         let stream = open(&pipes, Request::new(()), |pipe| async move {
             let left = pipe.wait(std::future::pending::<()>()).await;
@@ -232,12 +290,16 @@ mod tests {
     #[tokio::test]
     async fn one_stream_too_many_is_told_busy() {
         let (_stop, stopping) = watch::channel(false);
-        let pipes = Pipes::new(stopping);
+        let pipes = pipes(stopping);
         let forever = |pipe: Pipe<u64>| async move { pipe.wait(std::future::pending()).await };
         let streams: Vec<_> = (0..MAX_STREAMS).map(|_| open(&pipes, Request::new(()), forever)).collect();
         let refused = pipes.open(&Request::new(()), forever).unwrap_err();
         assert_eq!(ErrorDetail::from_status(&refused).unwrap().code, "busy");
         drop(streams);
+    }
+
+    fn pipes(stopping: watch::Receiver<bool>) -> Pipes {
+        Pipes::new(Room::of_the_daemon(), stopping, SLOW)
     }
 
     fn open<F>(pipes: &Pipes, request: Request<()>, feed: impl FnOnce(Pipe<u64>) -> F) -> Events<u64>

@@ -22,7 +22,7 @@ use super::convert::push::Asked;
 use super::convert::{invalid, message, record};
 use super::pipe::Events;
 use super::watch::{Filter, Watching};
-use super::{Api, conflicts, error, history, lookup, page, pull, read, snapshot};
+use super::{Api, conflicts, error, history, lookup, page, pull, quota, read, snapshot};
 use crate::apps::Scope;
 use crate::driver::PushError;
 use crate::hops::{self, Hop};
@@ -181,6 +181,7 @@ impl Records for Api {
 /// Pushes what was asked, if the caller may do all of it. A refusal because an id is taken says in what the contents differ.
 pub(super) async fn push(node: &Node, asked: &Asked) -> Result<Pushed, Status> {
     asked.caller.may_push(&node.reader, &asked.ops).await?;
+    let _within_quota = quota::admit(node, &asked.caller, &asked.ops, asked.app.as_ref()).await?;
     let pushed = node.driver.push_on(asked.bases.clone(), asked.ops.clone(), asked.app.clone()).await;
     let refused = match pushed {
         Ok(pushed) => return Ok(pushed),

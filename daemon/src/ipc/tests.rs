@@ -6,6 +6,7 @@ mod conflicts;
 mod conversations;
 mod following;
 mod history;
+mod limits;
 mod proof;
 mod records;
 mod syncing;
@@ -30,6 +31,7 @@ struct Served {
     client: Client,
     daemon: Arc<Daemon>,
     shutdown: Shutdown,
+    room: Room,
     serving: JoinHandle<Result<(), IpcError>>,
 }
 
@@ -51,15 +53,22 @@ impl Served {
     }
 
     async fn in_home(home: TempDir) -> Self {
+        Self::patiently(home, [SLOW; 2]).await
+    }
+
+    /// A daemon whose clients have so much time to take an event, and what they are sent at all.
+    async fn patiently(home: TempDir, patience: [Duration; 2]) -> Self {
         let paths = Paths::in_home(home.path()).unwrap();
         let shutdown = Shutdown::never();
         let daemon = Daemon::open(&paths, shutdown.clone()).await.unwrap();
         let listener = Listener::bind(&paths.socket).unwrap();
-        let serving = tokio::spawn(serve(listener, Arc::clone(&daemon), shutdown.clone()));
+        let room = Room::of_the_daemon();
+        let serving = serve_within(room.clone(), patience, listener, Arc::clone(&daemon), shutdown.clone());
+        let serving = tokio::spawn(serving);
         let connect =
             Connect { paths, client: "test".into(), wait: Duration::from_secs(30), credential: Credential::Owner };
         let client = Client::connect(&connect).await.unwrap();
-        Self { home, client, daemon, shutdown, serving }
+        Self { home, client, daemon, shutdown, room, serving }
     }
 
     /// Ends the daemon and gives its home back.

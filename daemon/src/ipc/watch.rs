@@ -121,7 +121,7 @@ impl Watching {
             if shown.encoded_len() > MAX_EVENT {
                 return Err(too_large(&shown).into());
             }
-            pipe.send(WatchResponse { event: Some(Event::Bundle(shown)) }).await?;
+            pipe.send_after(self.cursor, WatchResponse { event: Some(Event::Bundle(shown)) }).await?;
             self.cursor = BundleSeq(bundle_seq);
         }
         self.cursor = batch.upto;
@@ -134,7 +134,8 @@ impl Watching {
     }
 
     async fn tell_position(&self, pipe: &Pipe<WatchResponse>) -> Result<(), End> {
-        pipe.send(WatchResponse { event: Some(Event::Position(WatchPosition { bundle_seq: self.cursor.0 })) }).await
+        let position = WatchPosition { bundle_seq: self.cursor.0 };
+        pipe.send_after(self.cursor, WatchResponse { event: Some(Event::Position(position)) }).await
     }
 }
 

@@ -75,6 +75,7 @@ impl SetupError {
                 | StoreError::NewerOps { .. }
                 | StoreError::Exists(_)
                 | StoreError::NotNext(_)
+                | StoreError::Abandoned
                 | StoreError::Transaction(_) => false,
             },
             Self::AlreadySetUp

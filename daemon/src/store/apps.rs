@@ -4,7 +4,7 @@ use kinfolk_core::ids::{Hash, Millis};
 
 use super::convert::{int, uint};
 use super::{Store, StoreError};
-use crate::apps::{Grant, Scope};
+use crate::apps::{Grant, Quota, Scope};
 use crate::seal::BearerHash;
 
 /// An app as it is kept.
@@ -18,6 +18,8 @@ pub struct SavedApp {
     pub collections: Grant,
     /// Where it may go among conversations.
     pub conversations: Grant,
+    /// How much it may store.
+    pub quota: Quota,
     /// When it was authorized, by the wall clock.
     pub created: Millis,
     /// When it last made a call, by the wall clock, as far as that was written down.
@@ -28,9 +30,15 @@ impl Store {
     /// Keeps an app, whole or not at all. Not within a transaction.
     pub fn add_app(&mut self, app: &SavedApp) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
-        let sql = "INSERT INTO app (name, token, collection_scope, conversation_scope, created_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql =
+            "INSERT INTO app (name, token, collection_scope, conversation_scope, created_at, quota_bytes, quota_items)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let scopes = (number(app.collections.scope), number(app.conversations.scope));
-        let columns = (&app.name, app.token.as_bytes(), scopes.0, scopes.1, int(app.created.0));
+        let usual = Quota::default();
+        // What is usual stands there as nothing, and may change.
+        let bytes = Some(app.quota.bytes).filter(|bytes| *bytes != usual.bytes).map(int);
+        let items = Some(app.quota.items).filter(|items| *items != usual.items).map(int);
+        let columns = (&app.name, app.token.as_bytes(), scopes.0, scopes.1, int(app.created.0), bytes, items);
         transaction.execute(sql, columns)?;
         let sql = "INSERT INTO app_prefix (app, kind, prefix) VALUES (?1, ?2, ?3)";
         for (kind, grant) in [(COLLECTIONS, &app.collections), (CONVERSATIONS, &app.conversations)] {
@@ -59,17 +67,21 @@ impl Store {
     /// All apps, by name.
     pub fn apps(&self) -> Result<Vec<SavedApp>, StoreError> {
         let sql =
-            "SELECT name, token, collection_scope, conversation_scope, created_at, used_at FROM app ORDER BY name";
+            "SELECT name, token, collection_scope, conversation_scope, created_at, used_at, quota_bytes, quota_items
+             FROM app ORDER BY name";
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query(())?;
         let mut apps = Vec::new();
         while let Some(row) = rows.next()? {
             let name: String = row.get(0)?;
             let token: [u8; Hash::LEN] = row.get(1)?;
+            let (bytes, items): (Option<i64>, Option<i64>) = (row.get(6)?, row.get(7)?);
+            let usual = Quota::default();
             apps.push(SavedApp {
                 token: BearerHash::from_bytes(token),
                 collections: Grant { prefixes: self.prefixes(&name, COLLECTIONS)?, scope: scope(row.get(2)?)? },
                 conversations: Grant { prefixes: self.prefixes(&name, CONVERSATIONS)?, scope: scope(row.get(3)?)? },
+                quota: Quota { bytes: bytes.map_or(usual.bytes, uint), items: items.map_or(usual.items, uint) },
                 created: Millis(uint(row.get(4)?)),
                 used: row.get::<_, Option<i64>>(5)?.map(|used| Millis(uint(used))),
                 name,

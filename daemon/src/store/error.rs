@@ -48,6 +48,9 @@ pub enum StoreError {
     /// `begin`, `apply`, `commit` or `rollback` out of their order, or `commit` after a failed `apply`.
     #[error("the transaction was not in a state for this: {0}")]
     Transaction(&'static str),
+    /// Nobody waits for this read any more.
+    #[error("the read was given up: nobody waits for it")]
+    Abandoned,
     /// A file operation failed.
     #[error("the state directory could not be used: {0}")]
     Io(#[from] std::io::Error),

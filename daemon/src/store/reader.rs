@@ -7,9 +7,13 @@
 //! **Long reads have connections of their own.** An export lasts as long as its reader likes, a verification as long as the log is;
 //! however many of them there are, pages and relay workers find a connection.
 //!
+//! **A read that nobody waits for ends.** [`Reader::awaited`] gives a reader for one call, and a guard; when the guard is dropped, what the reader
+//! does is interrupted within SQLite, and what it would do next is not begun.
+//!
 //! Pages go by keys, not by offsets: the caller names the last thing it has, and what arrives meanwhile neither repeats nor
 //! hides anything older.
 
+mod awaited;
 mod bundles;
 mod conflicts;
 mod conversations;
@@ -25,6 +29,7 @@ mod records;
 mod runs;
 mod search;
 pub(super) mod snapshot;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -61,7 +66,11 @@ const IDLE_CONNECTIONS: usize = 2;
 
 /// Answers reads. Clones share their connections.
 #[derive(Clone, Debug)]
-pub struct Reader(Arc<Pool>);
+pub struct Reader {
+    pool: Arc<Pool>,
+    /// The call that these reads are for.
+    call: Option<Arc<awaited::Call>>,
+}
 
 #[derive(Debug)]
 struct Pool {
@@ -97,18 +106,19 @@ impl Reader {
     pub fn open(dir: &Path, key: &DbKey) -> Result<Self, StoreError> {
         let first = open::open(dir, key, Access::Read)?;
         let state = Mutex::new(State { idle: vec![first], ..State::default() });
-        Ok(Self(Arc::new(Pool { dir: dir.to_owned(), key: key.clone(), state, returned: Condvar::new() })))
+        let pool = Pool { dir: dir.to_owned(), key: key.clone(), state, returned: Condvar::new() };
+        Ok(Self { pool: Arc::new(pool), call: None })
     }
 
     /// Whether a short read would find a connection now, without waiting for one or opening one.
     pub fn is_free(&self) -> bool {
-        let state = self.0.lock();
+        let state = self.pool.lock();
         !state.is_full(Span::Short) && !state.idle.is_empty()
     }
 
     /// Keeps no connection open any more. Reads that are under way finish.
     pub fn close(&self) {
-        let mut state = self.0.lock();
+        let mut state = self.pool.lock();
         state.closed = true;
         let idle = std::mem::take(&mut state.idle);
         drop(state);
@@ -126,8 +136,14 @@ impl Reader {
         span: Span,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let lease = Lease::take(&self.0, span)?;
-        let transaction = lease.connection()?.unchecked_transaction()?;
+        if let Some(call) = &self.call {
+            call.check()?;
+        }
+        let lease = Lease::take(&self.pool, span)?;
+        let connection = lease.connection()?;
+        // Let go of before the lease is: nobody interrupts who has the connection next.
+        let _running = self.call.as_ref().map(|call| call.run(connection)).transpose()?;
+        let transaction = connection.unchecked_transaction()?;
         read(&transaction)
     }
 }

@@ -17,6 +17,20 @@ pub struct App {
     /// When it last made a call, Unix milliseconds; absent = never.
     #[prost(uint64, optional, tag = "5")]
     pub last_used_ms: ::core::option::Option<u64>,
+    /// How much may be stored under its prefixes for it to write more.
+    #[prost(message, optional, tag = "6")]
+    pub quota: ::core::option::Option<Quota>,
+}
+/// How much an app may store. What lies under the prefixes that it may write counts, whoever wrote it, as it stands: keys, names of fields and
+/// values of records; ids, texts, bytes and details of messages. What was replaced or deleted does not count, nor does anything on other devices.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quota {
+    /// Bytes; 0 = as many as is usual: 1 GiB.
+    #[prost(uint64, tag = "1")]
+    pub bytes: u64,
+    /// Records and messages together; 0 = as many as is usual: 1,000,000.
+    #[prost(uint64, tag = "2")]
+    pub items: u64,
 }
 /// A namespace, and what may be done in it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -42,6 +56,9 @@ pub struct AuthorizeAppRequest {
     /// Where it may go among conversations.
     #[prost(message, optional, tag = "3")]
     pub conversations: ::core::option::Option<Grant>,
+    /// How much it may store; absent = as much as is usual.
+    #[prost(message, optional, tag = "4")]
+    pub quota: ::core::option::Option<Quota>,
 }
 /// It is authorized.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2592,7 +2609,7 @@ pub struct ErrorDetail {
     #[prost(uint32, optional, tag = "5")]
     pub op_index: ::core::option::Option<u32>,
     /// More, by kind of error.
-    #[prost(oneof = "error_detail::Payload", tags = "10, 11, 12, 13, 14, 15, 16")]
+    #[prost(oneof = "error_detail::Payload", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
     pub payload: ::core::option::Option<error_detail::Payload>,
 }
 /// Nested message and enum types in `ErrorDetail`.
@@ -2600,7 +2617,7 @@ pub mod error_detail {
     /// More, by kind of error.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Payload {
-        /// With `too_large`.
+        /// With `too_large`, `busy` and `quota_exceeded`: which limit.
         #[prost(message, tag = "10")]
         Limit(super::LimitExceeded),
         /// With `out_of_order`.
@@ -2621,6 +2638,9 @@ pub mod error_detail {
         /// With `resync_required`.
         #[prost(message, tag = "16")]
         Resync(super::ResyncRequired),
+        /// With `too_slow`, on streams that have a cursor.
+        #[prost(message, tag = "17")]
+        Resume(super::ResumeAfter),
     }
 }
 /// A size or count above what is allowed.
@@ -2660,6 +2680,13 @@ pub struct ResyncRequired {
     pub cursor: u64,
     /// The last place in this device's order: less than the cursor after the device was put back to an earlier state.
     #[prost(uint64, tag = "3")]
+    pub bundle_seq: u64,
+}
+/// Where a stream goes on that ended before its time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResumeAfter {
+    /// Everything up to this place was sent, in order, before the stream ended: begin the next one after it.
+    #[prost(uint64, tag = "1")]
     pub bundle_seq: u64,
 }
 /// The protocol versions a daemon speaks, both ends included.
@@ -2743,13 +2770,13 @@ pub enum ErrorCode {
     StoreFull = 23,
     /// The database cannot be read or written. gRPC `DATA_LOSS` or `UNAVAILABLE`.
     StoreBroken = 24,
-    /// Too much is under way; try again. gRPC `RESOURCE_EXHAUSTED`.
+    /// Too much is under way, in all or by this caller; `limit` says what. Try again when some of it has ended. gRPC `RESOURCE_EXHAUSTED`.
     Busy = 25,
     /// The daemon is stopping. gRPC `UNAVAILABLE`.
     ShuttingDown = 26,
     /// Client and daemon have no protocol version in common. gRPC `FAILED_PRECONDITION`.
     VersionMismatch = 27,
-    /// A subscriber reads too slowly and was disconnected; it resumes from its cursor and misses nothing. gRPC `ABORTED`.
+    /// A subscriber reads too slowly and was disconnected; it resumes after the cursor in `resume` and misses nothing. gRPC `ABORTED`.
     TooSlow = 28,
     /// The relay is there and does not let us in: wrong password, missing right. gRPC `PERMISSION_DENIED`.
     RelayDenied = 29,
@@ -2762,6 +2789,8 @@ pub enum ErrorCode {
     Conflict = 32,
     /// The caller showed no token, or one that is unknown or was revoked, and the call needs one. gRPC `UNAUTHENTICATED`.
     Unauthenticated = 33,
+    /// The app has as much stored under its prefixes as it may. Deleting makes room. gRPC `RESOURCE_EXHAUSTED`.
+    QuotaExceeded = 34,
 }
 impl ErrorCode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2804,6 +2833,7 @@ impl ErrorCode {
             Self::ResyncRequired => "ERROR_CODE_RESYNC_REQUIRED",
             Self::Conflict => "ERROR_CODE_CONFLICT",
             Self::Unauthenticated => "ERROR_CODE_UNAUTHENTICATED",
+            Self::QuotaExceeded => "ERROR_CODE_QUOTA_EXCEEDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2843,6 +2873,7 @@ impl ErrorCode {
             "ERROR_CODE_RESYNC_REQUIRED" => Some(Self::ResyncRequired),
             "ERROR_CODE_CONFLICT" => Some(Self::Conflict),
             "ERROR_CODE_UNAUTHENTICATED" => Some(Self::Unauthenticated),
+            "ERROR_CODE_QUOTA_EXCEEDED" => Some(Self::QuotaExceeded),
             _ => None,
         }
     }

@@ -188,6 +188,15 @@ class ShuttingDown(Refused, code="shutting_down"):
 class TooSlow(Refused, code="too_slow"):
     """A subscriber reads too slowly and was disconnected; it resumes from its cursor and misses nothing."""
 
+    @property
+    def resume_after(self) -> int | None:
+        """Everything up to this place was sent before; None for a stream that has no cursor."""
+        return self.detail.resume.bundle_seq if self.detail.HasField("resume") else None
+
+
+class QuotaExceeded(Refused, code="quota_exceeded"):
+    """The app has as much stored under its prefixes as it may. `detail.limit` says which limit; deleting makes room."""
+
 
 # Errors that pass when the daemon is asked again, and after which it may or may not have done what it was asked for.
 PASSING = (Unreachable, ConnectionLost, DeadlineExceeded, Busy, ShuttingDown, TooSlow)

@@ -4,14 +4,16 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use ipc_proto::v1::{App, AuthorizeAppRequest, AuthorizeAppResponse, Grant, ListAppsRequest, RevokeAppRequest, Scope};
+use ipc_proto::v1::{
+    App, AuthorizeAppRequest, AuthorizeAppResponse, Grant, ListAppsRequest, Quota, RevokeAppRequest, Scope,
+};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::instant;
 use crate::output::{Style, table};
-use crate::view;
+use crate::{size, view};
 
 /// Let apps use your data, each within a namespace of its own
 #[derive(Debug, clap::Subcommand)]
@@ -23,7 +25,7 @@ pub(crate) enum Apps {
     /// the metadata "authorization: Bearer TOKEN".
     #[command(after_help = "Examples:
   kin apps authorize notes --collections notes --scope write --out ~/.config/notes/token
-  kin apps authorize bridge --conversations 'chat-*' --scope write
+  kin apps authorize bridge --conversations 'chat-*' --scope write --quota 5G --max-items 10000000
   kin apps authorize report --collections notes todo --scope read --json | jq -r .token")]
     Authorize(Authorize),
     /// List the apps, what they may do, and when they last did something
@@ -55,6 +57,12 @@ pub(crate) struct Authorize {
     /// What it may do in conversations, where that is not the same
     #[arg(long, value_enum, requires = "conversations")]
     conversation_scope: Option<ScopeChoice>,
+    /// How much it may store, in bytes, or with K, M, G, T; what lies under the prefixes that it may write counts [default: 1G]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    quota: Option<u64>,
+    /// How many records and messages it may store [default: 1000000]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    max_items: Option<u64>,
     /// Write the token to a new file that only you can read, instead of showing it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -111,6 +119,7 @@ impl Authorize {
             name: self.name,
             collections: Some(Grant { prefixes: self.collections, scope: Scope::from(self.scope).into() }),
             conversations: Some(Grant { prefixes: self.conversations, scope: Scope::from(conversation_scope).into() }),
+            quota: Some(Quota { bytes: self.quota.unwrap_or_default(), items: self.max_items.unwrap_or_default() }),
         };
         let AuthorizeAppResponse { app, token } = admin.authorize_app(request).await?.into_inner();
         let app = app.unwrap_or_default();
@@ -175,9 +184,19 @@ fn words(apps: &[App], now: u64, style: Style) -> String {
             Some(_) => format!("used {}", instant::ago(app.last_used_ms, now)),
             None => "never used".into(),
         };
-        vec![style.strong(&app.name), purview(app), used]
+        vec![style.strong(&app.name), purview(app), quota(app), used]
     };
     table(&apps.iter().map(row).collect::<Vec<_>>())
+}
+
+/// How much an app that writes may store.
+fn quota(app: &App) -> String {
+    let writes = |grant: &Option<Grant>| grant.as_ref().is_some_and(|grant| grant.scope() == Scope::Write);
+    if !writes(&app.collections) && !writes(&app.conversations) {
+        return String::new();
+    }
+    let Quota { bytes, items } = app.quota.unwrap_or_default();
+    format!("up to {}, {items} items", size::show(bytes))
 }
 
 /// What an app may do, after "may".
@@ -207,19 +226,21 @@ mod tests {
                 collections: grant(&[], Scope::Read),
                 last_used_ms: Some(1_000),
                 created_at_ms: 5,
+                quota: Some(Quota { bytes: 5 << 30, items: 7 }),
             },
             App {
                 name: "notes".into(),
                 collections: grant(&["notes", "todo"], Scope::Write),
                 conversations: grant(&["*"], Scope::Read),
+                quota: Some(Quota { bytes: 1 << 30, items: 1_000_000 }),
                 ..App::default()
             },
         ];
         insta::assert_snapshot!(words(&apps, 61_000, Style::PLAIN), @r"
-        bridge  write conversations chat-*                           used 60 s ago
-        notes   write collections notes, todo; read conversations *  never used
+        bridge  write conversations chat-*                           up to 5 GiB, 7 items        used 60 s ago
+        notes   write collections notes, todo; read conversations *  up to 1 GiB, 1000000 items  never used
         ");
-        insta::assert_snapshot!(view::app(&apps[0]), @r#"{"name":"bridge","collections":{"prefixes":[],"scope":"read"},"conversations":{"prefixes":["chat-*"],"scope":"write"},"created_at":"1970-01-01T00:00:00.005Z","last_used":"1970-01-01T00:00:01Z"}"#);
+        insta::assert_snapshot!(view::app(&apps[0]), @r#"{"name":"bridge","collections":{"prefixes":[],"scope":"read"},"conversations":{"prefixes":["chat-*"],"scope":"write"},"created_at":"1970-01-01T00:00:00.005Z","last_used":"1970-01-01T00:00:01Z","quota":{"bytes":5368709120,"items":7}}"#);
     }
 
     #[test]

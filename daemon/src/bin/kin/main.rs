@@ -35,6 +35,7 @@ mod records;
 mod relay;
 mod retention;
 mod run_daemon;
+mod size;
 mod status;
 mod store;
 mod sync;

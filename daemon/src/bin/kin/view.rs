@@ -133,12 +133,14 @@ pub(crate) fn app(app: &App) -> Value {
         };
         json!({ "prefixes": grant.prefixes, "scope": scope })
     };
+    let quota = app.quota.unwrap_or_default();
     json!({
         "name": app.name,
         "collections": grant(&app.collections),
         "conversations": grant(&app.conversations),
         "created_at": instant::from_millis(app.created_at_ms),
         "last_used": app.last_used_ms.map(instant::from_millis),
+        "quota": json!({ "bytes": quota.bytes, "items": quota.items }),
     })
 }
 

@@ -10,10 +10,11 @@ use crate::node::Node;
 
 /// Authorizes an app and shows its token, this once.
 pub(super) async fn authorize(node: &Node, request: AuthorizeAppRequest) -> Result<AuthorizeAppResponse, Status> {
-    let AuthorizeAppRequest { name, collections, conversations } = request;
+    let AuthorizeAppRequest { name, collections, conversations, quota } = request;
     let collections = app::read_grant(collections).map_err(invalid)?;
     let conversations = app::read_grant(conversations).map_err(invalid)?;
-    let made = node.apps.authorize(&node.driver, name, collections, conversations, wall_clock()).await;
+    let quota = app::read_quota(quota);
+    let made = node.apps.authorize(&node.driver, name, collections, conversations, quota, wall_clock()).await;
     let (made, token) = made.map_err(|refused| error::app(&refused))?;
     tracing::info!(app = made.name, "an app was authorized");
     Ok(AuthorizeAppResponse { app: Some(app::show(&made)), token: token.reveal().to_owned() })

@@ -2,7 +2,7 @@
 
 use ipc_proto::v1;
 
-use crate::apps::{App, Grant, Scope};
+use crate::apps::{App, Grant, Quota, Scope};
 
 /// A grant as it was asked for; none is one that covers nothing.
 pub(in crate::ipc) fn read_grant(grant: Option<v1::Grant>) -> Result<Grant, &'static str> {
@@ -15,6 +15,14 @@ pub(in crate::ipc) fn read_grant(grant: Option<v1::Grant>) -> Result<Grant, &'st
     Ok(Grant { prefixes, scope })
 }
 
+/// A quota as it was asked for; what is not said is as usual.
+pub(in crate::ipc) fn read_quota(quota: Option<v1::Quota>) -> Quota {
+    let v1::Quota { bytes, items } = quota.unwrap_or_default();
+    let usual = Quota::default();
+    let said = |number: u64, usual| if number == 0 { usual } else { number };
+    Quota { bytes: said(bytes, usual.bytes), items: said(items, usual.items) }
+}
+
 /// An app, without its token.
 pub(in crate::ipc) fn show(app: &App) -> v1::App {
     v1::App {
@@ -23,6 +31,7 @@ pub(in crate::ipc) fn show(app: &App) -> v1::App {
         conversations: Some(show_grant(&app.conversations)),
         created_at_ms: app.created.0,
         last_used_ms: app.last_used().map(|used| used.0),
+        quota: Some(v1::Quota { bytes: app.quota.bytes, items: app.quota.items }),
     }
 }
 

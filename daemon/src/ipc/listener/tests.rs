@@ -6,6 +6,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::ipc::pipe::SLOW;
+use crate::ipc::room::MAX_CONNECTIONS;
 
 #[tokio::test]
 async fn the_socket_is_for_its_owner_only_and_so_is_its_new_directory() {
@@ -76,7 +78,8 @@ async fn connections_beyond_the_limit_are_closed_and_a_freed_place_is_taken_agai
     let home = private();
     let address = home.path().join("k.sock");
     let (accepted, mut connections) = mpsc::channel(MAX_CONNECTIONS + 1);
-    let accepting = tokio::spawn(Listener::bind(&address).unwrap().accept(accepted));
+    let listener = Listener::bind(&address).unwrap();
+    let accepting = tokio::spawn(listener.accept(Room::of_the_daemon(), SLOW, accepted));
 
     let mut clients = Vec::new();
     let mut served = Vec::new();
@@ -117,7 +120,40 @@ async fn who_has_greeted_may_be_silent() {
     assert_eq!(connection.read(&mut buffer).await.unwrap(), 1);
 }
 
-/// A hello time that tests can wait for.
+#[tokio::test]
+async fn who_takes_nothing_of_what_it_is_sent_is_disconnected() {
+    let (mut connection, _client) = connected().await;
+    let flood = vec![0; 1 << 20];
+    // More than a socket holds.
+    let error = loop {
+        if let Err(error) = connection.write_all(&flood).await {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn who_leaves_a_reply_lying_is_disconnected_and_who_takes_it_in_time_is_not() {
+    let (mut connection, mut client) = connected().await;
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    let mut buffer = [0; 64];
+    assert_eq!(connection.read(&mut buffer).await.unwrap(), PREFACE);
+    let line = connection.line.clone();
+    drop(line.owe());
+    let (heard, talk) = tokio::join!(connection.read(&mut buffer), async {
+        sleep(SHORT * 2).await;
+        client.write_all(b"x").await.unwrap();
+        // While it waits for the next byte.
+        line.owe()
+    });
+    assert_eq!(heard.unwrap(), 1);
+    let error = connection.read(&mut buffer).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    drop(talk);
+}
+
+/// Times that tests can wait for.
 const SHORT: Duration = Duration::from_millis(40);
 
 /// Both ends of a connection.
@@ -127,8 +163,8 @@ async fn connected() -> (Connection, tokio::net::UnixStream) {
     let listener = Listener::bind(&address).unwrap();
     let client = tokio::net::UnixStream::connect(&address).await.unwrap();
     let stream = listener.socket.accept().await.unwrap();
-    let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-    (Connection::new(stream, place, SHORT), client)
+    let place = Room::of_a_connection().take(Kind::Connection).unwrap();
+    (Connection::new(stream, place, SHORT, SHORT), client)
 }
 
 fn private() -> tempfile::TempDir {

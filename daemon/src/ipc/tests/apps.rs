@@ -90,7 +90,8 @@ async fn an_app_that_may_read_does_not_write_and_none_makes_the_owners_calls() {
 
     let writer = served.app("writer", write(&["*"]), write(&["*"])).await;
     assert_eq!(code(&writer.admin().get_status(GetStatusRequest {}).await.unwrap_err()), "permission_denied");
-    let more = AuthorizeAppRequest { name: "more".into(), collections: write(&["*"]), conversations: None };
+    let more =
+        AuthorizeAppRequest { name: "more".into(), collections: write(&["*"]), conversations: None, quota: None };
     assert_eq!(code(&writer.admin().authorize_app(more).await.unwrap_err()), "permission_denied");
     let revoke = RevokeAppRequest { name: "reader".into() };
     assert_eq!(code(&writer.admin().revoke_app(revoke).await.unwrap_err()), "permission_denied");
@@ -279,6 +280,7 @@ async fn what_cannot_be_authorized_is_refused_with_its_reason() {
         name: name.into(),
         collections: write(prefixes),
         conversations: None,
+        quota: None,
     };
     let mut admin = served.client.admin();
     for (bad, part) in [
@@ -313,19 +315,24 @@ async fn an_app_of_a_device_that_is_not_set_up_is_told_so() {
 
 impl Served {
     /// Authorizes an app and gives its token.
-    async fn authorize(&self, name: &str, collections: Option<Grant>, conversations: Option<Grant>) -> String {
-        let request = AuthorizeAppRequest { name: name.into(), collections, conversations };
+    pub(super) async fn authorize(
+        &self,
+        name: &str,
+        collections: Option<Grant>,
+        conversations: Option<Grant>,
+    ) -> String {
+        let request = AuthorizeAppRequest { name: name.into(), collections, conversations, quota: None };
         self.client.admin().authorize_app(request).await.unwrap().into_inner().token
     }
 
     /// A client of a new app.
-    async fn app(&self, name: &str, collections: Option<Grant>, conversations: Option<Grant>) -> Client {
+    pub(super) async fn app(&self, name: &str, collections: Option<Grant>, conversations: Option<Grant>) -> Client {
         let token = self.authorize(name, collections, conversations).await;
         self.client_with(Credential::Token(Token::new(&token).unwrap())).await
     }
 }
 
-fn write(prefixes: &[&str]) -> Option<Grant> {
+pub(super) fn write(prefixes: &[&str]) -> Option<Grant> {
     grant(prefixes, Scope::Write)
 }
 

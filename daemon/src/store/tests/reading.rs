@@ -8,6 +8,8 @@ use kinfolk_core::op::{Level, MessageBody, Op};
 use kinfolk_core::step::{Quarantined, Suspect};
 use kinfolk_core::value::Value;
 
+use crate::store::reader::Span;
+
 fn put(collection: &str, key: &str, fields: &[(&str, i64)]) -> Op {
     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), Some(Value::int(*value)))).collect();
     Op::record_put(collection, key, fields)
@@ -323,4 +325,36 @@ fn a_store_that_has_rested_reads_and_writes_as_before() {
     home.take(&[&a.write(vec![put("notes", "b", &[("n", 1)])])]);
     assert_eq!(keys(&reader.records("notes", "", None, 9).unwrap()), ["a", "b"]);
     assert_eq!(reader.digest().unwrap(), home.store.digest());
+}
+
+#[test]
+fn a_read_that_nobody_waits_for_is_not_begun() {
+    let home = Home::new();
+    let (reader, awaited) = home.reader().awaited();
+    assert!(reader.reach().is_ok());
+    drop(awaited);
+    assert!(matches!(reader.reach(), Err(StoreError::Abandoned)));
+}
+
+#[test]
+fn a_read_in_the_middle_of_its_work_ends_and_the_next_one_on_its_connection_does_not() {
+    let home = Home::new();
+    let shared = home.reader();
+    let (reader, awaited) = shared.awaited();
+    let (begun, begin) = std::sync::mpsc::channel();
+    let endless = std::thread::spawn(move || {
+        reader.during(Span::Short, |connection| {
+            let sql = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n";
+            let mut statement = connection.prepare(sql)?;
+            let mut rows = statement.query(())?;
+            rows.next()?;
+            begun.send(()).unwrap();
+            while rows.next()?.is_some() {}
+            Ok(())
+        })
+    });
+    begin.recv().unwrap();
+    drop(awaited);
+    assert!(endless.join().unwrap().is_err());
+    assert!(shared.reach().is_ok());
 }

@@ -24,29 +24,31 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15kinfolk/v1/apps.proto\x12\nkinfolk.v1\"\xa8\x01\n\x03\x41pp\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x0b\x63ollections\x18\x02 \x01(\x0b\x32\x11.kinfolk.v1.Grant\x12(\n\rconversations\x18\x03 \x01(\x0b\x32\x11.kinfolk.v1.Grant\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x04\x12\x19\n\x0clast_used_ms\x18\x05 \x01(\x04H\x00\x88\x01\x01\x42\x0f\n\r_last_used_ms\";\n\x05Grant\x12\x10\n\x08prefixes\x18\x01 \x03(\t\x12 \n\x05scope\x18\x02 \x01(\x0e\x32\x11.kinfolk.v1.Scope\"u\n\x13\x41uthorizeAppRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x0b\x63ollections\x18\x02 \x01(\x0b\x32\x11.kinfolk.v1.Grant\x12(\n\rconversations\x18\x03 \x01(\x0b\x32\x11.kinfolk.v1.Grant\"C\n\x14\x41uthorizeAppResponse\x12\x1c\n\x03\x61pp\x18\x01 \x01(\x0b\x32\x0f.kinfolk.v1.App\x12\r\n\x05token\x18\x02 \x01(\t\"\x11\n\x0fListAppsRequest\"1\n\x10ListAppsResponse\x12\x1d\n\x04\x61pps\x18\x01 \x03(\x0b\x32\x0f.kinfolk.v1.App\" \n\x10RevokeAppRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x11RevokeAppResponse\x12\x1c\n\x03\x61pp\x18\x01 \x01(\x0b\x32\x0f.kinfolk.v1.App*?\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_READ\x10\x01\x12\x0f\n\x0bSCOPE_WRITE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15kinfolk/v1/apps.proto\x12\nkinfolk.v1\"\xca\x01\n\x03\x41pp\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x0b\x63ollections\x18\x02 \x01(\x0b\x32\x11.kinfolk.v1.Grant\x12(\n\rconversations\x18\x03 \x01(\x0b\x32\x11.kinfolk.v1.Grant\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x04\x12\x19\n\x0clast_used_ms\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12 \n\x05quota\x18\x06 \x01(\x0b\x32\x11.kinfolk.v1.QuotaB\x0f\n\r_last_used_ms\"%\n\x05Quota\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x12\r\n\x05items\x18\x02 \x01(\x04\";\n\x05Grant\x12\x10\n\x08prefixes\x18\x01 \x03(\t\x12 \n\x05scope\x18\x02 \x01(\x0e\x32\x11.kinfolk.v1.Scope\"\x97\x01\n\x13\x41uthorizeAppRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x0b\x63ollections\x18\x02 \x01(\x0b\x32\x11.kinfolk.v1.Grant\x12(\n\rconversations\x18\x03 \x01(\x0b\x32\x11.kinfolk.v1.Grant\x12 \n\x05quota\x18\x04 \x01(\x0b\x32\x11.kinfolk.v1.Quota\"C\n\x14\x41uthorizeAppResponse\x12\x1c\n\x03\x61pp\x18\x01 \x01(\x0b\x32\x0f.kinfolk.v1.App\x12\r\n\x05token\x18\x02 \x01(\t\"\x11\n\x0fListAppsRequest\"1\n\x10ListAppsResponse\x12\x1d\n\x04\x61pps\x18\x01 \x03(\x0b\x32\x0f.kinfolk.v1.App\" \n\x10RevokeAppRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x11RevokeAppResponse\x12\x1c\n\x03\x61pp\x18\x01 \x01(\x0b\x32\x0f.kinfolk.v1.App*?\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_READ\x10\x01\x12\x0f\n\x0bSCOPE_WRITE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kinfolk.v1.apps_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCOPE']._serialized_start=612
-  _globals['_SCOPE']._serialized_end=675
+  _globals['_SCOPE']._serialized_start=720
+  _globals['_SCOPE']._serialized_end=783
   _globals['_APP']._serialized_start=38
-  _globals['_APP']._serialized_end=206
-  _globals['_GRANT']._serialized_start=208
-  _globals['_GRANT']._serialized_end=267
-  _globals['_AUTHORIZEAPPREQUEST']._serialized_start=269
-  _globals['_AUTHORIZEAPPREQUEST']._serialized_end=386
-  _globals['_AUTHORIZEAPPRESPONSE']._serialized_start=388
-  _globals['_AUTHORIZEAPPRESPONSE']._serialized_end=455
-  _globals['_LISTAPPSREQUEST']._serialized_start=457
-  _globals['_LISTAPPSREQUEST']._serialized_end=474
-  _globals['_LISTAPPSRESPONSE']._serialized_start=476
-  _globals['_LISTAPPSRESPONSE']._serialized_end=525
-  _globals['_REVOKEAPPREQUEST']._serialized_start=527
-  _globals['_REVOKEAPPREQUEST']._serialized_end=559
-  _globals['_REVOKEAPPRESPONSE']._serialized_start=561
-  _globals['_REVOKEAPPRESPONSE']._serialized_end=610
+  _globals['_APP']._serialized_end=240
+  _globals['_QUOTA']._serialized_start=242
+  _globals['_QUOTA']._serialized_end=279
+  _globals['_GRANT']._serialized_start=281
+  _globals['_GRANT']._serialized_end=340
+  _globals['_AUTHORIZEAPPREQUEST']._serialized_start=343
+  _globals['_AUTHORIZEAPPREQUEST']._serialized_end=494
+  _globals['_AUTHORIZEAPPRESPONSE']._serialized_start=496
+  _globals['_AUTHORIZEAPPRESPONSE']._serialized_end=563
+  _globals['_LISTAPPSREQUEST']._serialized_start=565
+  _globals['_LISTAPPSREQUEST']._serialized_end=582
+  _globals['_LISTAPPSRESPONSE']._serialized_start=584
+  _globals['_LISTAPPSRESPONSE']._serialized_end=633
+  _globals['_REVOKEAPPREQUEST']._serialized_start=635
+  _globals['_REVOKEAPPREQUEST']._serialized_end=667
+  _globals['_REVOKEAPPRESPONSE']._serialized_start=669
+  _globals['_REVOKEAPPRESPONSE']._serialized_end=718
 # @@protoc_insertion_point(module_scope)

@@ -56,6 +56,7 @@ class App(_message.Message):
     CONVERSATIONS_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
     LAST_USED_MS_FIELD_NUMBER: _builtins.int
+    QUOTA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What the owner calls it."""
     created_at_ms: _builtins.int
@@ -70,6 +71,10 @@ class App(_message.Message):
     def conversations(self) -> Global___Grant:
         """Where it may go among conversations."""
 
+    @_builtins.property
+    def quota(self) -> Global___Quota:
+        """How much may be stored under its prefixes for it to write more."""
+
     def __init__(
         self,
         *,
@@ -78,16 +83,45 @@ class App(_message.Message):
         conversations: Global___Grant | None = ...,
         created_at_ms: _builtins.int = ...,
         last_used_ms: _builtins.int | None = ...,
+        quota: Global___Quota | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_used_ms", b"_last_used_ms", "collections", b"collections", "conversations", b"conversations", "last_used_ms", b"last_used_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_used_ms", b"_last_used_ms", "collections", b"collections", "conversations", b"conversations", "last_used_ms", b"last_used_ms", "quota", b"quota"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_used_ms", b"_last_used_ms", "collections", b"collections", "conversations", b"conversations", "created_at_ms", b"created_at_ms", "last_used_ms", b"last_used_ms", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_used_ms", b"_last_used_ms", "collections", b"collections", "conversations", b"conversations", "created_at_ms", b"created_at_ms", "last_used_ms", b"last_used_ms", "name", b"name", "quota", b"quota"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__last_used_ms: _TypeAlias = _typing.Literal["last_used_ms"]  # noqa: Y015
     _WhichOneofArgType__last_used_ms: _TypeAlias = _typing.Literal["_last_used_ms", b"_last_used_ms"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_used_ms) -> _WhichOneofReturnType__last_used_ms | None: ...
 
 Global___App: _TypeAlias = App  # noqa: Y015
+
+@_typing.final
+class Quota(_message.Message):
+    """How much an app may store. What lies under the prefixes that it may write counts, whoever wrote it, as it stands: keys, names of fields and
+    values of records; ids, texts, bytes and details of messages. What was replaced or deleted does not count, nor does anything on other devices.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BYTES_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    bytes: _builtins.int
+    """Bytes; 0 = as many as is usual: 1 GiB."""
+    items: _builtins.int
+    """Records and messages together; 0 = as many as is usual: 1,000,000."""
+    def __init__(
+        self,
+        *,
+        bytes: _builtins.int = ...,
+        items: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quota: _TypeAlias = Quota  # noqa: Y015
 
 @_typing.final
 class Grant(_message.Message):
@@ -128,6 +162,7 @@ class AuthorizeAppRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     COLLECTIONS_FIELD_NUMBER: _builtins.int
     CONVERSATIONS_FIELD_NUMBER: _builtins.int
+    QUOTA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What the owner calls it: 1 to 64 of the characters a-z, 0-9, `.`, `-`, `_`, a letter or digit first. Sources of numbered pushes are
     kept under it, so an app that is revoked and authorized again under its name goes on counting.
@@ -140,16 +175,21 @@ class AuthorizeAppRequest(_message.Message):
     def conversations(self) -> Global___Grant:
         """Where it may go among conversations."""
 
+    @_builtins.property
+    def quota(self) -> Global___Quota:
+        """How much it may store; absent = as much as is usual."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         collections: Global___Grant | None = ...,
         conversations: Global___Grant | None = ...,
+        quota: Global___Quota | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "conversations", b"conversations"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "conversations", b"conversations", "quota", b"quota"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "conversations", b"conversations", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "conversations", b"conversations", "name", b"name", "quota", b"quota"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -77,13 +77,13 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_STORE_BROKEN: _ErrorCode.ValueType  # 24
     """The database cannot be read or written. gRPC `DATA_LOSS` or `UNAVAILABLE`."""
     ERROR_CODE_BUSY: _ErrorCode.ValueType  # 25
-    """Too much is under way; try again. gRPC `RESOURCE_EXHAUSTED`."""
+    """Too much is under way, in all or by this caller; `limit` says what. Try again when some of it has ended. gRPC `RESOURCE_EXHAUSTED`."""
     ERROR_CODE_SHUTTING_DOWN: _ErrorCode.ValueType  # 26
     """The daemon is stopping. gRPC `UNAVAILABLE`."""
     ERROR_CODE_VERSION_MISMATCH: _ErrorCode.ValueType  # 27
     """Client and daemon have no protocol version in common. gRPC `FAILED_PRECONDITION`."""
     ERROR_CODE_TOO_SLOW: _ErrorCode.ValueType  # 28
-    """A subscriber reads too slowly and was disconnected; it resumes from its cursor and misses nothing. gRPC `ABORTED`."""
+    """A subscriber reads too slowly and was disconnected; it resumes after the cursor in `resume` and misses nothing. gRPC `ABORTED`."""
     ERROR_CODE_RELAY_DENIED: _ErrorCode.ValueType  # 29
     """The relay is there and does not let us in: wrong password, missing right. gRPC `PERMISSION_DENIED`."""
     ERROR_CODE_SYNC_OFF: _ErrorCode.ValueType  # 30
@@ -96,6 +96,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """A record is not what the write was based on; the first one is described. gRPC `ABORTED`."""
     ERROR_CODE_UNAUTHENTICATED: _ErrorCode.ValueType  # 33
     """The caller showed no token, or one that is unknown or was revoked, and the call needs one. gRPC `UNAUTHENTICATED`."""
+    ERROR_CODE_QUOTA_EXCEEDED: _ErrorCode.ValueType  # 34
+    """The app has as much stored under its prefixes as it may. Deleting makes room. gRPC `RESOURCE_EXHAUSTED`."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """Every code. A code is never renamed or given another meaning; new ones may come."""
@@ -151,13 +153,13 @@ ERROR_CODE_STORE_FULL: ErrorCode.ValueType  # 23
 ERROR_CODE_STORE_BROKEN: ErrorCode.ValueType  # 24
 """The database cannot be read or written. gRPC `DATA_LOSS` or `UNAVAILABLE`."""
 ERROR_CODE_BUSY: ErrorCode.ValueType  # 25
-"""Too much is under way; try again. gRPC `RESOURCE_EXHAUSTED`."""
+"""Too much is under way, in all or by this caller; `limit` says what. Try again when some of it has ended. gRPC `RESOURCE_EXHAUSTED`."""
 ERROR_CODE_SHUTTING_DOWN: ErrorCode.ValueType  # 26
 """The daemon is stopping. gRPC `UNAVAILABLE`."""
 ERROR_CODE_VERSION_MISMATCH: ErrorCode.ValueType  # 27
 """Client and daemon have no protocol version in common. gRPC `FAILED_PRECONDITION`."""
 ERROR_CODE_TOO_SLOW: ErrorCode.ValueType  # 28
-"""A subscriber reads too slowly and was disconnected; it resumes from its cursor and misses nothing. gRPC `ABORTED`."""
+"""A subscriber reads too slowly and was disconnected; it resumes after the cursor in `resume` and misses nothing. gRPC `ABORTED`."""
 ERROR_CODE_RELAY_DENIED: ErrorCode.ValueType  # 29
 """The relay is there and does not let us in: wrong password, missing right. gRPC `PERMISSION_DENIED`."""
 ERROR_CODE_SYNC_OFF: ErrorCode.ValueType  # 30
@@ -170,6 +172,8 @@ ERROR_CODE_CONFLICT: ErrorCode.ValueType  # 32
 """A record is not what the write was based on; the first one is described. gRPC `ABORTED`."""
 ERROR_CODE_UNAUTHENTICATED: ErrorCode.ValueType  # 33
 """The caller showed no token, or one that is unknown or was revoked, and the call needs one. gRPC `UNAUTHENTICATED`."""
+ERROR_CODE_QUOTA_EXCEEDED: ErrorCode.ValueType  # 34
+"""The app has as much stored under its prefixes as it may. Deleting makes room. gRPC `RESOURCE_EXHAUSTED`."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final
@@ -193,6 +197,7 @@ class ErrorDetail(_message.Message):
     MESSAGE_DIFFERS_FIELD_NUMBER: _builtins.int
     CONFLICT_FIELD_NUMBER: _builtins.int
     RESYNC_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """The name of an `ErrorCode` without prefix and in lower case, such as `not_set_up`. Text, so that a client older than
     the daemon can still show it.
@@ -207,7 +212,7 @@ class ErrorDetail(_message.Message):
     """Which op of a `Push` was refused, from 0. Absent for every other call."""
     @_builtins.property
     def limit(self) -> Global___LimitExceeded:
-        """With `too_large`."""
+        """With `too_large`, `busy` and `quota_exceeded`: which limit."""
 
     @_builtins.property
     def sequence(self) -> Global___SequenceExpected:
@@ -233,6 +238,10 @@ class ErrorDetail(_message.Message):
     def resync(self) -> Global___ResyncRequired:
         """With `resync_required`."""
 
+    @_builtins.property
+    def resume(self) -> Global___ResumeAfter:
+        """With `too_slow`, on streams that have a cursor."""
+
     def __init__(
         self,
         *,
@@ -248,14 +257,15 @@ class ErrorDetail(_message.Message):
         message_differs: Global___MessageDiffers | None = ...,
         conflict: _records_pb2.RowConflict | None = ...,
         resync: Global___ResyncRequired | None = ...,
+        resume: Global___ResumeAfter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "conflict", b"conflict", "limit", b"limit", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "resync", b"resync", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "conflict", b"conflict", "limit", b"limit", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "resume", b"resume", "resync", b"resync", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "code", b"code", "conflict", b"conflict", "hint", b"hint", "limit", b"limit", "message", b"message", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "resync", b"resync", "retryable", b"retryable", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "code", b"code", "conflict", b"conflict", "hint", b"hint", "limit", b"limit", "message", b"message", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "resume", b"resume", "resync", b"resync", "retryable", b"retryable", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__op_index: _TypeAlias = _typing.Literal["op_index"]  # noqa: Y015
     _WhichOneofArgType__op_index: _TypeAlias = _typing.Literal["_op_index", b"_op_index"]  # noqa: Y015
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["limit", "sequence", "version", "attempts", "message_differs", "conflict", "resync"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["limit", "sequence", "version", "attempts", "message_differs", "conflict", "resync", "resume"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__op_index) -> _WhichOneofReturnType__op_index | None: ...
@@ -353,6 +363,28 @@ class ResyncRequired(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResyncRequired: _TypeAlias = ResyncRequired  # noqa: Y015
+
+@_typing.final
+class ResumeAfter(_message.Message):
+    """Where a stream goes on that ended before its time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    bundle_seq: _builtins.int
+    """Everything up to this place was sent, in order, before the stream ended: begin the next one after it."""
+    def __init__(
+        self,
+        *,
+        bundle_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_seq", b"bundle_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeAfter: _TypeAlias = ResumeAfter  # noqa: Y015
 
 @_typing.final
 class VersionRange(_message.Message):
