@@ -24,6 +24,7 @@ pub use self::error::{DaemonError, InitError};
 
 use self::error::io_error;
 use self::process::{announce, forbid_dumps, lock};
+use crate::config::{Settings, Spans};
 use crate::driver::wall_clock;
 use crate::ipc;
 use crate::logging;
@@ -84,8 +85,12 @@ pub struct Instance {
 
 /// Runs the daemon in the foreground until it is told to stop, and ends the process.
 pub fn run(args: &Args) -> ! {
-    logging::start(args.log.as_deref());
-    let code = match try_run(args) {
+    let settings = Paths::discover(args.socket.as_deref())
+        .map_err(DaemonError::from)
+        .and_then(|paths| Ok((Settings::load(&paths.config_file())?, paths)));
+    let written = settings.as_ref().ok().and_then(|(settings, _)| settings.log.as_deref());
+    logging::start(args.log.as_deref(), written);
+    let code = match settings.and_then(|(settings, paths)| try_run(args, paths, settings.spans)) {
         Ok(()) => 0,
         Err(error) => {
             error!(%error, "kinfolkd ends");
@@ -96,11 +101,10 @@ pub fn run(args: &Args) -> ! {
     shutdown::leave(code.into())
 }
 
-fn try_run(args: &Args) -> Result<(), DaemonError> {
+fn try_run(args: &Args, paths: Paths, spans: Spans) -> Result<(), DaemonError> {
     if !args.debuggable {
         forbid_dumps();
     }
-    let paths = Paths::discover(args.socket.as_deref())?;
     for directory in [&paths.state, &paths.config] {
         private_dir(directory).map_err(|source| io_error(format!("cannot make {}", directory.display()), source))?;
     }
@@ -108,14 +112,14 @@ fn try_run(args: &Args) -> Result<(), DaemonError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build();
     let runtime = runtime.map_err(|source| io_error("cannot start the runtime".into(), source))?;
-    let outcome = runtime.block_on(serve(paths));
+    let outcome = runtime.block_on(serve(paths, spans));
     runtime.shutdown_timeout(DRAIN);
     outcome
 }
 
-async fn serve(paths: Paths) -> Result<(), DaemonError> {
+async fn serve(paths: Paths, spans: Spans) -> Result<(), DaemonError> {
     let shutdown = Shutdown::listen().map_err(|source| io_error("cannot listen for signals".into(), source))?;
-    let daemon = Daemon::open(&paths, shutdown.clone()).await?;
+    let daemon = Daemon::open(&paths, spans, shutdown.clone()).await?;
     let listener = ipc::listener::Listener::bind(&paths.socket).map_err(ipc::IpcError::from)?;
     announce(&paths, daemon.instance())?;
     info!(socket = %paths.socket.display(), "kinfolkd is ready");
@@ -129,6 +133,7 @@ async fn serve(paths: Paths) -> Result<(), DaemonError> {
 /// What the services of the local API work on.
 pub struct Daemon {
     places: Places,
+    spans: Spans,
     instance: Instance,
     /// Of the token by which the owner's programs are known.
     owner: BearerHash,
@@ -141,7 +146,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) async fn open(paths: &Paths, shutdown: Shutdown) -> Result<Arc<Self>, DaemonError> {
+    pub(crate) async fn open(paths: &Paths, spans: Spans, shutdown: Shutdown) -> Result<Arc<Self>, DaemonError> {
         let places = Places { config: paths.config.clone(), state: paths.state.clone() };
         let instance =
             Instance { id: uuid::Uuid::new_v4().to_string(), pid: std::process::id(), started: wall_clock() };
@@ -149,7 +154,7 @@ impl Daemon {
         let owner = credential::settle(&credential, &mut rand::rng())
             .map_err(|source| io_error(format!("cannot keep {}", credential.display()), source))?
             .hash();
-        let setup = match open_device(&places).await {
+        let setup = match open_device(&places, spans).await {
             Ok(setup) => setup,
             Err(error) if error.is_locked() => {
                 warn!(%error, "the device is locked");
@@ -160,7 +165,7 @@ impl Daemon {
         let locked = matches!(setup, Setup::Locked(_));
         let (setup, _) = watch::channel(setup);
         let (making, invitation) = (Mutex::new(()), Mutex::new(None));
-        let daemon = Arc::new(Self { places, instance, owner, shutdown, setup, making, invitation });
+        let daemon = Arc::new(Self { places, spans, instance, owner, shutdown, setup, making, invitation });
         if locked {
             tokio::spawn(Self::keep_unlocking(Arc::downgrade(&daemon)));
         }
@@ -199,14 +204,16 @@ impl Daemon {
             self.places.found(fresh, &mut rng)
         };
         let started = match made {
-            Ok(opened) => Node::start(opened).await,
+            Ok(opened) => Node::start(opened, self.spans).await,
             Err(error) => Err(error),
         };
         let node = match started {
             Ok(node) => node,
             Err(error) => {
                 // A device that was made and did not start is a device: it is opened as after a restart.
-                let Ok(Setup::Ready(node)) = open_device(&self.places).await else { return Err(error.into()) };
+                let Ok(Setup::Ready(node)) = open_device(&self.places, self.spans).await else {
+                    return Err(error.into());
+                };
                 if matches!(error, SetupError::AlreadySetUp) {
                     self.setup.send_replace(Setup::Ready(node));
                     return Err(error.into());
@@ -255,11 +262,11 @@ impl Daemon {
         events: &mpsc::Sender<JoinEvent>,
     ) -> Result<Arc<Node>, JoinError> {
         self.must_be_new()?;
-        let joined = pairing::join(&self.places, card, name, relays, events).await;
+        let joined = pairing::join(&self.places, self.spans, card, name, relays, events).await;
         let node = match joined {
             Ok(node) => node,
             // A device that was made and did not start is a device: it is opened as after a restart.
-            Err(error) => match open_device(&self.places).await {
+            Err(error) => match open_device(&self.places, self.spans).await {
                 Ok(Setup::Ready(node)) => node,
                 Ok(Setup::NotSetUp | Setup::Locked(_)) | Err(_) => return Err(error),
             },
@@ -332,7 +339,7 @@ impl Daemon {
             tokio::time::sleep(UNLOCK_AGAIN).await;
             let Some(daemon) = daemon.upgrade() else { return };
             let _making = daemon.making.lock().await;
-            match open_device(&daemon.places).await {
+            match open_device(&daemon.places, daemon.spans).await {
                 Ok(setup) => {
                     info!("the device is unlocked");
                     daemon.setup.send_replace(setup);
@@ -344,10 +351,10 @@ impl Daemon {
     }
 }
 
-async fn open_device(places: &Places) -> Result<Setup, SetupError> {
+async fn open_device(places: &Places, spans: Spans) -> Result<Setup, SetupError> {
     match places.open()? {
         Found::Nothing => Ok(Setup::NotSetUp),
-        Found::Device(opened) => Ok(Setup::Ready(Node::start(*opened).await?)),
+        Found::Device(opened) => Ok(Setup::Ready(Node::start(*opened, spans).await?)),
     }
 }
 

@@ -6,6 +6,7 @@
 //! may use it). What is decided, is decided in `kinfolk-core`.
 
 pub mod apps;
+pub mod config;
 pub mod credentials;
 pub mod daemon;
 pub mod driver;

@@ -7,9 +7,10 @@ use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-/// Starts logging: `filter`, else `KINFOLK_LOG`, else `info`. Under a journal, which has its own clock, without times.
-pub fn start(filter: Option<&str>) {
+/// Starts logging: `filter`, else `KINFOLK_LOG`, else what is `written` in the settings, else `info`. Under a journal, which has its own clock, without times.
+pub fn start(filter: Option<&str>, written: Option<&str>) {
     let filter = filter.map(str::to_owned).or_else(|| std::env::var("KINFOLK_LOG").ok());
+    let filter = filter.or_else(|| written.map(str::to_owned));
     let usual = || Targets::new().with_default(Level::INFO);
     let filter =
         filter.filter(|filter| !filter.is_empty()).and_then(|filter| filter.parse().ok()).unwrap_or_else(usual);

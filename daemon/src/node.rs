@@ -10,15 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use kinfolk_core::engine::Config;
-use kinfolk_core::ids::{DeviceId, Millis};
+use kinfolk_core::ids::DeviceId;
 use rand::Rng;
 use tokio::sync::{Mutex, Notify, oneshot, watch};
 
 use crate::apps::Apps;
+use crate::config::Spans;
 use crate::credentials::Credentials;
 use crate::driver::{self, Handle};
-use crate::relay::RETENTION;
 use crate::seal::Kek;
 use crate::setup::{Opened, SetupError};
 use crate::store::Reader;
@@ -58,14 +57,12 @@ impl Node {
     ///
     /// # Errors
     /// When the store cannot be read or a relay's URL cannot be unwrapped.
-    pub async fn start(opened: Opened) -> Result<Arc<Self>, SetupError> {
+    pub async fn start(opened: Opened, spans: Spans) -> Result<Arc<Self>, SetupError> {
         let Opened { store, directory, db_key, credentials, kek } = opened;
         let saved = store.relays()?;
         let (plan, apps) = (exchange::saved_plan(&store)?, Apps::load(&store)?);
         let reader = Reader::open(&directory, &db_key)?;
-        let config = Config { seed: rand::rng().next_u64(), entropy: rand::random(), ..Config::default() };
-        let retention = u64::try_from(RETENTION.as_millis()).unwrap_or(u64::MAX);
-        config.check(Millis(retention)).map_err(|error| SetupError::Keys(error.to_string()))?;
+        let config = spans.into_engine(rand::rng().next_u64(), rand::random());
         let me = credentials.me;
         let driver = driver::start(Arc::clone(&credentials), store, config);
         let driver = driver.map_err(|error| SetupError::Keys(error.to_string()))?;

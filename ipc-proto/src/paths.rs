@@ -69,6 +69,11 @@ impl Paths {
         Self::resolve(System::current(), &environment)
     }
 
+    /// The file with what a person has set; there need be none.
+    pub fn config_file(&self) -> PathBuf {
+        self.config.join("config.toml")
+    }
+
     /// The file in which the daemon says where it listens.
     pub fn endpoint_file(&self) -> PathBuf {
         self.state.join("endpoint.json")

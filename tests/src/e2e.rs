@@ -6,6 +6,7 @@
 mod broken_server;
 mod clients;
 mod compaction;
+mod config;
 mod conflicts;
 mod copied;
 mod corpus;
@@ -68,6 +69,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "every wrong use gets its own exit code", run: errors::exit_codes },
     Scenario { name: "a bad line stops an import by its number", run: errors::bad_line },
     Scenario { name: "an oversized message is refused and nothing else is lost", run: errors::too_large },
+    Scenario { name: "settings that cannot be used are named, and nothing is lost", run: config::refused },
+    Scenario { name: "prekeys follow one another and mail to each is read", run: config::short_rotation },
     Scenario { name: "a second daemon in one home is refused", run: errors::second_daemon },
     Scenario { name: "a home that is set up is never set up again", run: errors::set_up_once },
     Scenario { name: "a lost key file locks the device and makes no new one", run: errors::lost_key },

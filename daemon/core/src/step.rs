@@ -608,6 +608,8 @@ pub struct Status {
     pub bundle_seq: BundleSeq,
     /// The epoch of the group that it lives in.
     pub epoch: Epoch,
+    /// The slot of the prekey that siblings should seal to.
+    pub prekey_slot: u32,
     /// This device itself was removed.
     pub removed: bool,
     /// Parcels of removed devices that were dropped since the start.

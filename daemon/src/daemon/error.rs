@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ipc_proto::paths::PathError;
 
+use crate::config::ConfigError;
 use crate::ipc;
 use crate::relay::RelayError;
 use crate::setup::SetupError;
@@ -15,6 +16,9 @@ pub enum DaemonError {
     /// No paths.
     #[error(transparent)]
     Paths(#[from] PathError),
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Another daemon has the state directory.
     #[error("another kinfolkd uses {0} already; `kin down` ends it")]
     Running(PathBuf),
@@ -53,7 +57,7 @@ impl DaemonError {
     /// The documented exit code.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Paths(_) => 78,
+            Self::Paths(_) | Self::Config(_) => 78,
             Self::Setup(error) if error.is_locked() => 4,
             Self::Running(_) | Self::Setup(_) | Self::Ipc(_) | Self::Io { .. } => 1,
         }

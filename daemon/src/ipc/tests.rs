@@ -23,6 +23,7 @@ use tonic::Status;
 
 use super::error::code;
 use super::*;
+use crate::config::Spans;
 use crate::setup::private_dir;
 
 /// A daemon in a home of its own, and a client of it.
@@ -60,7 +61,7 @@ impl Served {
     async fn patiently(home: TempDir, patience: [Duration; 2]) -> Self {
         let paths = Paths::in_home(home.path()).unwrap();
         let shutdown = Shutdown::never();
-        let daemon = Daemon::open(&paths, shutdown.clone()).await.unwrap();
+        let daemon = Daemon::open(&paths, Spans::default(), shutdown.clone()).await.unwrap();
         let listener = Listener::bind(&paths.socket).unwrap();
         let room = Room::of_the_daemon();
         let serving = serve_within(room.clone(), patience, listener, Arc::clone(&daemon), shutdown.clone());

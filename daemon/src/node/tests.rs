@@ -9,6 +9,7 @@ use kinfolk_core::value::Value;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::config::Spans;
 use crate::driver::wall_clock;
 use crate::pairing::{self, Invitation, InviteError, InviteEvent, JoinEvent};
 use crate::relay::{self, Fault};
@@ -25,7 +26,7 @@ fn places(home: &Path) -> Places {
 async fn first(home: &Path, relay: &Path) -> Arc<Node> {
     let mut rng = rand::rng();
     let opened = places(home).found(Fresh::generate("first", &mut rng).unwrap(), &mut rng).unwrap();
-    let node = Node::start(opened).await.unwrap();
+    let node = Node::start(opened, Spans::default()).await.unwrap();
     node.add_relay(relay.to_str().unwrap()).await.unwrap();
     node
 }
@@ -35,7 +36,7 @@ async fn paired(inviter: &Arc<Node>, home: &Path, name: &str) -> Arc<Node> {
     let Some(InviteEvent::Card { uri, .. }) = events.recv().await else { panic!("no card") };
     let (tell, mut hear) = mpsc::channel(8);
     let (places, name) = (places(home), name.to_owned());
-    let joining = tokio::spawn(async move { pairing::join(&places, &uri, &name, &[], &tell).await });
+    let joining = tokio::spawn(async move { pairing::join(&places, Spans::default(), &uri, &name, &[], &tell).await });
     loop {
         match tokio::time::timeout(PATIENCE, hear.recv()).await.unwrap() {
             Some(JoinEvent::CheckCode(code)) => drop(invitation.confirm(&code).await.unwrap()),
@@ -110,7 +111,7 @@ async fn a_device_goes_on_after_a_restart() {
     let crate::setup::Found::Device(opened) = places(&home.path().join("b")).open().unwrap() else {
         panic!("the device is gone");
     };
-    let b = Node::start(*opened).await.unwrap();
+    let b = Node::start(*opened, Spans::default()).await.unwrap();
     until(&b, "what happened meanwhile", |status| status.bundle_seq.0 == 1).await;
 }
 
@@ -161,7 +162,9 @@ async fn a_joiner_is_told_when_the_card_is_burned() {
     let Some(InviteEvent::Card { uri, .. }) = events.recv().await else { panic!("no card") };
     let (tell, mut hear) = mpsc::channel(8);
     let newcomer = places(&home.path().join("b"));
-    let joining = tokio::spawn(async move { pairing::join(&newcomer, &uri, "second", &[], &tell).await.map(|_| ()) });
+    let joining = tokio::spawn(async move {
+        pairing::join(&newcomer, Spans::default(), &uri, "second", &[], &tell).await.map(|_| ())
+    });
     while let Some(event) = hear.recv().await {
         if let JoinEvent::CheckCode(code) = event {
             let wrong = if code == "000000" { "000001" } else { "000000" };
@@ -231,7 +234,8 @@ async fn a_welcome_waits_for_a_relay_that_is_away_when_the_code_is_typed() {
     let Some(InviteEvent::Card { uri, .. }) = events.recv().await else { panic!("no card") };
     let (tell, mut hear) = mpsc::channel(8);
     let b_places = places(&home.path().join("b"));
-    let joining = tokio::spawn(async move { pairing::join(&b_places, &uri, "second", &[], &tell).await });
+    let joining =
+        tokio::spawn(async move { pairing::join(&b_places, Spans::default(), &uri, "second", &[], &tell).await });
     let code = loop {
         if let JoinEvent::CheckCode(code) = hear.recv().await.unwrap() {
             break code;
@@ -306,7 +310,8 @@ async fn a_folder_mounted_at_another_path_is_named_when_joining() {
     let (tell, mut hear) = mpsc::channel(8);
     let newcomer = places(&home.path().join("b"));
     let named = vec![elsewhere.to_str().unwrap().to_owned()];
-    let joining = tokio::spawn(async move { pairing::join(&newcomer, &uri, "second", &named, &tell).await });
+    let joining =
+        tokio::spawn(async move { pairing::join(&newcomer, Spans::default(), &uri, "second", &named, &tell).await });
     while let Some(event) = hear.recv().await {
         if let JoinEvent::CheckCode(code) = event {
             invitation.confirm(&code).await.unwrap();

@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 
 use super::rendezvous::Rendezvous;
 use super::{JoinError, OFFER_PATIENCE, left, welcome};
+use crate::config::Spans;
 use crate::driver::wall_clock;
 use crate::node::{MAX_RELAYS, Node};
 use crate::relay::{self, Relay, RelayError, RelayUrl};
@@ -38,6 +39,7 @@ pub enum JoinEvent {
 /// URLs under which this device reaches the card's relays, where they differ: a folder is seldom mounted at the same path twice.
 pub(crate) async fn join(
     places: &Places,
+    spans: Spans,
     card: &str,
     name: &str,
     places_of_relays: &[String],
@@ -98,7 +100,7 @@ pub(crate) async fn join(
     let records = records.iter().map(|record| record.get().clone()).collect();
     let family = Family { roster: welcome.roster, records, groups: welcome.groups, announced: welcome.announced };
     let opened = places.join(fresh, family, &mut rand::rng())?;
-    let node = Node::start(opened).await?;
+    let node = Node::start(opened, spans).await?;
     for url in places_of_relays.iter().chain(&welcome.relays) {
         // A relay that this device cannot reach now can be added later; the others do meanwhile.
         if let Err(error) = node.add_known_relay(url).await {

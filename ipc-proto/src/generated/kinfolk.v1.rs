@@ -3191,6 +3191,9 @@ pub struct Device {
     /// Whether it knows all additions, names and removals of devices that this one knows, as it said last; true for this device.
     #[prost(bool, tag = "8")]
     pub roster_seen: bool,
+    /// The number of its prekey that mail to it is sealed to, as this device knows it. It grows with each rotation, usually once a week.
+    #[prost(uint32, tag = "9")]
+    pub prekey_slot: u32,
 }
 /// How the keys are protected.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -47,6 +47,7 @@ impl Engine {
             restarted: (self.generation > 1).then(|| Millis((self.generation >> 16).saturating_mul(1000))),
             source: self.source,
             epoch: self.epoch(),
+            prekey_slot: self.prekeys.newest.slot,
             removed: self.is_removed(),
             from_removed: self.from_removed,
             vector: self.vector.clone(),

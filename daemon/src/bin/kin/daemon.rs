@@ -135,6 +135,7 @@ impl Background {
                     Ok(client) => Ok((client, self.child)),
                     Err(_) => Err(Failure::DaemonEnded {
                         reason: self.last_words().unwrap_or_else(|| status.to_string()),
+                        bad_config: status.code() == Some(BAD_CONFIG),
                         log: self.log,
                     }),
                 };
@@ -171,6 +172,8 @@ pub(crate) fn create_private_dir(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
+/// How the daemon ends when its settings cannot be used.
+const BAD_CONFIG: i32 = 78;
 /// How long a daemon may take to its first answer: a migration of a large database included.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long a daemon may take to finish: its own drain takes at most 5 s.

@@ -35,7 +35,7 @@ pub(crate) enum Failure {
     Line { line: u64, reason: String, hint: String, exit_code: u8, code: String },
     /// The daemon process ended before it answered.
     #[error("the daemon ended before it was ready: {reason}")]
-    DaemonEnded { reason: String, log: PathBuf },
+    DaemonEnded { reason: String, bad_config: bool, log: PathBuf },
     /// A stream ended before what it was about.
     #[error("the daemon ended the call before {before}")]
     StreamEnded { before: &'static str },
@@ -103,6 +103,7 @@ impl Failure {
             Self::Usage { .. } => 2,
             Self::Paths(_) => 78,
             Self::Line { exit_code, .. } => *exit_code,
+            Self::DaemonEnded { bad_config: true, .. } => 78,
             Self::DaemonEnded { .. } => 3,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 5,
             Self::RelayFailed(RelayFault::Denied) => 5,
@@ -125,6 +126,7 @@ impl Failure {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => "permission_denied",
             Self::Io { .. } => "io",
             Self::Line { code, .. } => code,
+            Self::DaemonEnded { bad_config: true, .. } => "bad_config",
             Self::DaemonEnded { .. } => "daemon_unreachable",
             Self::StreamEnded { .. } => "stream_ended",
             Self::Timeout { .. } => "timeout",
@@ -172,7 +174,7 @@ impl Failure {
     fn retryable(&self) -> bool {
         match self {
             Self::Api(error) | Self::ImportCut(error) => error.retryable(),
-            Self::Timeout { .. } | Self::StreamEnded { .. } | Self::DaemonEnded { .. } => true,
+            Self::Timeout { .. } | Self::StreamEnded { .. } | Self::DaemonEnded { bad_config: false, .. } => true,
             Self::RelayFailed(fault) => matches!(fault, RelayFault::Unspecified | RelayFault::Unreachable),
             Self::Usage { .. }
             | Self::Paths(_)
@@ -184,7 +186,8 @@ impl Failure {
             | Self::Newer(_)
             | Self::Demo { .. }
             | Self::Interrupted
-            | Self::BrokenPipe => false,
+            | Self::BrokenPipe
+            | Self::DaemonEnded { bad_config: true, .. } => false,
         }
     }
 

@@ -18,13 +18,13 @@ impl PathsCommand {
     pub(crate) fn execute(self, context: &Context) -> Result<(), Failure> {
         let paths = &context.paths;
         let object = json!({
-            "socket": paths.socket, "config": paths.config, "state": paths.state, "log": paths.log,
+            "socket": paths.socket, "config": paths.config, "config_file": paths.config_file(), "state": paths.state, "log": paths.log,
             "log_file": log_file(paths), "endpoint": paths.endpoint_file(),
         });
         context.output.show("paths", object, |style| {
             let row = |name: &str, path: &std::path::Path| vec![style.strong(name), path.display().to_string()];
             table(&[
-                row("config", &paths.config),
+                row("config", &paths.config_file()),
                 row("state", &paths.state),
                 row("log", &log_file(paths)),
                 row("socket", &paths.socket),

@@ -119,6 +119,7 @@ pub(crate) fn device(device: &Device) -> Value {
         "last_seen": device.last_seen_ms.map(instant::from_millis),
         "added_at": instant::from_millis(device.added_at_ms),
         "roster_seen": device.roster_seen,
+        "prekey_slot": device.prekey_slot,
         "added_by": if device.added_by.is_empty() { Value::Null } else { device.added_by.clone().into() },
     })
 }

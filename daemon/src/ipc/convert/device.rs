@@ -16,6 +16,7 @@ pub(in crate::ipc) fn show(member: &Member, status: &Standing) -> v1::Device {
     let id = member.device.id;
     let this_device = id == status.me;
     let sibling = status.siblings.iter().find(|sibling| sibling.device == id);
+    let prekey_slot = if this_device { Some(status.prekey_slot) } else { sibling.map(|sibling| sibling.prekey.slot) };
     v1::Device {
         id: id.to_string(),
         name: member.device.name.clone(),
@@ -25,6 +26,7 @@ pub(in crate::ipc) fn show(member: &Member, status: &Standing) -> v1::Device {
         added_at_ms: member.added.millis().0,
         added_by: if member.added_by == id { String::new() } else { member.added_by.to_string() },
         roster_seen: this_device || sibling.is_some_and(|sibling| sibling.roster_known && sibling.epoch_known),
+        prekey_slot: prekey_slot.unwrap_or_default(),
     }
 }
 

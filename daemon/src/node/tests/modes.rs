@@ -24,7 +24,7 @@ async fn settled_pair(home: &Path) -> (Arc<Node>, Arc<Node>) {
 
 async fn reopened(home: &Path) -> Arc<Node> {
     let crate::setup::Found::Device(opened) = places(home).open().unwrap() else { panic!("the device is gone") };
-    Node::start(*opened).await.unwrap()
+    Node::start(*opened, Spans::default()).await.unwrap()
 }
 
 #[tokio::test]

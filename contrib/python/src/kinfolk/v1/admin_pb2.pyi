@@ -292,6 +292,7 @@ class Device(_message.Message):
     ADDED_AT_MS_FIELD_NUMBER: _builtins.int
     ADDED_BY_FIELD_NUMBER: _builtins.int
     ROSTER_SEEN_FIELD_NUMBER: _builtins.int
+    PREKEY_SLOT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """32 hex digits."""
     name: _builtins.str
@@ -308,6 +309,8 @@ class Device(_message.Message):
     """The device that added it; empty for the first one."""
     roster_seen: _builtins.bool
     """Whether it knows all additions, names and removals of devices that this one knows, as it said last; true for this device."""
+    prekey_slot: _builtins.int
+    """The number of its prekey that mail to it is sealed to, as this device knows it. It grows with each rotation, usually once a week."""
     def __init__(
         self,
         *,
@@ -319,10 +322,11 @@ class Device(_message.Message):
         added_at_ms: _builtins.int = ...,
         added_by: _builtins.str = ...,
         roster_seen: _builtins.bool = ...,
+        prekey_slot: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_last_seen_ms", b"_last_seen_ms", "last_seen_ms", b"last_seen_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_seen_ms", b"_last_seen_ms", "added_at_ms", b"added_at_ms", "added_by", b"added_by", "id", b"id", "last_seen_ms", b"last_seen_ms", "live", b"live", "name", b"name", "roster_seen", b"roster_seen", "this_device", b"this_device"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_seen_ms", b"_last_seen_ms", "added_at_ms", b"added_at_ms", "added_by", b"added_by", "id", b"id", "last_seen_ms", b"last_seen_ms", "live", b"live", "name", b"name", "prekey_slot", b"prekey_slot", "roster_seen", b"roster_seen", "this_device", b"this_device"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__last_seen_ms: _TypeAlias = _typing.Literal["last_seen_ms"]  # noqa: Y015
     _WhichOneofArgType__last_seen_ms: _TypeAlias = _typing.Literal["_last_seen_ms", b"_last_seen_ms"]  # noqa: Y015
