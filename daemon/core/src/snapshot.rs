@@ -17,17 +17,20 @@
 //! place in the sender's order. So a chunk can be asked for again, by a receiver that restarted of a sender that restarted, and
 //! a snapshot is never written down. One that was begun before a compaction begins anew.
 //!
+//! **One order.** A sender whose disk is put back gives out its places again, for other bundles. So a snapshot's number begins with when the
+//! sender last took a fresh source ([`number`]), and for a sender that has not noticed, each question names the bundle that was staged
+//! last (`tail`): when that does not lie there, the answer begins anew and says so.
+//!
 //! **Who vouches.** An entry is not what its author signed: its chain has holes. The sibling's signature over the parcel
 //! vouches for all of a snapshot; a run needs less trust, and is used wherever it can be had.
 
-use bytes::Bytes;
-use prost::Message;
+mod wire;
 
-use crate::bound;
-use crate::bundle::HeadWire;
+use bytes::Bytes;
+
 use crate::clock::Stamp;
 use crate::ids::{BundleSeq, DeviceId, Hash, Seq, SourceId};
-use crate::parcel::{MAX_VECTOR, SignedHead};
+use crate::parcel::SignedHead;
 use crate::vector::{Head, VersionVector};
 
 /// Most bytes of the entries of a chunk, unless the first alone is larger: 1 MiB. Beside them, receipt and watermark of 1,024 sources (128 KiB)
@@ -49,35 +52,6 @@ pub struct Hydration {
     pub chunk: Option<Box<Chunk>>,
 }
 
-impl Hydration {
-    /// As it stands in a parcel; nothing when there is nothing to say.
-    pub(crate) fn encode(&self) -> Bytes {
-        let wire = HydrationWire {
-            watermark: self.watermark.iter().map(HeadWire::from).collect(),
-            ask: self.ask.map(AskWire::from),
-            chunk: self.chunk.as_deref().map(|chunk| ChunkWire::from(chunk).encode_to_vec().into()).unwrap_or_default(),
-        };
-        wire.encode_to_vec().into()
-    }
-
-    /// Reads what a parcel says; `None` when it is nothing of the kind. Bounded: parts are counted before they are decoded.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        if !bound::has_at_most(bytes, HydrationWire::MAX_PARTS) {
-            return None;
-        }
-        let wire = HydrationWire::decode(bytes).ok()?;
-        if wire.watermark.len() > MAX_VECTOR {
-            return None;
-        }
-        let chunk = match wire.chunk.as_ref() {
-            [] => None,
-            chunk => Some(Box::new(ChunkWire::decode_bounded(chunk)?)),
-        };
-        let watermark = wire.watermark.iter().map(HeadWire::read).collect::<Option<_>>()?;
-        Some(Self { watermark, ask: wire.ask.as_ref().map(AskWire::read), chunk })
-    }
-}
-
 /// Asks for the chunk of a snapshot after a place.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Ask {
@@ -85,12 +59,14 @@ pub struct Ask {
     pub snapshot: u64,
     /// The place in the sender's order that was reached.
     pub after: BundleSeq,
+    /// The hash of the last bundle that was staged, if one was: it must be the last one up to that place.
+    pub tail: Option<Hash>,
 }
 
 /// A part of the kept log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chunk {
-    /// How often the sender has compacted, plus one: places of one snapshot mean nothing in another.
+    /// Its [number]: places of one snapshot mean nothing in another.
     pub snapshot: u64,
     /// After which place its entries lie.
     pub after: BundleSeq,
@@ -102,7 +78,19 @@ pub struct Chunk {
     pub entries: Vec<Kept>,
     /// Where every source stands after the last entry: only in the last chunk, and never empty there.
     pub ends: Vec<End>,
+    /// What was asked for is no place in the sender's order any more: this is the first chunk.
+    pub anew: bool,
 }
+
+/// The number of a snapshot that a device gives whose source in use has `generation` and that has compacted `times`. It grows with every
+/// compaction, and with every fresh source that a device takes because it was put back: the seconds of its generation come first.
+pub fn number(generation: u64, times: u64) -> u64 {
+    let seconds = (generation >> 16).min(u64::from(u32::MAX));
+    (seconds << COMPACTIONS_BITS) | times.saturating_add(1).min((1 << COMPACTIONS_BITS) - 1)
+}
+
+/// Of the number of a snapshot, those that count compactions: 2^24, one a night for 45,000 years.
+const COMPACTIONS_BITS: u32 = 24;
 
 /// What is kept of a bundle.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -145,217 +133,16 @@ pub struct Mark {
     pub context: VersionVector,
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct HydrationWire {
-    #[prost(message, repeated, tag = "1")]
-    watermark: Vec<HeadWire>,
-    #[prost(message, optional, tag = "2")]
-    ask: Option<AskWire>,
-    /// A [`ChunkWire`], as bytes: its parts are counted before it is decoded.
-    #[prost(bytes = "bytes", tag = "3")]
-    chunk: Bytes,
-}
-
-impl HydrationWire {
-    /// Most fields that its bytes may have.
-    const MAX_PARTS: usize = 2 + MAX_VECTOR;
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct AskWire {
-    #[prost(uint64, tag = "1")]
-    snapshot: u64,
-    #[prost(uint64, tag = "2")]
-    after: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ChunkWire {
-    #[prost(uint64, tag = "1")]
-    snapshot: u64,
-    #[prost(uint64, tag = "2")]
-    after: u64,
-    #[prost(uint64, tag = "3")]
-    upto: u64,
-    #[prost(uint64, tag = "4")]
-    last: u64,
-    #[prost(message, repeated, tag = "5")]
-    entries: Vec<KeptWire>,
-    #[prost(message, repeated, tag = "6")]
-    ends: Vec<EndWire>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct KeptWire {
-    #[prost(bytes = "vec", tag = "1")]
-    source: Vec<u8>,
-    #[prost(uint64, tag = "2")]
-    seq: u64,
-    #[prost(bytes = "vec", tag = "3")]
-    hash: Vec<u8>,
-    #[prost(bytes = "bytes", tag = "4")]
-    body: Bytes,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct EndWire {
-    #[prost(bytes = "vec", tag = "1")]
-    source: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    device: Vec<u8>,
-    #[prost(uint64, tag = "3")]
-    generation: u64,
-    #[prost(message, optional, tag = "4")]
-    at: Option<MarkWire>,
-    #[prost(message, optional, tag = "5")]
-    floor: Option<MarkWire>,
-    #[prost(uint64, tag = "6")]
-    signed_seq: u64,
-    #[prost(bytes = "vec", tag = "7")]
-    signed_hash: Vec<u8>,
-    #[prost(bytes = "bytes", tag = "8")]
-    signature: Bytes,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct MarkWire {
-    #[prost(uint64, tag = "1")]
-    seq: u64,
-    #[prost(bytes = "vec", tag = "2")]
-    hash: Vec<u8>,
-    #[prost(fixed64, tag = "3")]
-    stamp: u64,
-    #[prost(message, repeated, tag = "4")]
-    context: Vec<HeadWire>,
-}
-
-impl From<Ask> for AskWire {
-    fn from(ask: Ask) -> Self {
-        Self { snapshot: ask.snapshot, after: ask.after.0 }
-    }
-}
-
-impl AskWire {
-    fn read(&self) -> Ask {
-        Ask { snapshot: self.snapshot, after: BundleSeq(self.after) }
-    }
-}
-
-impl From<&Chunk> for ChunkWire {
-    fn from(chunk: &Chunk) -> Self {
-        let entry = |kept: &Kept| KeptWire {
-            source: kept.source.0.to_vec(),
-            seq: kept.seq.0,
-            hash: kept.hash.0.to_vec(),
-            body: kept.body.clone(),
-        };
-        Self {
-            snapshot: chunk.snapshot,
-            after: chunk.after.0,
-            upto: chunk.upto.0,
-            last: chunk.last.0,
-            entries: chunk.entries.iter().map(entry).collect(),
-            ends: chunk.ends.iter().map(EndWire::from).collect(),
-        }
-    }
-}
-
-impl ChunkWire {
-    /// Most fields that a chunk's bytes may have.
-    const MAX_PARTS: usize = 4 + MAX_ENTRIES + MAX_VECTOR;
-
-    /// Reads a chunk; `None` when it is not one. Bounded: the parts are counted before they are decoded.
-    fn decode_bounded(bytes: &[u8]) -> Option<Chunk> {
-        if !bound::has_at_most(bytes, Self::MAX_PARTS) {
-            return None;
-        }
-        let wire = Self::decode(bytes).ok()?;
-        if wire.entries.len() > MAX_ENTRIES || wire.ends.len() > MAX_VECTOR || wire.snapshot == 0 {
-            return None;
-        }
-        let entry = |kept: KeptWire| {
-            let (source, hash) = (SourceId::from_slice(&kept.source)?, Hash::from_slice(&kept.hash)?);
-            (kept.seq > 0).then_some(Kept { source, seq: Seq(kept.seq), hash, body: kept.body })
-        };
-        Some(Chunk {
-            snapshot: wire.snapshot,
-            after: BundleSeq(wire.after),
-            upto: BundleSeq(wire.upto),
-            last: BundleSeq(wire.last),
-            entries: wire.entries.into_iter().map(entry).collect::<Option<_>>()?,
-            ends: wire.ends.iter().map(EndWire::read).collect::<Option<_>>()?,
-        })
-    }
-}
-
-impl From<&End> for EndWire {
-    fn from(end: &End) -> Self {
-        let signed = end.signed.as_ref();
-        Self {
-            source: end.source.0.to_vec(),
-            device: end.device.0.to_vec(),
-            generation: end.generation,
-            at: Some(MarkWire::from(&end.at)),
-            floor: (end.floor.head.seq > Seq::ZERO).then(|| MarkWire::from(&end.floor)),
-            signed_seq: signed.map_or(0, |signed| signed.head.seq.0),
-            signed_hash: signed.map(|signed| signed.head.hash.0.to_vec()).unwrap_or_default(),
-            signature: signed.map(|signed| signed.signature.clone()).unwrap_or_default(),
-        }
-    }
-}
-
-impl EndWire {
-    fn read(&self) -> Option<End> {
-        let source = SourceId::from_slice(&self.source)?;
-        let device = DeviceId::from_slice(&self.device)?;
-        let at = self.at.as_ref()?.read()?;
-        let floor = self.floor.as_ref().map_or(Some(Mark::default()), MarkWire::read)?;
-        if at.head.seq == Seq::ZERO || floor.head.seq > at.head.seq {
-            return None;
-        }
-        let signed = match self.signature.len() {
-            0 => None,
-            64 => {
-                let head = Head { seq: Seq(self.signed_seq), hash: Hash::from_slice(&self.signed_hash)? };
-                Some(SignedHead { device, source, head, signature: self.signature.clone() })
-            }
-            _ => return None,
-        };
-        Some(End { source, device, generation: self.generation, at, floor, signed })
-    }
-}
-
-impl From<&Mark> for MarkWire {
-    fn from(mark: &Mark) -> Self {
-        Self {
-            seq: mark.head.seq.0,
-            hash: mark.head.hash.0.to_vec(),
-            stamp: mark.stamp.0,
-            context: mark.context.iter().map(HeadWire::from).collect(),
-        }
-    }
-}
-
-impl MarkWire {
-    fn read(&self) -> Option<Mark> {
-        if self.context.len() > MAX_VECTOR {
-            return None;
-        }
-        let (head, stamp) = (Head { seq: Seq(self.seq), hash: Hash::from_slice(&self.hash)? }, Stamp(self.stamp));
-        if !stamp.is_valid() {
-            return None;
-        }
-        let context = self.context.iter().map(HeadWire::read).collect::<Option<_>>()?;
-        Some(Mark { head, stamp, context })
-    }
-}
-
 #[cfg(test)]
 mod bounds;
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
+    use super::wire::ChunkWire;
     use super::*;
+    use crate::vector::Head;
 
     pub(super) fn mark(seq: u64) -> Mark {
         let head = Head { seq: Seq(seq), hash: Hash([7; 32]) };
@@ -373,7 +160,17 @@ mod tests {
             last: BundleSeq(9),
             entries: vec![Kept { source, seq: Seq(4), hash: Hash([8; 32]), body: Bytes::from_static(b"body") }],
             ends: vec![End { source, device, generation: 1, at: mark(5), floor: mark(4), signed }],
+            anew: true,
         }
+    }
+
+    #[test]
+    fn the_number_of_a_snapshot_grows_with_compactions_and_beyond_them_with_fresh_sources() {
+        assert_eq!((number(1, 0), number(1, 7)), (1, 8));
+        let years_later = 1_700_000_000 << 16;
+        assert!(number(years_later, 0) > number(1, u64::MAX));
+        assert!(number(years_later + (1 << 16), 0) > number(years_later | 0xFFFF, u64::MAX));
+        assert_eq!(number(u64::MAX, u64::MAX).leading_zeros(), 8, "there is room for it in a database");
     }
 
     #[test]

@@ -85,12 +85,14 @@ impl Store {
         }
         let staged = state.staged + u64::try_from(chunk.entries.len()).unwrap_or(u64::MAX);
         let after = chunk.upto.max(chunk.after);
+        // The tail is what lies staged last.
         self.note_hydration(&Hydrating { after, last: chunk.last, staged, ..state })
     }
 
     /// The snapshot under way to here.
     pub(super) fn hydrating(&self) -> Result<Option<Hydrating>, StoreError> {
-        let sql = "SELECT sender, snapshot, after, last, staged FROM hydration";
+        let sql = "SELECT sender, snapshot, after, last, staged,
+                   (SELECT hash FROM staged ORDER BY n DESC LIMIT 1) FROM hydration";
         let found = self.connection.prepare_cached(sql)?.query_row((), |row| {
             Ok(Hydrating {
                 from: DeviceId(row.get(0)?),
@@ -98,6 +100,7 @@ impl Store {
                 after: BundleSeq(uint(row.get(2)?)),
                 last: BundleSeq(uint(row.get(3)?)),
                 staged: uint(row.get(4)?),
+                tail: row.get::<_, Option<_>>(5)?.map(Hash),
             })
         });
         Ok(found.optional()?)

@@ -184,11 +184,12 @@ fn what_parcels_say_of_compacted_logs_keeps_its_bytes() {
         last: BundleSeq(12),
         entries: vec![snapshot::Kept { source: SOURCE, seq: Seq(4), hash: Hash([0x5C; 32]), body }],
         ends: vec![end],
+        anew: false,
     };
     let mut letter = bare(1_767_323_045_678);
     letter.hydration = snapshot::Hydration {
         watermark: mark(5).context,
-        ask: Some(snapshot::Ask { snapshot: 3, after: BundleSeq(10) }),
+        ask: Some(snapshot::Ask { snapshot: 3, after: BundleSeq(10), tail: None }),
         chunk: Some(Box::new(chunk)),
     };
     let today = parcel::encode(&letter, &[]).unwrap();

@@ -87,7 +87,8 @@ impl Engine {
         }
         hydration.ask_at = now.mono.plus(backed_off(ASK_AGAIN, hydration.attempts, jitter).min(ASK_AGAIN_MAX));
         hydration.attempts += 1;
-        let ask = Ask { snapshot: hydration.state.snapshot, after: hydration.state.after };
+        let Hydrating { snapshot, after, tail, .. } = hydration.state;
+        let ask = Ask { snapshot, after, tail };
         snapshot::Hydration { watermark, ask: Some(ask), chunk: None }
     }
 
@@ -105,7 +106,9 @@ impl Engine {
 
     fn chunk(&mut self, sender: DeviceId, mut chunk: Chunk, now: Now) {
         let Some(state) = self.hydration.map(|h| h.state).filter(|state| state.from == sender) else { return };
-        if chunk.snapshot > state.snapshot && chunk.after == BundleSeq(0) {
+        // Places in an order that is gone mean nothing, whichever number is the greater.
+        let begins = chunk.snapshot > state.snapshot || chunk.anew && state.after > BundleSeq(0);
+        if begins && chunk.after == BundleSeq(0) {
             self.begin(Hydrating { from: sender, snapshot: chunk.snapshot, ..Hydrating::default() }, now);
         } else if chunk.snapshot != state.snapshot || chunk.after != state.after {
             // One that was asked for twice.
@@ -126,6 +129,7 @@ impl Engine {
         let state = &mut hydration.state;
         state.after = chunk.upto.max(chunk.after);
         state.last = chunk.last;
+        state.tail = chunk.entries.last().map(|kept| kept.hash).or(state.tail);
         state.staged += u64::try_from(chunk.entries.len()).unwrap_or(u64::MAX);
         (hydration.ask_at, hydration.attempts) = (now.mono, 0);
         self.commit(Change::Staged(chunk));

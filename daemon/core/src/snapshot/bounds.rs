@@ -1,7 +1,11 @@
 //! What a chunk may hold, tried at its limits.
 
+use prost::Message;
+
 use super::tests::{chunk, mark};
+use super::wire::{ChunkWire, EndWire};
 use super::*;
+use crate::parcel::MAX_VECTOR;
 
 /// What becomes of a chunk on its way.
 fn carried(chunk: &Chunk) -> Option<Chunk> {

@@ -1,6 +1,6 @@
 //! What is written down of a compaction, and of a snapshot under way.
 
-use crate::ids::{BundleSeq, DeviceId, Millis, Seq};
+use crate::ids::{BundleSeq, DeviceId, Hash, Millis, Seq};
 use crate::snapshot::End;
 use crate::vector::VersionVector;
 
@@ -26,6 +26,8 @@ pub struct Hydrating {
     pub last: BundleSeq,
     /// How many entries are staged.
     pub staged: u64,
+    /// The hash of the last of them.
+    pub tail: Option<Hash>,
 }
 
 /// How a staged snapshot joins the log.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, Seq, SourceId};
 use kinfolk_core::parcel::SignedHead;
-use kinfolk_core::snapshot::{Ask, CHUNK_TARGET, Chunk, End, Kept, MAX_ENDS_BYTES, MAX_ENTRIES, Mark};
+use kinfolk_core::snapshot::{self, Ask, CHUNK_TARGET, Chunk, End, Kept, MAX_ENDS_BYTES, MAX_ENTRIES, Mark};
 use kinfolk_core::vector::Head;
 
 use super::Reader;
@@ -29,12 +29,14 @@ impl Reader {
 
 /// The chunk that was asked for; it has no more than `target` bytes of entries, but at least one entry.
 pub(in crate::store) fn chunk(connection: &Connection, ask: Ask, target: usize) -> Result<Chunk, StoreError> {
-    let sql = "SELECT times, (SELECT coalesce(max(bundle_seq), 0) FROM log) FROM compaction";
-    let (times, last): (i64, i64) =
-        connection.prepare_cached(sql)?.query_row((), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let snapshot = uint(times) + 1;
-    let after = if ask.snapshot == snapshot { ask.after } else { BundleSeq(0) };
-    let mut chunk = Chunk { snapshot, after, upto: after, last: BundleSeq(uint(last)), ..Chunk::default() };
+    let sql = "SELECT times, (SELECT coalesce(max(bundle_seq), 0) FROM log),
+               coalesce((SELECT generation FROM device), 0) FROM compaction";
+    let (times, last, generation): (i64, i64, i64) =
+        connection.prepare_cached(sql)?.query_row((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let snapshot = snapshot::number(uint(generation), uint(times));
+    let goes_on = ask.snapshot == snapshot && ends_in(connection, ask)?;
+    let (after, anew) = if goes_on { (ask.after, false) } else { (BundleSeq(0), ask.after > BundleSeq(0)) };
+    let mut chunk = Chunk { snapshot, after, upto: after, last: BundleSeq(uint(last)), anew, ..Chunk::default() };
     let sql = "SELECT l.bundle_seq, s.id, l.seq, l.hash, l.body FROM log l JOIN source s ON s.idx = l.source
                WHERE l.bundle_seq > ?1 ORDER BY l.bundle_seq";
     let mut statement = connection.prepare_cached(sql)?;
@@ -60,6 +62,15 @@ pub(in crate::store) fn chunk(connection: &Connection, ask: Ask, target: usize) 
         chunk.entries.push(Kept { source, seq, hash: Hash(row.get(3)?), body });
     }
     Ok(chunk)
+}
+
+/// Whether what was staged of this order so far ends in the bundle that it should.
+fn ends_in(connection: &Connection, ask: Ask) -> Result<bool, StoreError> {
+    let Some(tail) = ask.tail else { return Ok(true) };
+    let sql = "SELECT hash FROM log WHERE bundle_seq <= ?1 ORDER BY bundle_seq DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let here: Option<[u8; Hash::LEN]> = statement.query_row((int(ask.after.0),), |row| row.get(0)).optional()?;
+    Ok(here == Some(tail.0))
 }
 
 fn size(end: &End) -> usize {

@@ -27,15 +27,16 @@ impl Home {
         let mut state = Hydrating { from: DeviceId([8; 16]), snapshot: 1, ..Hydrating::default() };
         self.write(&Change::HydrationBegun(state));
         loop {
-            let mut chunk = from.chunk(Ask { snapshot: state.snapshot, after: state.after }, target);
+            let mut chunk = from.chunk(Ask { snapshot: state.snapshot, after: state.after, tail: state.tail }, target);
             if chunk.snapshot != state.snapshot {
                 assert_eq!(chunk.after, BundleSeq(0), "another snapshot begins anew");
-                state = Hydrating { snapshot: chunk.snapshot, after: BundleSeq(0), staged: 0, ..state };
+                state = Hydrating { from: state.from, snapshot: chunk.snapshot, ..Hydrating::default() };
                 self.write(&Change::HydrationBegun(state));
             }
             let ends = std::mem::take(&mut chunk.ends);
             state.after = chunk.upto;
             state.last = chunk.last;
+            state.tail = chunk.entries.last().map(|kept| kept.hash).or(state.tail);
             state.staged += chunk.entries.len() as u64;
             self.write(&Change::Staged(chunk));
             assert_eq!(self.store.hydrating().unwrap(), Some(state));
@@ -168,7 +169,7 @@ fn a_snapshot_goes_on_where_it_was_after_a_restart_of_either_side() {
     let (old, new) = (old.reopen(), new.reopen());
     state = new.store.restore().unwrap().hydrating.unwrap();
     assert_eq!((state.after, state.staged), (chunk.upto, chunk.entries.len() as u64));
-    let rest = old.chunk(Ask { snapshot: state.snapshot, after: state.after }, 1 << 20);
+    let rest = old.chunk(Ask { snapshot: state.snapshot, after: state.after, tail: state.tail }, 1 << 20);
     assert_eq!(rest.entries.first().map(|entry| entry.seq), Some(Seq(state.staged + 1)));
     assert_eq!(rest.ends.len(), 1);
 }
@@ -181,10 +182,33 @@ fn a_snapshot_that_was_begun_before_a_compaction_begins_anew() {
     old.compact(&vector_of(&all[..2]));
     let first = old.chunk(Ask::default(), 1);
     old.compact(&vector_of(&all));
-    let next = old.chunk(Ask { snapshot: first.snapshot, after: first.upto }, 1);
-    assert_eq!((next.snapshot, next.after), (first.snapshot + 1, BundleSeq(0)));
+    let next = old.chunk(Ask { snapshot: first.snapshot, after: first.upto, tail: None }, 1);
+    assert_eq!((next.snapshot, next.after, next.anew), (first.snapshot + 1, BundleSeq(0), true));
     new.catch_up(&old, 100, |_| {});
     assert_eq!(new.store.digest(), old.store.digest());
+}
+
+#[test]
+fn a_snapshot_of_an_order_that_was_put_back_begins_anew() {
+    let (mut old, mut put_back, mut a) = (Home::new(), Home::new(), Author::new(3, 100));
+    let all: Vec<Written> = (0..6).map(|n| a.write(vec![put(&format!("{n}"), n)])).collect();
+    let mut b = Author::new(4, 50);
+    let other = b.write(vec![put("other", 1)]);
+    old.take(&all.iter().collect::<Vec<_>>());
+    // The same device as it may be after its disk was put back: what comes again, comes in another order.
+    put_back.take(&[&all[0], &other, &all[1], &all[2]]);
+    for home in [&mut old, &mut put_back] {
+        home.compact(&vector_of(&all[..1]));
+    }
+    let first = old.chunk(Ask::default(), 300);
+    let tail = first.entries.last().map(|kept| kept.hash);
+    let ask = Ask { snapshot: first.snapshot, after: first.upto, tail };
+    assert_eq!(old.chunk(ask, 300).after, first.upto);
+    let next = put_back.chunk(ask, 300);
+    assert_eq!((next.snapshot, next.after, next.anew), (first.snapshot, BundleSeq(0), true), "unnoticed");
+    put_back.write(&Change::Fresh { source: SourceId([77; 16]), generation: 1_700_000_000 << 16 });
+    let noticed = put_back.chunk(Ask { tail: None, ..ask }, 300);
+    assert!(noticed.snapshot > first.snapshot && noticed.anew && noticed.after == BundleSeq(0));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use kinfolk_core::compact::Contexts;
 use kinfolk_core::ids::{BundleSeq, Dot, Hash, Seq, SourceId};
 use kinfolk_core::op::{KIND_MESSAGE_DELETE, KIND_RECORD_DELETE};
 use kinfolk_core::parcel::SignedHead;
-use kinfolk_core::snapshot::{Ask, Chunk, End, Kept, Mark};
+use kinfolk_core::snapshot::{self, Ask, Chunk, End, Kept, Mark};
 use kinfolk_core::step::{Gain, Join, SavedSource};
 use kinfolk_core::vector::VersionVector;
 
@@ -39,10 +39,14 @@ impl Model {
 
     /// The chunk of a snapshot that was asked for.
     pub fn chunk(&self, ask: Ask) -> Chunk {
-        let (state, snapshot) = (&self.state, self.state.compactions + 1);
-        let after = if ask.snapshot == snapshot { ask.after } else { BundleSeq(0) };
+        let state = &self.state;
+        let snapshot = snapshot::number(self.generation(), state.compactions);
+        let kept = state.places.range(..=ask.after).rev().find_map(|(_, dot)| state.log.get(dot));
+        let ends_in = ask.tail.is_none_or(|tail| kept.is_some_and(|logged| logged.bundle.hash == tail));
+        let goes_on = ask.snapshot == snapshot && ends_in;
+        let (after, anew) = if goes_on { (ask.after, false) } else { (BundleSeq(0), ask.after > BundleSeq(0)) };
         let mut rest = state.places.range(after.next()..).map(|(place, dot)| (*place, *dot));
-        let mut chunk = Chunk { snapshot, after, upto: after, last: state.bundle_seq, ..Chunk::default() };
+        let mut chunk = Chunk { snapshot, after, upto: after, last: state.bundle_seq, anew, ..Chunk::default() };
         for (place, dot) in rest.by_ref().take(CHUNK) {
             chunk.upto = place;
             let bundle = state.log.get(&dot).map(|logged| &logged.bundle);
@@ -58,6 +62,11 @@ impl Model {
             chunk.ends = held.map(|source| self.end(source)).collect();
         }
         chunk
+    }
+
+    /// Of the source in use.
+    fn generation(&self) -> u64 {
+        self.state.fresh.map_or(self.birth.generation, |(_, generation)| generation)
     }
 
     fn end(&self, source: &SavedSource) -> End {
@@ -111,6 +120,7 @@ impl State {
         }
         (state.after, state.last) = (chunk.upto, chunk.last);
         state.staged += u64::try_from(chunk.entries.len()).unwrap_or_default();
+        state.tail = chunk.entries.last().map(|kept| kept.hash).or(state.tail);
         self.staged.extend(chunk.entries.iter().cloned());
         Ok(())
     }

@@ -125,6 +125,7 @@ impl Disk {
                 let state = self.hydrating.as_mut().unwrap();
                 (state.after, state.last) = (chunk.upto, chunk.last);
                 state.staged += chunk.entries.len() as u64;
+                state.tail = chunk.entries.last().map(|kept| kept.hash).or(state.tail);
                 self.staged.extend(chunk.entries.iter().cloned());
             }
             Change::Join(join) => {

@@ -59,7 +59,7 @@ fn end(seq: u64, floor: u64) -> End {
 fn chunk(snapshot: u64, after: u64, upto: u64, ends: Vec<End>) -> Chunk {
     let kept = |seq| Kept { source: source(9), seq: Seq(seq), hash: head(seq).hash, body: Bytes::new() };
     let entries = (after + 1..=upto).map(kept).collect();
-    Chunk { snapshot, after: BundleSeq(after), upto: BundleSeq(upto), last: BundleSeq(3), entries, ends }
+    Chunk { snapshot, after: BundleSeq(after), upto: BundleSeq(upto), last: BundleSeq(3), entries, ends, anew: false }
 }
 
 fn sends(chunk: Chunk) -> Hydration {
@@ -72,7 +72,7 @@ fn who_lacks_what_was_compacted_asks_chunk_by_chunk_and_joins_with_the_last() {
     world.told(2);
     assert_eq!(world.asked(2), Some(Ask::default()));
     assert_eq!(World::commits(&world.about(2, sends(chunk(4, 0, 2, vec![])))), ["begun", "staged"]);
-    assert_eq!(world.asked(2), Some(Ask { snapshot: 4, after: BundleSeq(2) }));
+    assert_eq!(world.asked(2), Some(Ask { snapshot: 4, after: BundleSeq(2), tail: Some(head(2).hash) }));
     let outputs = world.about(2, sends(chunk(4, 2, 3, vec![end(3, 3)])));
     assert_eq!(World::commits(&outputs), ["staged", "join"]);
     assert_eq!(world.held(1, 9), 3);
@@ -113,13 +113,27 @@ fn a_newer_snapshot_begins_anew() {
 }
 
 #[test]
+fn a_sender_that_was_put_back_and_gives_out_its_places_anew_begins_anew_whatever_its_number() {
+    for number in [3, 4] {
+        let mut world = World::of(2);
+        world.told(2);
+        world.about(2, sends(chunk(4, 0, 2, vec![])));
+        let anew = |upto| sends(Chunk { anew: true, ..chunk(number, 0, upto, vec![]) });
+        assert_eq!(World::commits(&world.about(2, anew(1))), ["begun", "staged"]);
+        assert_eq!(world.status(1).hydrating.map(|state| (state.snapshot, state.staged)), Some((number, 1)));
+        let asked = Ask { snapshot: number, after: BundleSeq(1), tail: Some(head(1).hash) };
+        assert_eq!(world.asked(2), Some(asked));
+    }
+}
+
+#[test]
 fn a_restart_goes_on_with_what_is_staged() {
     let mut world = World::of(2);
     world.told(2);
     world.about(2, sends(chunk(4, 0, 2, vec![])));
     world.mail.clear();
     world.restart(1);
-    assert_eq!(world.asked(2), Some(Ask { snapshot: 4, after: BundleSeq(2) }));
+    assert_eq!(world.asked(2), Some(Ask { snapshot: 4, after: BundleSeq(2), tail: Some(head(2).hash) }));
 }
 
 #[test]
@@ -208,7 +222,7 @@ fn a_sibling_that_asks_gets_its_chunk_and_nothing_beside_it() {
     world.write(1, 2);
     world.node(1).open.clear();
     world.node(1).puts = Puts::Answered;
-    let ask = Ask { snapshot: 2, after: BundleSeq(7) };
+    let ask = Ask { snapshot: 2, after: BundleSeq(7), tail: None };
     world.pass(1_000);
     let before = world.sends(1);
     world.about(2, Hydration { ask: Some(ask), ..Hydration::default() });
