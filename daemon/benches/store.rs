@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kinfolk::store::{DbKey, NewDevice, Reader, Store};
+use kinfolk::store::{DbKey, NewDevice, Range, Reader, Sought, Store};
 use kinfolk_core::bundle::{Birth, Body, Bundle};
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{DeviceId, Dot, Hash, Millis, Seq, SourceId};
@@ -58,20 +58,23 @@ fn reads(reader: &Reader, events: u64) -> Outcome<()> {
     let mut times = Times::default();
     for n in 0..400 {
         let before = i64::try_from(events - n * (events / 400))?;
-        let page = times.of(|| reader.messages("conversation 3", Some((before * 1_000, "")), 50))?;
+        let page = times
+            .of(|| reader.messages("conversation 3", &Range::default().behind((before * 1_000, String::new())), 50))?;
         assert!(page.len() <= 50);
     }
     println!("page of 50: {times}");
     for (what, query) in
         [("a rare word", "w4999"), ("a common word", "common"), ("two words", "common w77"), ("a beginning", "w12*")]
     {
+        let sought = Sought { typed: query.to_owned(), ..Sought::default() };
+        let inside = Sought { conversation: Some("conversation 3".to_owned()), ..sought.clone() };
         let mut times = Times::default();
         for _ in 0..50 {
-            times.of(|| reader.search(query, None, None, 20))?;
+            times.of(|| reader.search(&sought, None, 20))?;
         }
         let mut within = Times::default();
         for _ in 0..50 {
-            within.of(|| reader.search(query, Some("conversation 3"), None, 20))?;
+            within.of(|| reader.search(&inside, None, 20))?;
         }
         println!("search for {what}: {times}; in one conversation: {within}");
     }

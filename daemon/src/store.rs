@@ -35,6 +35,7 @@ mod join;
 mod keep;
 mod key;
 mod level;
+mod markers;
 mod messages;
 mod open;
 mod prekeys;
@@ -77,8 +78,8 @@ pub use self::prune::Pruned;
 pub use self::quarantine::{QUARANTINE_ROWS, QUARANTINE_TOTAL};
 pub use self::reader::{
     ConflictPlace, ConflictView, ConversationView, Counts, Entry, Explained, Exported, Found, Hit, Kept, LoggedBundle,
-    Lookup, MAX_PAGE, MAX_PAST, MessageView, Part, PastChange, Piece, Policy, Reach, Reader, RecordView, Stretch,
-    TracedBundle, WholePast,
+    Lookup, MARKERS_SETTING, MAX_PAGE, MAX_PAST, Marking, MessageView, Part, PastChange, Piece, Policy, Range, Reach,
+    Reader, RecordView, Sought, Stretch, TracedBundle, WholePast,
 };
 pub use self::verify::{MAX_PROBLEMS, Problem, Report};
 
@@ -303,7 +304,7 @@ impl Cache {
     }
 
     fn flush(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        self.conversations.flush(connection)?;
+        self.conversations.flush(connection, &self.sources)?;
         self.collections.flush(connection)?;
         self.level.flush(connection)?;
         self.sources.flush(connection)

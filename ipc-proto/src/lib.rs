@@ -19,7 +19,6 @@ pub mod watch;
     unused_qualifications,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
-    clippy::large_enum_variant,
     reason = "generated code is checked by its generator"
 )]
 #[rustfmt::skip]

@@ -31,6 +31,7 @@ mod retention;
 mod seeds;
 mod signals;
 mod soak;
+mod talk;
 mod tokens;
 mod transcript;
 mod ways;
@@ -62,6 +63,14 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "what was written before pairing is shared too", run: history::older_than_the_pairing },
     Scenario { name: "neither relay folder nor database shows what was written", run: history::nothing_in_clear },
     Scenario { name: "a restart forgets nothing", run: history::restart },
+    Scenario {
+        name: "titles, members and synced read markers reach the other device, local markers do not",
+        run: talk::described_and_read,
+    },
+    Scenario {
+        name: "an archive imported by somebody else gives the same digest and the same export",
+        run: talk::archive,
+    },
     Scenario { name: "a conflict is seen on both devices and settled on one", run: conflicts::settled },
     Scenario { name: "a compacted log tells a device that joins later all that counts", run: compaction::joins_later },
     Scenario { name: "a device killed while it catches up goes on", run: compaction::killed_while_catching_up },

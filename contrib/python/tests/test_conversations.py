@@ -17,6 +17,7 @@ class Messages(WithDevices):
         self.assertEqual([message.id for message in conversations.messages("family")], [answer, dinner])
         (family,) = conversations.list()
         self.assertEqual((family.name, family.messages, family.unread), ("family", 2, 1))
+        assert family.last_message is not None
         self.assertEqual(family.last_message.reply_to, dinner)
 
         self.assertTrue(conversations.set_status(dinner, "read"))
@@ -71,3 +72,53 @@ class Messages(WithDevices):
             (change,) = next(watch).changes
         assert isinstance(change, kinfolk.MessageChange)
         self.assertEqual(change.id, id)
+
+    def test_a_conversation_has_a_title_members_and_a_read_marker(self) -> None:
+        conversations = self.client(self.first()).conversations
+        conversations.set("family", kind="group", title="The family", add=["bob", "ann"], attributes={"colour": "red"})
+        family = conversations.get("family")
+        self.assertEqual((family.messages, family.last_message, family.read_to), (0, None, None))
+        self.assertEqual((family.metadata.kind, family.metadata.title), ("group", "The family"))
+        self.assertEqual((family.metadata.members, family.metadata.attributes), (("ann", "bob"), {"colour": "red"}))
+        conversations.set("family", kind="none", title="", remove=["bob"], clear=["colour"], read_markers="synced")
+        family = conversations.get("family")
+        self.assertEqual(family.metadata, kinfolk.Metadata(None, "", ("ann",), {}, "synced"))
+        self.assertTrue(family.read_markers_synced)
+
+        times = [f"2026-03-01T18:0{minute}:00Z" for minute in range(4)]
+        ids = [conversations.post("family", f"text {time}", sender="ann", created_at=time) for time in times]
+        self.assertEqual(conversations.mark_read("family", ids[1]), 2)
+        self.assertEqual(conversations.get("family").read_to, ids[1])
+        self.assertEqual([conversations.message(id).unread for id in ids], [False, False, True, True])
+        self.assertEqual(conversations.mark_read("family"), 0)
+        with self.assertRaises(kinfolk.NotFound):
+            conversations.mark_read("family", "never-here")
+        with self.assertRaises(kinfolk.NotFound):
+            conversations.get("nowhere")
+
+    def test_stretches_of_a_conversation_are_listed_and_searched(self) -> None:
+        conversations = self.client(self.first()).conversations
+        times = [f"2026-03-01T18:0{minute}:00Z" for minute in range(4)]
+        ids = [conversations.post("c", "red wine", sender=f"s{n}", created_at=time) for n, time in enumerate(times)]
+
+        def listed(**bounds: str) -> list[str]:
+            return [message.id for message in conversations.messages("c", **bounds, oldest_first=True)]
+
+        self.assertEqual(listed(after=ids[0], before=ids[3]), ids[1:3])
+        self.assertEqual(listed(created_from=times[1], created_before=times[3]), ids[1:3])
+        hits = conversations.search("wine", sender="s2")
+        self.assertEqual([hit.message.id for hit in hits], [ids[2]])
+        self.assertEqual(len(list(conversations.search("wine", created_before=times[1]))), 1)
+
+    def test_a_watch_tells_of_metadata_and_of_markers_that_reach_all_devices(self) -> None:
+        conversations = self.client(self.first()).conversations
+        conversations.post("family", "text")
+        with conversations.watch(conversations=["family"]) as watch:
+            conversations.set("family", title="The family", read_markers="synced")
+            conversations.mark_read("family")
+            changes = [next(watch).changes[0] for _ in range(2)]
+        kinds = []
+        for change in changes:
+            assert isinstance(change, kinfolk.ConversationChange)
+            kinds.append((change.kind, change.conversation.metadata.title))
+        self.assertEqual(kinds, [("metadata", "The family"), ("read_marker", "The family")])

@@ -144,11 +144,16 @@ class Watching(WithDevices):
         for number in range(50):
             records.put("c", f"{number}", {"n": number})
         id = client.conversations.post("family", "hello")
+        client.conversations.set("family", title="The family")
         with records.snapshot() as snapshot:
             records.put("c", "later", {"n": 0})
             items = list(snapshot)
-        keys = {item.key if isinstance(item, kinfolk.Record) else item.id for item in items}
-        self.assertEqual(keys, {str(number) for number in range(50)} | {id})
+        keys = {item.key for item in items if isinstance(item, kinfolk.Record)}
+        self.assertEqual(keys, {str(number) for number in range(50)})
+        messages = {item.id for item in items if not isinstance(item, (kinfolk.Record, kinfolk.Conversation))}
+        self.assertEqual(messages, {id})
+        titles = [item.metadata.title for item in items if isinstance(item, kinfolk.Conversation)]
+        self.assertEqual(titles, ["The family"])
         pull = records.pull(after=snapshot.bundle_seq)
         (bundle,) = pull
         self.assertEqual(pull.stable_bundle_seq, bundle.bundle_seq)

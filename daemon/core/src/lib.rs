@@ -4,7 +4,7 @@
 //! [`Input`](step::Input) and the time, and answers with [`Output`](step::Output)s in an order that is the durability
 //! rule: what a reply, a send or an acknowledgement rests on is committed by an output before it.
 //!
-//! Reading order: [`ids`], [`clock`], [`value`], [`op`], [`vector`], [`bundle`], [`merge`], [`digest`], [`epoch`], [`prekey`], [`roster`],
+//! Reading order: [`ids`], [`clock`], [`value`], [`op`], [`conversation`], [`marker`], [`vector`], [`bundle`], [`merge`], [`digest`], [`epoch`], [`prekey`], [`roster`],
 //! [`parcel`], [`evidence`], [`compact`], [`snapshot`], [`stub`], [`bodies`], [`lane`], [`early`], [`look`], [`step`], [`engine`].
 //!
 //! **Invariant:** this crate touches no clock, randomness, file, socket, environment, thread or log. Time and randomness
@@ -15,6 +15,7 @@ mod bound;
 pub mod bundle;
 pub mod clock;
 pub mod compact;
+pub mod conversation;
 pub mod digest;
 pub mod early;
 pub mod engine;
@@ -24,6 +25,7 @@ pub mod history;
 pub mod ids;
 pub mod lane;
 pub mod look;
+pub mod marker;
 pub mod merge;
 pub mod op;
 pub mod parcel;

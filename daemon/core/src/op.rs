@@ -5,7 +5,7 @@
 //! a rule is [`Meaning::Invalid`] and has no effect anywhere; an unknown kind is [`Meaning::Unknown`] and waits for an upgrade.
 //!
 //! Collections that begin with `@` belong to kinfolk: `@message` holds messages (key = message id), `@conversation` the
-//! metadata of conversations, `@collection` the policies of collections.
+//! metadata of conversations, `@read` the [read markers](crate::marker) that reach all devices, `@collection` the policies of collections.
 
 use prost::Message;
 

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ipc_proto::v1::{ErrorCode, ErrorDetail};
-use kinfolk_core::op::{MESSAGE_COLLECTION, Meaning, Op};
+use kinfolk_core::op::{CONVERSATION_COLLECTION, MESSAGE_COLLECTION, Meaning, Op, POLICY_COLLECTION};
 use tokio::sync::watch::Receiver;
 use tonic::{Request, Status};
 
@@ -107,6 +107,11 @@ impl Caller {
                     let missing = "there is no such message in a conversation that this app may write";
                     (!found).then(|| ErrorDetail::new(ErrorCode::NotFound, missing))
                 }
+                // What is known of a conversation belongs to it, and its policy to a collection.
+                Meaning::RecordPut if op.collection == CONVERSATION_COLLECTION => {
+                    self.no_conversation(&op.key, Scope::Write)
+                }
+                Meaning::RecordPut if op.collection == POLICY_COLLECTION => self.no_collection(&op.key, Scope::Write),
                 // What the engine refuses is refused with its reason there; nothing of it takes effect.
                 Meaning::MessageStub(_)
                 | Meaning::RecordPut

@@ -16,7 +16,6 @@ use ipc_proto::v1::{
 };
 use kinfolk_core::ids::{BundleSeq, DeviceId, SourceId};
 use kinfolk_core::merge::{self, EXISTENCE, Write};
-use kinfolk_core::op::{MAX_COLLECTION, Op, POLICY_COLLECTION};
 use kinfolk_core::resolve::{self, Choice};
 use kinfolk_core::step::Refusal;
 use kinfolk_core::value::Value;
@@ -89,18 +88,7 @@ pub(super) async fn resolve(node: &Node, request: ResolveConflictRequest) -> Res
 
 /// Sets the policy of a collection, on all devices.
 pub(super) async fn set_policy(node: &Node, request: SetPolicyRequest) -> Result<(), Status> {
-    let policy = match request.policy() {
-        ConflictPolicy::Keep => Policy::Keep,
-        ConflictPolicy::Lww => Policy::Lww,
-        ConflictPolicy::Unspecified => return Err(invalid("a policy is keep or lww").into()),
-    };
-    let collection = request.collection;
-    push::ours(&collection).map_err(invalid)?;
-    if !(1..=MAX_COLLECTION).contains(&collection.len()) {
-        return Err(invalid("a collection name has 1 to 128 bytes").into());
-    }
-    let fields = vec![(Policy::FIELD.to_owned(), Some(Value::text(policy.name())))];
-    let op = Op::record_put(POLICY_COLLECTION, &collection, fields);
+    let op = push::policy(&request).map_err(invalid)?;
     let pushed = node.driver.push(vec![op], None).await;
     pushed.map(drop).map_err(|refused| error::alone(error::push(&refused, None)).into())
 }

@@ -1,29 +1,31 @@
 //! Conversations and their messages.
 
+mod marks;
+mod pages;
+
 use ipc_proto::v1::conversations_server::Conversations;
 use ipc_proto::v1::{
-    Conversation, DeleteMessage, DeleteRequest, DeleteResponse, ListConversationsRequest, ListConversationsResponse,
-    ListMessagesRequest, ListMessagesResponse, PostRequest, PostResponse, SearchHit, SearchRequest, SearchResponse,
-    SetStatusRequest, SetStatusResponse, SnippetPart, WatchMessagesRequest, WatchResponse, op,
+    DeleteMessage, DeleteRequest, DeleteResponse, ErrorCode, ErrorDetail, GetConversationRequest,
+    GetConversationResponse, GetMessageRequest, GetMessageResponse, ListConversationsRequest,
+    ListConversationsResponse, ListMessagesRequest, ListMessagesResponse, MarkReadRequest, MarkReadResponse,
+    PostRequest, PostResponse, SearchRequest, SearchResponse, SetMetadataRequest, SetMetadataResponse,
+    SetReadMarkersRequest, SetReadMarkersResponse, SetStatusRequest, SetStatusResponse, WatchMessagesRequest,
+    WatchResponse, op,
 };
 use kinfolk_core::ids::BundleSeq;
 use tonic::{Request, Response, Status};
 
 use super::caller::Caller;
 use super::convert::push::Asked;
-use super::convert::{invalid, message};
+use super::convert::{conversation, invalid, message};
 use super::pipe::Events;
 use super::watch::{Filter, Watching, readable};
 use super::{Api, bodies, error, page, read, records};
 use crate::apps::Scope;
-use crate::store::{ConversationView, Hit};
+use crate::store::ConversationView;
 
-/// Items of a page when no size was asked for.
+/// Conversations of a page when no size was asked for.
 const USUAL_PAGE: usize = 100;
-/// Hits of a search when no number was asked for.
-const USUAL_HITS: usize = 20;
-/// Longest query, in bytes.
-const MAX_QUERY: usize = 1_024;
 
 #[tonic::async_trait]
 impl Conversations for Api {
@@ -53,6 +55,31 @@ impl Conversations for Api {
         Ok(Response::new(DeleteResponse { no_op, source_id, seq, bundle_seq }))
     }
 
+    async fn set_metadata(
+        &self,
+        request: Request<SetMetadataRequest>,
+    ) -> Result<Response<SetMetadataResponse>, Status> {
+        let caller = Caller::of(&request);
+        let set = request.into_inner().conversation.ok_or_else(|| invalid("which conversation, and what of it?"))?;
+        let written = self.write(op::Op::SetConversation(set), caller).await?;
+        let Written { id: _, no_op: _, source_id, seq, bundle_seq } = written;
+        Ok(Response::new(SetMetadataResponse { source_id, seq, bundle_seq }))
+    }
+
+    async fn mark_read(&self, request: Request<MarkReadRequest>) -> Result<Response<MarkReadResponse>, Status> {
+        let node = self.node()?;
+        Caller::of(&request).conversation(&request.get_ref().conversation, Scope::Write)?;
+        Ok(Response::new(marks::mark_read(&node, request.into_inner()).await?))
+    }
+
+    async fn set_read_markers(
+        &self,
+        request: Request<SetReadMarkersRequest>,
+    ) -> Result<Response<SetReadMarkersResponse>, Status> {
+        marks::set_read_markers(&*self.node()?, request.into_inner().read_markers()).await?;
+        Ok(Response::new(SetReadMarkersResponse {}))
+    }
+
     async fn list_conversations(
         &self,
         request: Request<ListConversationsRequest>,
@@ -63,12 +90,32 @@ impl Conversations for Api {
         let size = page::size(page_size, USUAL_PAGE);
         let page = read(&node.reader, move |reader| {
             let read = |after: Option<&(i64, String)>, most| reader.conversations(after.map(borrowed), most);
-            let place = |seen: &ConversationView| (seen.last.created_us, seen.name.clone());
-            page::fill_some(after, size, read, |seen| names.has(&seen.name), place, show_conversation)
+            page::fill_some(
+                after,
+                size,
+                read,
+                |seen| names.has(&seen.name),
+                ConversationView::place,
+                conversation::show,
+            )
         });
         let mut page = page.await?;
         bodies::tell_keepers(&node, page.items.iter_mut().filter_map(|seen| seen.last_message.as_mut()));
         Ok(Response::new(ListConversationsResponse { conversations: page.items, next_page_token: page.next }))
+    }
+
+    async fn get_conversation(
+        &self,
+        request: Request<GetConversationRequest>,
+    ) -> Result<Response<GetConversationResponse>, Status> {
+        let node = self.node()?;
+        let name = request.get_ref().conversation.clone();
+        Caller::of(&request).conversation(&name, Scope::Read)?;
+        let found = read(&node.reader, move |reader| reader.conversation(&name)).await?;
+        let found = found.ok_or_else(|| ErrorDetail::new(ErrorCode::NotFound, "there is no such conversation"))?;
+        let mut shown = conversation::show(found);
+        bodies::tell_keepers(&node, shown.last_message.as_mut().into_iter());
+        Ok(Response::new(GetConversationResponse { conversation: Some(shown) }))
     }
 
     async fn list_messages(
@@ -77,40 +124,24 @@ impl Conversations for Api {
     ) -> Result<Response<ListMessagesResponse>, Status> {
         let node = self.node()?;
         Caller::of(&request).conversation(&request.get_ref().conversation, Scope::Read)?;
-        let ListMessagesRequest { conversation, page_size, page_token } = request.into_inner();
-        let before: Option<(i64, String)> = page::place(&page_token)?;
-        let size = page::size(page_size, USUAL_PAGE);
-        let page = read(&node.reader, move |reader| {
-            let read =
-                |before: Option<&(i64, String)>, most| reader.messages(&conversation, before.map(borrowed), most);
-            page::fill(before, size, read, |seen| (seen.created_us, seen.id.clone()), message::show)
-        });
-        let mut page = page.await?;
-        bodies::tell_keepers(&node, page.items.iter_mut());
-        Ok(Response::new(ListMessagesResponse { messages: page.items, next_page_token: page.next }))
+        Ok(Response::new(pages::list(&node, request.into_inner()).await?))
+    }
+
+    async fn get_message(&self, request: Request<GetMessageRequest>) -> Result<Response<GetMessageResponse>, Status> {
+        let (node, caller) = (self.node()?, Caller::of(&request));
+        let id = request.into_inner().id;
+        let found = read(&node.reader, move |reader| reader.message(&id)).await?;
+        // One in a conversation that the caller may not read is as good as none.
+        let found = found.filter(|view| caller.conversation(&view.body.conversation, Scope::Read).is_ok());
+        let found = found.ok_or_else(|| ErrorDetail::new(ErrorCode::NotFound, "there is no such message"))?;
+        let mut message = message::show(found);
+        bodies::tell_keepers(&node, std::iter::once(&mut message));
+        Ok(Response::new(GetMessageResponse { message: Some(message) }))
     }
 
     async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchResponse>, Status> {
         let (node, caller) = (self.node()?, Caller::of(&request));
-        let names = readable(&caller);
-        let SearchRequest { query, conversation, page_size, page_token } = request.into_inner();
-        if query.len() > MAX_QUERY {
-            return Err(invalid(format!("a query has at most {MAX_QUERY} bytes")).into());
-        }
-        if !conversation.is_empty() {
-            caller.conversation(&conversation, Scope::Read)?;
-        }
-        let before: Option<i64> = page::place(&page_token)?;
-        let size = page::size(page_size, USUAL_HITS);
-        let page = read(&node.reader, move |reader| {
-            let place = Some(conversation.as_str()).filter(|name| !name.is_empty());
-            let read = |before: Option<&i64>, most| reader.search(&query, place, before.copied(), most);
-            let shown = |hit: &Hit| names.has(&hit.message.body.conversation);
-            page::fill_some(before, size, read, shown, |hit| hit.place, show_hit)
-        });
-        let mut page = page.await?;
-        bodies::tell_keepers(&node, page.items.iter_mut().filter_map(|hit| hit.message.as_mut()));
-        Ok(Response::new(SearchResponse { hits: page.items, next_page_token: page.next }))
+        Ok(Response::new(pages::search(&node, &caller, request.into_inner()).await?))
     }
 
     async fn watch(&self, request: Request<WatchMessagesRequest>) -> Result<Response<Self::WatchStream>, Status> {
@@ -145,14 +176,4 @@ impl Api {
 
 fn borrowed((at, name): &(i64, String)) -> (i64, &str) {
     (*at, name)
-}
-
-fn show_conversation(view: ConversationView) -> Conversation {
-    let ConversationView { name, messages, unread, last } = view;
-    Conversation { name, messages, unread, last_message: Some(message::show(last)) }
-}
-
-fn show_hit(hit: Hit) -> SearchHit {
-    let snippet = hit.snippet.into_iter().map(|piece| SnippetPart { text: piece.text, matched: piece.matched });
-    SearchHit { message: Some(message::show(hit.message)), snippet: snippet.collect() }
 }

@@ -1,10 +1,11 @@
 //! Between the contract and the domain: the only place that knows both.
 //!
-//! Inwards ([`push`], [`value`], [`message`]) it checks what the engine cannot see — that a `oneof` is set, that a timestamp is one, that
+//! Inwards ([`push`], [`value`], [`message`], [`conversation`]) it checks what the engine cannot see — that a `oneof` is set, that a timestamp is one, that
 //! JSON parses — and leaves every rule of the protocol to [`kinfolk_core::op::Op::meaning`]. Outwards it only renames.
 
 pub(super) mod app;
 pub(super) mod bundle;
+pub(super) mod conversation;
 pub(super) mod device;
 pub(super) mod message;
 pub(super) mod push;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ipc_proto::v1::snapshot_item::Item;
 use ipc_proto::v1::snapshot_response::Event;
 use ipc_proto::v1::{SnapshotBegin, SnapshotEnd, SnapshotItem, SnapshotItems, SnapshotResponse};
+use kinfolk_core::op::CONVERSATION_COLLECTION;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::bulk::{self, Chunk};
@@ -16,7 +17,7 @@ use super::convert::{message, record};
 use super::pipe::{End, Pipe};
 use super::watch::Filter;
 use crate::node::Node;
-use crate::store::{Exported, Reader, StoreError};
+use crate::store::{Exported, Reader, RecordView, StoreError};
 
 /// Sends a snapshot of what the filter lets through.
 pub(super) async fn snapshot(
@@ -41,9 +42,9 @@ fn read(
             Some(Exported::Message(view)) if !filter.has_message(&view.body.conversation) => {
                 return ControlFlow::Continue(());
             }
-            Some(Exported::Record(view)) if !filter.has_record(&view.collection) => return ControlFlow::Continue(()),
+            Some(Exported::Record(view)) if !is_shown(filter, &view) => return ControlFlow::Continue(()),
             Some(Exported::Message(view)) => Item::Message(message::show(*view)),
-            Some(Exported::Record(view)) => Item::Record(record::show(*view)),
+            Some(Exported::Record(view)) => record::show_in_snapshot(*view),
         };
         end.items += 1;
         match chunk.add(SnapshotItem { item: Some(item) }) {
@@ -62,4 +63,11 @@ fn read(
     // Nobody reads any more: that is all right, too.
     let _ = send(Event::End(end));
     Ok(())
+}
+
+fn is_shown(filter: &Filter, record: &RecordView) -> bool {
+    match record.collection.as_str() {
+        CONVERSATION_COLLECTION => filter.has_message(&record.key),
+        collection => filter.has_record(collection),
+    }
 }

@@ -7,6 +7,7 @@ mod conversations;
 mod following;
 mod history;
 mod limits;
+mod marking;
 mod proof;
 mod records;
 mod syncing;

@@ -166,7 +166,7 @@ pub(super) fn show(reader: &Reader, entry: &Entry, filter: &Filter) -> Result<Op
     let mut changes = Vec::new();
     match entry {
         Entry::Bundle(bundle) => {
-            let touched = bundle.ops.iter().map(|op| (bundle::touched(&op.meaning()), &op.collection, &op.key));
+            let touched = bundle.ops.iter().map(|op| (bundle::touched(op), &op.collection, &op.key));
             gather(reader, touched, filter, &mut changes)?;
         }
         Entry::Revision(_, names) => {
@@ -215,8 +215,12 @@ fn change(
             let matches = now.as_ref().is_none_or(|message| filter.has_message(&message.body.conversation));
             matches.then(|| bundle::message_change(kind, key.to_owned(), now))
         }
+        Touched::Conversation(kind) if filter.has_message(key) => {
+            let now = reader.conversation(key)?;
+            Some(bundle::conversation_change(kind, key.to_owned(), now))
+        }
         Touched::Unknown => filter.has_unknown().then(Change::default),
-        Touched::Record(_) | Touched::Message(_) | Touched::Nothing => None,
+        Touched::Record(_) | Touched::Message(_) | Touched::Conversation(_) | Touched::Nothing => None,
     })
 }
 

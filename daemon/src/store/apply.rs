@@ -13,6 +13,7 @@ use kinfolk_core::roster::{Prekey, SignedRecord};
 use kinfolk_core::step::{AppBundle, Append, Change, Committed, REMEMBERED, SavedSibling};
 use kinfolk_core::vector::VersionVector;
 
+use super::conversations::Conversations;
 use super::convert::{int, numbers_to_bytes, posted_to_bytes, vector_to_bytes};
 use super::messages::{Messages, Posted};
 use super::registers::Registers;
@@ -102,14 +103,8 @@ impl Store {
         let timed =
             |at_us| Timed { at_us: merge::time_or_stamp(at_us, origin.stamp), stamp: origin.stamp, dot: origin.dot };
         match meaning {
-            Meaning::RecordPut => {
-                let mut registers = Registers::new(connection, cache);
-                registers.write(origin, op, Some(merge::LIVE))
-            }
-            Meaning::RecordDelete => {
-                let mut registers = Registers::new(connection, cache);
-                registers.write(origin, op, None)
-            }
+            Meaning::RecordPut => self.write_record(origin, op, Some(merge::LIVE)),
+            Meaning::RecordDelete => self.write_record(origin, op, None),
             Meaning::MessagePost(body) => {
                 let posted = Posted { payload: &op.payload, body: &body, stub: None };
                 Messages::new(connection, cache)?.post(origin, &op.key, &posted)
@@ -126,6 +121,13 @@ impl Store {
             // Kept in the log, where a newer version finds it ([`super::level`]); an invalid op never means anything.
             Meaning::Unknown | Meaning::Invalid(_) => Ok(()),
         }
+    }
+
+    fn write_record(&mut self, origin: &Origin<'_>, op: &Op, existence: Option<&[u8]>) -> Result<(), StoreError> {
+        let before = Conversations::before_write(&self.connection, &op.collection, &op.key)?;
+        let (connection, cache) = (&self.connection, &mut self.cache);
+        Registers::new(connection, cache).write(origin, op, existence)?;
+        cache.conversations.after_write(connection, &op.key, &before)
     }
 
     fn early(&self, device: DeviceId, bundle: &Bundle) -> Result<(), StoreError> {

@@ -104,16 +104,19 @@ impl<'a> Messages<'a> {
         let conversation = self.conversations.enter(self.connection, &body.conversation)?;
         let created_us = merge::time_or_stamp(body.created_us, origin.stamp);
         let version = int(origin.place.0);
+        let place = (conversation, body.conversation.as_str());
+        let unread =
+            !body.outbound && !self.conversations.is_read(self.connection, place, (created_us, id), origin.dot)?;
         let insert =
             "INSERT INTO message (id, conversation, created_us, unread, version, source, seq, stamp, payload, stub)
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
         let stub = posted.stub.as_ref().map(elsewhere_to_bytes);
         let (seq, stamp) = (int(origin.dot.seq.0), int(origin.stamp.0));
         let stub = stub.as_deref();
-        let columns = (id, conversation, created_us, !body.outbound, version, origin.source, seq, stamp, payload, stub);
+        let columns = (id, conversation, created_us, unread, version, origin.source, seq, stamp, payload, stub);
         if self.connection.prepare_cached(insert)?.execute(columns)? == 1 {
             let idx = self.connection.last_insert_rowid();
-            return self.enter(idx, entity, origin, posted, (conversation, !body.outbound));
+            return self.enter(idx, entity, origin, posted, (conversation, unread));
         }
 
         let stored = self.stored(id)?.ok_or(StoreError::Damaged("a message is gone"))?;
@@ -129,7 +132,7 @@ impl<'a> Messages<'a> {
             }
             self.leave(&stored, current, entity)?;
         }
-        let unread = !body.outbound && self.level(stored.idx, Level::Read)?.is_none();
+        let unread = unread && self.level(stored.idx, Level::Read)?.is_none();
         let update = "UPDATE message SET conversation = ?2, created_us = ?3, unread = ?4, version = ?5, source = ?6,
                       seq = ?7, stamp = ?8, payload = ?9, stub = ?10 WHERE idx = ?1";
         let columns = (stored.idx, conversation, created_us, unread, version, origin.source, seq, stamp, payload, stub);

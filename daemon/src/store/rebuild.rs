@@ -21,6 +21,7 @@ use kinfolk_core::snapshot::Mark;
 use kinfolk_core::vector::VersionVector;
 
 use super::apply::Origin;
+use super::conversations::Conversations;
 use super::convert::{int, uint};
 use super::messages::Messages;
 use super::registers::Registers;
@@ -84,7 +85,9 @@ impl Store {
         if entity.collection == MESSAGE_COLLECTION {
             Messages::new(connection, cache)?.clear(&entity.key)
         } else {
-            Registers::new(connection, cache).clear(&entity.collection, &entity.key)
+            let before = Conversations::before_write(connection, &entity.collection, &entity.key)?;
+            Registers::new(connection, cache).clear(&entity.collection, &entity.key)?;
+            cache.conversations.after_write(connection, &entity.key, &before)
         }
     }
 }

@@ -10,11 +10,13 @@ mod evidence;
 mod history;
 mod hydration;
 mod levels;
+mod markers;
 mod messages;
 mod pruning;
 mod quarantine;
 mod reading;
 mod records;
+mod searching;
 mod sending;
 #[cfg(target_os = "linux")]
 mod syncs;

@@ -165,6 +165,7 @@ fn replay(connection: &Connection, rebuilt: &mut Store) -> Result<Replayed, Stor
     }
     let mut read = Replayed::default();
     rebuilt.begin()?;
+    rebuilt.copy_markers(connection)?;
     settle_sources(connection, rebuilt, &floors)?;
     while let Some(row) = rows.next()? {
         let dot = Dot { source: SourceId(row.get(1)?), seq: Seq(uint(row.get(2)?)) };

@@ -174,6 +174,9 @@ pub struct Message {
     /// Body and attachments are not on this device; absent = they are. Never in a post.
     #[prost(message, optional, tag = "16")]
     pub elsewhere: ::core::option::Option<BodyElsewhere>,
+    /// In replies: whether it counts as unread on this device. Not looked at in a post.
+    #[prost(bool, tag = "17")]
+    pub unread: bool,
     /// The content; none means empty text.
     #[prost(oneof = "message::Body", tags = "7, 8")]
     pub body: ::core::option::Option<message::Body>,
@@ -281,6 +284,164 @@ impl MessageStatus {
         }
     }
 }
+/// A conversation in short.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Conversation {
+    /// Its name: what messages give as `conversation`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// How many living messages it has.
+    #[prost(uint64, tag = "2")]
+    pub messages: u64,
+    /// How many of them are unread: not outbound, without the status `read`, and not covered by a read marker.
+    #[prost(uint64, tag = "3")]
+    pub unread: u64,
+    /// The newest living message; absent when there is none.
+    #[prost(message, optional, tag = "4")]
+    pub last_message: ::core::option::Option<Message>,
+    /// What was written of it; absent when nothing was.
+    #[prost(message, optional, tag = "5")]
+    pub metadata: ::core::option::Option<ConversationMetadata>,
+    /// The furthest read marker that is known here; absent when there is none.
+    #[prost(message, optional, tag = "6")]
+    pub read_marker: ::core::option::Option<ReadMarker>,
+    /// Whether a read marker that is set here reaches the other devices.
+    #[prost(bool, tag = "7")]
+    pub read_marker_synced: bool,
+}
+/// What apps wrote of a conversation; the same on all devices. Of a field that devices wrote at the same time the last write
+/// counts; members are written one by one, so that devices which add different ones at the same time add both.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConversationMetadata {
+    /// What it is.
+    #[prost(enumeration = "ConversationKind", tag = "1")]
+    pub kind: i32,
+    /// How it is called; empty = it has no title.
+    #[prost(string, tag = "2")]
+    pub title: ::prost::alloc::string::String,
+    /// Who is in it, in byte order.
+    #[prost(string, repeated, tag = "3")]
+    pub members: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What else apps keep of it.
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub attributes: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Whether read markers of it reach the other devices.
+    #[prost(enumeration = "ReadMarkers", tag = "5")]
+    pub read_markers: i32,
+    /// The `bundle_seq` of the last change here. Local to this device.
+    #[prost(uint64, tag = "6")]
+    pub row_version: u64,
+}
+/// Up to where a conversation was read.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadMarker {
+    /// The last message that was read. It may be deleted by now.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// When that message was created: RFC 3339 in UTC.
+    #[prost(string, tag = "2")]
+    pub created_at: ::prost::alloc::string::String,
+}
+/// Writes metadata of a conversation; what is not named stays as it is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetConversation {
+    /// The conversation, 1–256 bytes of UTF-8. It need not have messages.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What it is; `UNSPECIFIED` takes back what was said.
+    #[prost(enumeration = "ConversationKind", optional, tag = "2")]
+    pub kind: ::core::option::Option<i32>,
+    /// How it is called; empty takes the title away.
+    #[prost(string, optional, tag = "3")]
+    pub title: ::core::option::Option<::prost::alloc::string::String>,
+    /// Members to add, 1–120 bytes each.
+    #[prost(string, repeated, tag = "4")]
+    pub add_members: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Members to take out.
+    #[prost(string, repeated, tag = "5")]
+    pub remove_members: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Attributes to write, by names of 1–110 bytes.
+    #[prost(btree_map = "string, string", tag = "6")]
+    pub attributes: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Attributes to take away.
+    #[prost(string, repeated, tag = "7")]
+    pub clear_attributes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether read markers reach the other devices; `UNSPECIFIED` leaves it to each device.
+    #[prost(enumeration = "ReadMarkers", optional, tag = "8")]
+    pub read_markers: ::core::option::Option<i32>,
+}
+/// What a conversation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ConversationKind {
+    /// Nobody said so.
+    Unspecified = 0,
+    /// With one other person.
+    Direct = 1,
+    /// With any number.
+    Group = 2,
+}
+impl ConversationKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CONVERSATION_KIND_UNSPECIFIED",
+            Self::Direct => "CONVERSATION_KIND_DIRECT",
+            Self::Group => "CONVERSATION_KIND_GROUP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CONVERSATION_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "CONVERSATION_KIND_DIRECT" => Some(Self::Direct),
+            "CONVERSATION_KIND_GROUP" => Some(Self::Group),
+            _ => None,
+        }
+    }
+}
+/// Whether read markers reach the other devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReadMarkers {
+    /// As each device is set.
+    Unspecified = 0,
+    /// They stay on the device.
+    Local = 1,
+    /// They reach the other devices.
+    Synced = 2,
+}
+impl ReadMarkers {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "READ_MARKERS_UNSPECIFIED",
+            Self::Local => "READ_MARKERS_LOCAL",
+            Self::Synced => "READ_MARKERS_SYNCED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "READ_MARKERS_UNSPECIFIED" => Some(Self::Unspecified),
+            "READ_MARKERS_LOCAL" => Some(Self::Local),
+            "READ_MARKERS_SYNCED" => Some(Self::Synced),
+            _ => None,
+        }
+    }
+}
 /// One typed value.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Value {
@@ -371,7 +532,7 @@ pub struct Record {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Op {
     /// Exactly one is set.
-    #[prost(oneof = "op::Op", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "op::Op", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub op: ::core::option::Option<op::Op>,
 }
 /// Nested message and enum types in `Op`.
@@ -394,6 +555,12 @@ pub mod op {
         /// Deletes a message.
         #[prost(message, tag = "5")]
         DeleteMessage(super::DeleteMessage),
+        /// Writes metadata of a conversation.
+        #[prost(message, tag = "6")]
+        SetConversation(super::SetConversation),
+        /// Sets what becomes of conflicts in a collection.
+        #[prost(message, tag = "7")]
+        SetPolicy(super::SetPolicyRequest),
     }
 }
 /// Writes the named fields; other fields of a living record stay as they are.
@@ -948,7 +1115,7 @@ pub struct SnapshotBegin {
     #[prost(uint64, tag = "1")]
     pub snapshot_bundle_seq: u64,
 }
-/// Items of a snapshot: messages by conversation and time, then records by collection and key.
+/// Items of a snapshot: messages by conversation and time, then metadata of conversations, then records by collection and key.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SnapshotItems {
     /// At least one, about 1 MiB.
@@ -959,7 +1126,7 @@ pub struct SnapshotItems {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SnapshotItem {
     /// Exactly one is set.
-    #[prost(oneof = "snapshot_item::Item", tags = "1, 2")]
+    #[prost(oneof = "snapshot_item::Item", tags = "1, 2, 3")]
     pub item: ::core::option::Option<snapshot_item::Item>,
 }
 /// Nested message and enum types in `SnapshotItem`.
@@ -973,6 +1140,9 @@ pub mod snapshot_item {
         /// A message.
         #[prost(message, tag = "2")]
         Message(super::Message),
+        /// A conversation with its metadata: only its name and these.
+        #[prost(message, tag = "3")]
+        Conversation(super::Conversation),
     }
 }
 /// The end of a snapshot.
@@ -1057,7 +1227,7 @@ pub struct Change {
     #[prost(enumeration = "ChangeKind", tag = "1")]
     pub kind: i32,
     /// How it stands now; exactly one is set.
-    #[prost(oneof = "change::Now", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "change::Now", tags = "2, 3, 4, 5, 6")]
     pub now: ::core::option::Option<change::Now>,
 }
 /// Nested message and enum types in `Change`.
@@ -1077,6 +1247,9 @@ pub mod change {
         /// No such message (any more).
         #[prost(message, tag = "5")]
         MessageGone(super::MessageName),
+        /// A conversation; one that is gone has no more than its name.
+        #[prost(message, tag = "6")]
+        Conversation(super::Conversation),
     }
 }
 /// Names a record.
@@ -1187,6 +1360,10 @@ pub enum ChangeKind {
     MessageDelete = 5,
     /// Changed without an op: bundles of a removed device were taken back, or an upgrade understood what it had kept.
     Revised = 6,
+    /// Metadata of a conversation was written.
+    Conversation = 7,
+    /// A read marker that reaches all devices was moved.
+    ReadMarker = 8,
 }
 impl ChangeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1202,6 +1379,8 @@ impl ChangeKind {
             Self::MessageStatus => "CHANGE_KIND_MESSAGE_STATUS",
             Self::MessageDelete => "CHANGE_KIND_MESSAGE_DELETE",
             Self::Revised => "CHANGE_KIND_REVISED",
+            Self::Conversation => "CHANGE_KIND_CONVERSATION",
+            Self::ReadMarker => "CHANGE_KIND_READ_MARKER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1214,6 +1393,8 @@ impl ChangeKind {
             "CHANGE_KIND_MESSAGE_STATUS" => Some(Self::MessageStatus),
             "CHANGE_KIND_MESSAGE_DELETE" => Some(Self::MessageDelete),
             "CHANGE_KIND_REVISED" => Some(Self::Revised),
+            "CHANGE_KIND_CONVERSATION" => Some(Self::Conversation),
+            "CHANGE_KIND_READ_MARKER" => Some(Self::ReadMarker),
             _ => None,
         }
     }
@@ -3724,6 +3905,9 @@ pub struct StoreVerifyResponse {
     /// Ops that break a rule and have no effect on any device.
     #[prost(uint64, tag = "8")]
     pub invalid_ops: u64,
+    /// The digest over what apps see, and nothing else: 64 hex digits, the same where the same is shown, whoever wrote it.
+    #[prost(string, tag = "9")]
+    pub content_digest: ::prost::alloc::string::String,
 }
 /// Asks for a compaction.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3853,7 +4037,7 @@ pub struct ExportResponse {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExportItem {
     /// Exactly one is set.
-    #[prost(oneof = "export_item::Item", tags = "1, 2")]
+    #[prost(oneof = "export_item::Item", tags = "1, 2, 3, 4")]
     pub item: ::core::option::Option<export_item::Item>,
 }
 /// Nested message and enum types in `ExportItem`.
@@ -3867,6 +4051,12 @@ pub mod export_item {
         /// A record.
         #[prost(message, tag = "2")]
         Record(super::Record),
+        /// Metadata of a conversation, as the write that makes them.
+        #[prost(message, tag = "3")]
+        Conversation(super::SetConversation),
+        /// The policy of a collection, as the write that sets it.
+        #[prost(message, tag = "4")]
+        Policy(super::SetPolicyRequest),
     }
 }
 /// Asks the daemon to end.
@@ -6656,6 +6846,59 @@ pub struct DeleteResponse {
     #[prost(uint64, tag = "4")]
     pub bundle_seq: u64,
 }
+/// Writes metadata of a conversation.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetMetadataRequest {
+    /// The change.
+    #[prost(message, optional, tag = "1")]
+    pub conversation: ::core::option::Option<SetConversation>,
+}
+/// What became of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetMetadataResponse {
+    /// This device's writer stream, a UUID.
+    #[prost(string, tag = "1")]
+    pub source_id: ::prost::alloc::string::String,
+    /// The bundle's place in it.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// The bundle's place in this device's order of apply.
+    #[prost(uint64, tag = "3")]
+    pub bundle_seq: u64,
+}
+/// Moves a read marker.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MarkReadRequest {
+    /// The conversation.
+    #[prost(string, tag = "1")]
+    pub conversation: ::prost::alloc::string::String,
+    /// The last message that was read; empty = the newest one.
+    #[prost(string, tag = "2")]
+    pub up_to_id: ::prost::alloc::string::String,
+}
+/// Where the marker stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MarkReadResponse {
+    /// True when it did not move and nothing up to there was unread.
+    #[prost(bool, tag = "1")]
+    pub no_op: bool,
+    /// How many messages of the conversation are unread now.
+    #[prost(uint64, tag = "2")]
+    pub unread: u64,
+    /// Whether it is on its way to the other devices.
+    #[prost(bool, tag = "3")]
+    pub synced: bool,
+}
+/// Sets what becomes of read markers of this device.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetReadMarkersRequest {
+    /// Local or synced.
+    #[prost(enumeration = "ReadMarkers", tag = "1")]
+    pub read_markers: i32,
+}
+/// It is set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetReadMarkersResponse {}
 /// Asks for a page of conversations.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListConversationsRequest {
@@ -6676,21 +6919,33 @@ pub struct ListConversationsResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
-/// A conversation in short.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Conversation {
-    /// Its name: what messages give as `conversation`.
+/// Names a conversation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetConversationRequest {
+    /// Its name.
     #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// How many living messages it has.
-    #[prost(uint64, tag = "2")]
-    pub messages: u64,
-    /// How many of them are neither outbound nor read.
-    #[prost(uint64, tag = "3")]
-    pub unread: u64,
-    /// The newest living message. A conversation without one is not listed.
-    #[prost(message, optional, tag = "4")]
-    pub last_message: ::core::option::Option<Message>,
+    pub conversation: ::prost::alloc::string::String,
+}
+/// A conversation.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetConversationResponse {
+    /// Always set.
+    #[prost(message, optional, tag = "1")]
+    pub conversation: ::core::option::Option<Conversation>,
+}
+/// Names a message.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetMessageRequest {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// A message.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetMessageResponse {
+    /// Always set.
+    #[prost(message, optional, tag = "1")]
+    pub message: ::core::option::Option<Message>,
 }
 /// Asks for a page of messages.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6701,15 +6956,30 @@ pub struct ListMessagesRequest {
     /// How many at most; 0 = 100, more than 1,000 counts as 1,000.
     #[prost(uint32, tag = "2")]
     pub page_size: u32,
-    /// `next_page_token` of the page before; empty = from the newest. A page token names a message: what arrives
-    /// meanwhile neither repeats nor hides any older one.
+    /// `next_page_token` of the page before, with the other fields unchanged; empty = from the beginning. A page token names
+    /// a place in the order: what arrives or is deleted meanwhile neither repeats nor hides any other message.
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
+    /// The order.
+    #[prost(enumeration = "MessageOrder", tag = "4")]
+    pub order: i32,
+    /// Only messages before this one in the conversation, by its id; it is not among them. Empty = no bound.
+    #[prost(string, tag = "5")]
+    pub before_id: ::prost::alloc::string::String,
+    /// Only messages after this one, by its id.
+    #[prost(string, tag = "6")]
+    pub after_id: ::prost::alloc::string::String,
+    /// Only messages created before this instant, RFC 3339 with offset; empty = no bound.
+    #[prost(string, tag = "7")]
+    pub created_before: ::prost::alloc::string::String,
+    /// Only messages created at this instant or later.
+    #[prost(string, tag = "8")]
+    pub created_from: ::prost::alloc::string::String,
 }
 /// A page of messages.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListMessagesResponse {
-    /// Newest first. May be fewer than asked for also when there are more.
+    /// In the order asked for. May be fewer than asked for also when there are more.
     #[prost(message, repeated, tag = "1")]
     pub messages: ::prost::alloc::vec::Vec<Message>,
     /// For the next page; empty = this was the last.
@@ -6732,6 +7002,15 @@ pub struct SearchRequest {
     /// `next_page_token` of the page before, with the other fields unchanged; empty = from the newest.
     #[prost(string, tag = "4")]
     pub page_token: ::prost::alloc::string::String,
+    /// Only messages of this sender, exactly; empty = of all.
+    #[prost(string, tag = "5")]
+    pub sender: ::prost::alloc::string::String,
+    /// Only messages created before this instant, RFC 3339 with offset; empty = no bound.
+    #[prost(string, tag = "6")]
+    pub created_before: ::prost::alloc::string::String,
+    /// Only messages created at this instant or later.
+    #[prost(string, tag = "7")]
+    pub created_from: ::prost::alloc::string::String,
 }
 /// A page of hits.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -6772,6 +7051,39 @@ pub struct WatchMessagesRequest {
     /// Only these conversations; empty = all.
     #[prost(string, repeated, tag = "2")]
     pub conversations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// In which order messages come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MessageOrder {
+    /// As `MESSAGE_ORDER_NEWEST_FIRST`.
+    Unspecified = 0,
+    /// From the newest back.
+    NewestFirst = 1,
+    /// From the oldest on.
+    OldestFirst = 2,
+}
+impl MessageOrder {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MESSAGE_ORDER_UNSPECIFIED",
+            Self::NewestFirst => "MESSAGE_ORDER_NEWEST_FIRST",
+            Self::OldestFirst => "MESSAGE_ORDER_OLDEST_FIRST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MESSAGE_ORDER_UNSPECIFIED" => Some(Self::Unspecified),
+            "MESSAGE_ORDER_NEWEST_FIRST" => Some(Self::NewestFirst),
+            "MESSAGE_ORDER_OLDEST_FIRST" => Some(Self::OldestFirst),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod conversations_client {
@@ -6925,7 +7237,87 @@ pub mod conversations_client {
                 .insert(GrpcMethod::new("kinfolk.v1.Conversations", "Delete"));
             self.inner.unary(req, path, codec).await
         }
-        /// Conversations, those with the newest message first.
+        /// Writes metadata of a conversation on all devices: what it is, its title, its members. What is not named stays as it
+        /// is. Errors: `invalid_argument`, `too_large`.
+        pub async fn set_metadata(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetMetadataRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetMetadataResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Conversations/SetMetadata",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Conversations", "SetMetadata"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Moves the read marker of a conversation: all messages that are here, up to one of them, count as read. What comes
+        /// later is unread, also when it was created before. It never moves back: a place before it changes nothing. Whether it
+        /// reaches the other devices is a choice (`SetConversation.read_markers`, `SetReadMarkers`); it is no status `read`, which
+        /// always does. Errors: `not_found` when there is no such message in the conversation.
+        pub async fn mark_read(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MarkReadRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MarkReadResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Conversations/MarkRead",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Conversations", "MarkRead"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sets whether read markers that are set on this device reach the others, for conversations that do not say so
+        /// themselves. The owner's.
+        pub async fn set_read_markers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetReadMarkersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetReadMarkersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Conversations/SetReadMarkers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Conversations", "SetReadMarkers"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Conversations, those with the newest message first; those without a message last, by name.
         pub async fn list_conversations(
             &mut self,
             request: impl tonic::IntoRequest<super::ListConversationsRequest>,
@@ -6952,7 +7344,33 @@ pub mod conversations_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Messages of one conversation, newest first: by created-at as an instant, then by id.
+        /// One conversation. Errors: `not_found` when it has neither messages nor metadata.
+        pub async fn get_conversation(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetConversationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetConversationResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Conversations/GetConversation",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Conversations", "GetConversation"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Messages of one conversation by created-at as an instant, then by id: newest first, or oldest first; all, or those
+        /// before or after a message or an instant. Errors: `not_found` for a message that is not in the conversation (any more).
         pub async fn list_messages(
             &mut self,
             request: impl tonic::IntoRequest<super::ListMessagesRequest>,
@@ -6977,6 +7395,31 @@ pub mod conversations_client {
                 .insert(GrpcMethod::new("kinfolk.v1.Conversations", "ListMessages"));
             self.inner.unary(req, path, codec).await
         }
+        /// One message. Errors: `not_found`, also after its deletion.
+        pub async fn get_message(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetMessageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetMessageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/kinfolk.v1.Conversations/GetMessage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("kinfolk.v1.Conversations", "GetMessage"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Messages whose text or sender holds all the words; what came last to this device comes first.
         pub async fn search(
             &mut self,
@@ -6999,7 +7442,7 @@ pub mod conversations_client {
                 .insert(GrpcMethod::new("kinfolk.v1.Conversations", "Search"));
             self.inner.unary(req, path, codec).await
         }
-        /// As `Records.Watch`, only for messages.
+        /// As `Records.Watch`, only for messages and conversations.
         pub async fn watch(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchMessagesRequest>,
@@ -7058,7 +7501,36 @@ pub mod conversations_server {
             &self,
             request: tonic::Request<super::DeleteRequest>,
         ) -> std::result::Result<tonic::Response<super::DeleteResponse>, tonic::Status>;
-        /// Conversations, those with the newest message first.
+        /// Writes metadata of a conversation on all devices: what it is, its title, its members. What is not named stays as it
+        /// is. Errors: `invalid_argument`, `too_large`.
+        async fn set_metadata(
+            &self,
+            request: tonic::Request<super::SetMetadataRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetMetadataResponse>,
+            tonic::Status,
+        >;
+        /// Moves the read marker of a conversation: all messages that are here, up to one of them, count as read. What comes
+        /// later is unread, also when it was created before. It never moves back: a place before it changes nothing. Whether it
+        /// reaches the other devices is a choice (`SetConversation.read_markers`, `SetReadMarkers`); it is no status `read`, which
+        /// always does. Errors: `not_found` when there is no such message in the conversation.
+        async fn mark_read(
+            &self,
+            request: tonic::Request<super::MarkReadRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MarkReadResponse>,
+            tonic::Status,
+        >;
+        /// Sets whether read markers that are set on this device reach the others, for conversations that do not say so
+        /// themselves. The owner's.
+        async fn set_read_markers(
+            &self,
+            request: tonic::Request<super::SetReadMarkersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetReadMarkersResponse>,
+            tonic::Status,
+        >;
+        /// Conversations, those with the newest message first; those without a message last, by name.
         async fn list_conversations(
             &self,
             request: tonic::Request<super::ListConversationsRequest>,
@@ -7066,12 +7538,29 @@ pub mod conversations_server {
             tonic::Response<super::ListConversationsResponse>,
             tonic::Status,
         >;
-        /// Messages of one conversation, newest first: by created-at as an instant, then by id.
+        /// One conversation. Errors: `not_found` when it has neither messages nor metadata.
+        async fn get_conversation(
+            &self,
+            request: tonic::Request<super::GetConversationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetConversationResponse>,
+            tonic::Status,
+        >;
+        /// Messages of one conversation by created-at as an instant, then by id: newest first, or oldest first; all, or those
+        /// before or after a message or an instant. Errors: `not_found` for a message that is not in the conversation (any more).
         async fn list_messages(
             &self,
             request: tonic::Request<super::ListMessagesRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListMessagesResponse>,
+            tonic::Status,
+        >;
+        /// One message. Errors: `not_found`, also after its deletion.
+        async fn get_message(
+            &self,
+            request: tonic::Request<super::GetMessageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetMessageResponse>,
             tonic::Status,
         >;
         /// Messages whose text or sender holds all the words; what came last to this device comes first.
@@ -7085,7 +7574,7 @@ pub mod conversations_server {
             >
             + std::marker::Send
             + 'static;
-        /// As `Records.Watch`, only for messages.
+        /// As `Records.Watch`, only for messages and conversations.
         async fn watch(
             &self,
             request: tonic::Request<super::WatchMessagesRequest>,
@@ -7303,6 +7792,142 @@ pub mod conversations_server {
                     };
                     Box::pin(fut)
                 }
+                "/kinfolk.v1.Conversations/SetMetadata" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetMetadataSvc<T: Conversations>(pub Arc<T>);
+                    impl<
+                        T: Conversations,
+                    > tonic::server::UnaryService<super::SetMetadataRequest>
+                    for SetMetadataSvc<T> {
+                        type Response = super::SetMetadataResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetMetadataRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Conversations>::set_metadata(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetMetadataSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Conversations/MarkRead" => {
+                    #[allow(non_camel_case_types)]
+                    struct MarkReadSvc<T: Conversations>(pub Arc<T>);
+                    impl<
+                        T: Conversations,
+                    > tonic::server::UnaryService<super::MarkReadRequest>
+                    for MarkReadSvc<T> {
+                        type Response = super::MarkReadResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MarkReadRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Conversations>::mark_read(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MarkReadSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Conversations/SetReadMarkers" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetReadMarkersSvc<T: Conversations>(pub Arc<T>);
+                    impl<
+                        T: Conversations,
+                    > tonic::server::UnaryService<super::SetReadMarkersRequest>
+                    for SetReadMarkersSvc<T> {
+                        type Response = super::SetReadMarkersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetReadMarkersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Conversations>::set_read_markers(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetReadMarkersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/kinfolk.v1.Conversations/ListConversations" => {
                     #[allow(non_camel_case_types)]
                     struct ListConversationsSvc<T: Conversations>(pub Arc<T>);
@@ -7349,6 +7974,52 @@ pub mod conversations_server {
                     };
                     Box::pin(fut)
                 }
+                "/kinfolk.v1.Conversations/GetConversation" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetConversationSvc<T: Conversations>(pub Arc<T>);
+                    impl<
+                        T: Conversations,
+                    > tonic::server::UnaryService<super::GetConversationRequest>
+                    for GetConversationSvc<T> {
+                        type Response = super::GetConversationResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetConversationRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Conversations>::get_conversation(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetConversationSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/kinfolk.v1.Conversations/ListMessages" => {
                     #[allow(non_camel_case_types)]
                     struct ListMessagesSvc<T: Conversations>(pub Arc<T>);
@@ -7379,6 +8050,51 @@ pub mod conversations_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListMessagesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/kinfolk.v1.Conversations/GetMessage" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetMessageSvc<T: Conversations>(pub Arc<T>);
+                    impl<
+                        T: Conversations,
+                    > tonic::server::UnaryService<super::GetMessageRequest>
+                    for GetMessageSvc<T> {
+                        type Response = super::GetMessageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetMessageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Conversations>::get_message(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetMessageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -72,7 +72,11 @@ impl Write {
         match op.op? {
             op::Op::PutRecord(put) => Some(Self::Put(put)),
             op::Op::DeleteRecord(delete) => Some(Self::Delete(delete)),
-            op::Op::PostMessage(_) | op::Op::SetMessageStatus(_) | op::Op::DeleteMessage(_) => None,
+            op::Op::PostMessage(_)
+            | op::Op::SetMessageStatus(_)
+            | op::Op::DeleteMessage(_)
+            | op::Op::SetConversation(_)
+            | op::Op::SetPolicy(_) => None,
         }
     }
 }

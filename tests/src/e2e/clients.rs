@@ -280,6 +280,6 @@ fn title(record: &Record) -> &str {
 fn key(change: Change) -> Option<String> {
     match change.now? {
         Now::Record(record) => Some(record.key),
-        Now::RecordGone(_) | Now::Message(_) | Now::MessageGone(_) => None,
+        Now::RecordGone(_) | Now::Message(_) | Now::MessageGone(_) | Now::Conversation(_) => None,
     }
 }

@@ -278,7 +278,9 @@ impl Database {
             })
             .map_err(|error| failed(&error))?;
         for view in self.reader.conversations(None, kinfolk::store::MAX_PAGE).map_err(|error| failed(&error))? {
-            let last = (view.last.created_us, view.last.id);
+            // One without messages would show metadata, which nobody writes here.
+            let Some(last) = view.last else { continue };
+            let last = (last.created_us, last.id);
             let conversation = ShownConversation { messages: view.messages, unread: view.unread, last };
             shown.conversations.insert(view.name, conversation);
         }

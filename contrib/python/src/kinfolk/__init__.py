@@ -26,6 +26,7 @@ from kinfolk.conflicts import (
     Version,
     Whole,
 )
+from kinfolk.conversation import Conversation, Metadata
 from kinfolk.conversations import Conversations
 from kinfolk.edit import Edit
 from kinfolk.errors import (
@@ -64,7 +65,7 @@ from kinfolk.record import Record, delete, put
 from kinfolk.records import Records
 from kinfolk.snapshot import Snapshot
 from kinfolk.values import Json, Timestamp
-from kinfolk.watch import Bundle, Change, MessageChange, RecordChange, UnknownChange, Watch
+from kinfolk.watch import Bundle, Change, ConversationChange, MessageChange, RecordChange, UnknownChange, Watch
 
 __all__ = [
     "MINE",
@@ -84,6 +85,8 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "ConnectionLost",
+    "Conversation",
+    "ConversationChange",
     "Conversations",
     "DeadlineExceeded",
     "Edit",
@@ -99,6 +102,7 @@ __all__ = [
     "Merged",
     "MessageChange",
     "MessageDiffers",
+    "Metadata",
     "NotFound",
     "NotSetUp",
     "OutOfOrder",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import grpc
 
 from kinfolk.calls import Manner
+from kinfolk.conversation import Conversation, Kind, ReadMarkers
+from kinfolk.v1 import conversation_pb2, message_pb2
 from kinfolk.v1 import conversations_pb2 as pb
-from kinfolk.v1 import message_pb2
 from kinfolk.v1.conversations_pb2_grpc import ConversationsStub
 from kinfolk.watch import Stream, Watch
 
@@ -75,19 +76,81 @@ class Conversations:
         """Deletes a message on all devices, for good; says whether that changed anything. Errors: `NotFound`."""
         return not self._manner.safely(self._stub.Delete, pb.DeleteRequest(id=id)).no_op
 
-    def list(self) -> Iterator[pb.Conversation]:
-        """Conversations, those with the newest message first."""
+    def list(self) -> Iterator[Conversation]:
+        """Conversations, those with the newest message first; those without a message last."""
         request = pb.ListConversationsRequest()
         while True:
             page = self._manner.safely(self._stub.ListConversations, request)
-            yield from page.conversations
+            yield from map(Conversation.of, page.conversations)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
 
-    def messages(self, conversation: str) -> Iterator[message_pb2.Message]:
-        """The messages of a conversation, newest first. What arrives meanwhile neither repeats nor hides any older one."""
-        request = pb.ListMessagesRequest(conversation=conversation)
+    def get(self, conversation: str) -> Conversation:
+        """One conversation. Errors: `NotFound` when it has neither messages nor metadata."""
+        request = pb.GetConversationRequest(conversation=conversation)
+        return Conversation.of(self._manner.safely(self._stub.GetConversation, request).conversation)
+
+    def set(
+        self,
+        conversation: str,
+        *,
+        kind: Kind | Literal["none"] | None = None,
+        title: str | None = None,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        attributes: Mapping[str, str] | None = None,
+        clear: Iterable[str] = (),
+        read_markers: ReadMarkers | Literal["none"] | None = None,
+    ) -> None:
+        """Writes metadata of a conversation on all devices; what is not named stays as it is. `add` and `remove` name members, `clear` attributes that go;
+        an empty title and `none` take back what was said. Errors: `InvalidArgument`, `TooLarge`."""
+        change = conversation_pb2.SetConversation(
+            name=conversation,
+            title=title,
+            add_members=add,
+            remove_members=remove,
+            attributes=attributes,
+            clear_attributes=clear,
+        )
+        if kind is not None:
+            name = "UNSPECIFIED" if kind == "none" else kind.upper()
+            change.kind = conversation_pb2.ConversationKind.Value(f"CONVERSATION_KIND_{name}")
+        if read_markers is not None:
+            name = "UNSPECIFIED" if read_markers == "none" else read_markers.upper()
+            change.read_markers = conversation_pb2.ReadMarkers.Value(f"READ_MARKERS_{name}")
+        self._manner.safely(self._stub.SetMetadata, pb.SetMetadataRequest(conversation=change))
+
+    def mark_read(self, conversation: str, up_to: str = "") -> int:
+        """Moves the read marker of a conversation to the message of that id, or to the newest one; gives how many messages are unread then. It never
+        moves back. Errors: `NotFound` when there is no such message in the conversation."""
+        request = pb.MarkReadRequest(conversation=conversation, up_to_id=up_to)
+        return self._manner.safely(self._stub.MarkRead, request).unread
+
+    def message(self, id: str) -> message_pb2.Message:
+        """One message. Errors: `NotFound`, also after its deletion."""
+        return self._manner.safely(self._stub.GetMessage, pb.GetMessageRequest(id=id)).message
+
+    def messages(
+        self,
+        conversation: str,
+        *,
+        before: str = "",
+        after: str = "",
+        created_from: str = "",
+        created_before: str = "",
+        oldest_first: bool = False,
+    ) -> Iterator[message_pb2.Message]:
+        """The messages of a conversation, newest first unless asked otherwise: all, or those before or after the message of an id, or created in a
+        stretch of time (RFC 3339). What arrives meanwhile neither repeats nor hides any other one."""
+        request = pb.ListMessagesRequest(
+            conversation=conversation,
+            before_id=before,
+            after_id=after,
+            created_from=created_from,
+            created_before=created_before,
+            order=pb.MESSAGE_ORDER_OLDEST_FIRST if oldest_first else pb.MESSAGE_ORDER_NEWEST_FIRST,
+        )
         while True:
             page = self._manner.safely(self._stub.ListMessages, request)
             yield from page.messages
@@ -95,9 +158,24 @@ class Conversations:
                 return
             request.page_token = page.next_page_token
 
-    def search(self, query: str, conversation: str = "") -> Iterator[pb.SearchHit]:
-        """Messages whose text or sender holds all the words; `"red wine"` asks for words side by side, `vine*` for words that begin so."""
-        request = pb.SearchRequest(query=query, conversation=conversation)
+    def search(
+        self,
+        query: str,
+        conversation: str = "",
+        *,
+        sender: str = "",
+        created_from: str = "",
+        created_before: str = "",
+    ) -> Iterator[pb.SearchHit]:
+        """Messages whose text or sender holds all the words; `"red wine"` asks for words side by side, `vine*` for words that begin so. Only those of a
+        conversation, of exactly this sender, and of a stretch of time (RFC 3339), where these are given."""
+        request = pb.SearchRequest(
+            query=query,
+            conversation=conversation,
+            sender=sender,
+            created_from=created_from,
+            created_before=created_before,
+        )
         while True:
             page = self._manner.safely(self._stub.Search, request)
             yield from page.hits
@@ -108,7 +186,7 @@ class Conversations:
     def watch(
         self, after: int | None = None, conversations: Sequence[str] = (), *, patience: float | None = 60.0
     ) -> Watch:
-        """As `Records.watch`, only for messages: those of these conversations, or of all."""
+        """As `Records.watch`, only for messages and conversations: these ones, or all."""
 
         def open_stream(cursor: int | None) -> Stream:
             request = pb.WatchMessagesRequest(after_bundle_seq=cursor, conversations=conversations)

@@ -9,11 +9,12 @@ from typing import Protocol, TypeAlias
 
 import grpc
 
+from kinfolk.conversation import Conversation
 from kinfolk.errors import ConnectionLost, from_call
 from kinfolk.record import Record
 from kinfolk.v1 import message_pb2, records_pb2
 
-Item: TypeAlias = Record | message_pb2.Message
+Item: TypeAlias = Record | message_pb2.Message | Conversation
 
 
 class Stream(Protocol):
@@ -24,7 +25,7 @@ class Stream(Protocol):
 
 
 class Snapshot(Iterator[Item]):
-    """An iterator of messages and records. It is whole only when it ends without an error; after an error, take another one."""
+    """An iterator of messages, records, and conversations with no more than their metadata. It is whole only when it ends without an error; after an error, take another one."""
 
     def __init__(self, open_stream: Callable[[], Stream]) -> None:
         self._stream = open_stream()
@@ -63,4 +64,6 @@ class Snapshot(Iterator[Item]):
 
 
 def _item(item: records_pb2.SnapshotItem) -> Item:
+    if item.WhichOneof("item") == "conversation":
+        return Conversation.of(item.conversation)
     return Record.of(item.record) if item.WhichOneof("item") == "record" else item.message

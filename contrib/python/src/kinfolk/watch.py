@@ -19,6 +19,7 @@ from typing import Literal, Protocol, TypeAlias
 import grpc
 
 from kinfolk.calls import FIRST_PAUSE, LAST_PAUSE
+from kinfolk.conversation import Conversation
 from kinfolk.errors import ConnectionLost, Error, from_call
 from kinfolk.record import Record
 from kinfolk.v1 import message_pb2, records_pb2
@@ -33,6 +34,7 @@ class Stream(Protocol):
 
 OfRecord: TypeAlias = Literal["put", "delete", "revised"]
 OfMessage: TypeAlias = Literal["post", "status", "delete", "revised"]
+OfConversation: TypeAlias = Literal["metadata", "read_marker", "revised"]
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,21 @@ class MessageChange:
 
 
 @dataclass(frozen=True)
+class ConversationChange:
+    """A conversation whose metadata were written, or whose read marker was moved for all devices."""
+
+    kind: OfConversation
+    """What the bundle did; `revised` as with records."""
+    conversation: Conversation
+    """How it stands now."""
+
+
+@dataclass(frozen=True)
 class UnknownChange:
     """Something that the daemon, or this package, is too old to understand."""
 
 
-Change: TypeAlias = RecordChange | MessageChange | UnknownChange
+Change: TypeAlias = RecordChange | MessageChange | ConversationChange | UnknownChange
 
 
 @dataclass(frozen=True)
@@ -184,6 +196,11 @@ _MESSAGE: dict[records_pb2.ChangeKind.ValueType, OfMessage] = {
     records_pb2.CHANGE_KIND_MESSAGE_DELETE: "delete",
 }
 
+_CONVERSATION: dict[records_pb2.ChangeKind.ValueType, OfConversation] = {
+    records_pb2.CHANGE_KIND_CONVERSATION: "metadata",
+    records_pb2.CHANGE_KIND_READ_MARKER: "read_marker",
+}
+
 
 def _change(change: records_pb2.Change) -> Change:
     now = change.WhichOneof("now")
@@ -197,4 +214,7 @@ def _change(change: records_pb2.Change) -> Change:
         return MessageChange(of_message, change.message.conversation, change.message.id, change.message)
     if now == "message_gone":
         return MessageChange(of_message, change.message_gone.conversation, change.message_gone.id, None)
+    if now == "conversation":
+        of_conversation = _CONVERSATION.get(change.kind, "revised")
+        return ConversationChange(of_conversation, Conversation.of(change.conversation))
     return UnknownChange()

@@ -7,6 +7,8 @@
 //! {"op":"delete","id":…,"at":RFC 3339?}
 //! {"op":"record","collection":…,"key":…,"fields":{…}}                          typed values: see `typed`
 //! {"op":"record_delete","collection":…,"key":…}
+//! {"op":"conversation","conversation":…}                                       and kind, title, members, attributes, read_markers
+//! {"op":"policy","collection":…,"policy":"keep|lww"}
 //! ```
 //!
 //! A line is strict: a member that it does not know is an error, since a misspelt one would lose data unseen. An import
@@ -15,8 +17,8 @@
 use std::collections::BTreeMap;
 
 use ipc_proto::v1::{
-    self, Attachment, DeleteMessage, DeleteRecord, ExportItem, Message, MessageStatus, Op, PutRecord, SetMessageStatus,
-    export_item::Item, message::Body, op,
+    self, Attachment, DeleteMessage, DeleteRecord, ExportItem, Message, MessageStatus, Op, PutRecord, SetConversation,
+    SetMessageStatus, SetPolicyRequest, export_item::Item, message::Body, op,
 };
 use serde_json::{Map, Value};
 
@@ -71,8 +73,21 @@ pub(crate) fn read(text: &str) -> Result<Line, String> {
             let delete = DeleteRecord { collection: collection.clone(), key: key.clone(), ..DeleteRecord::default() };
             record_line(collection, key, op::Op::DeleteRecord(delete))
         }
+        "conversation" => {
+            let name = members.need("conversation")?;
+            let set = conversation(name.clone(), &mut members)?;
+            record_line(CONVERSATIONS.to_owned(), name, op::Op::SetConversation(set))
+        }
+        "policy" => {
+            let (collection, name) = (members.need("collection")?, members.need("policy")?);
+            let policy = view::policy_of(&name).ok_or_else(|| format!("there is no policy `{name}`; keep or lww"))?;
+            let set = SetPolicyRequest { collection: collection.clone(), policy: policy.into() };
+            record_line(POLICIES.to_owned(), collection, op::Op::SetPolicy(set))
+        }
         other => {
-            return Err(format!("there is no op `{other}`; ops are message, status, delete, record, record_delete"));
+            return Err(format!(
+                "there is no op `{other}`; ops are message, status, delete, record, record_delete, conversation, policy"
+            ));
         }
     };
     members.end()?;
@@ -84,6 +99,8 @@ pub(crate) fn write(item: &ExportItem) -> Option<String> {
     let (operation, members) = match item.item.as_ref()? {
         Item::Message(message) => ("message", view::message(message)),
         Item::Record(record) => ("record", view::record(record)),
+        Item::Conversation(set) => ("conversation", view::set_conversation(set)),
+        Item::Policy(set) => ("policy", view::set_policy(set)),
     };
     let mut line = Map::new();
     line.insert("op".into(), operation.into());
@@ -143,6 +160,25 @@ fn message(members: &mut Members) -> Result<Line, String> {
         ops.extend(time.map(|at_us| set_status(id.clone(), status, Some(at_us))));
     }
     Ok(message_line(id, ops, true))
+}
+
+fn conversation(name: String, members: &mut Members) -> Result<SetConversation, String> {
+    let mut named = |member: &str| members.text(member).map(|text| Some(text).filter(|text| !text.is_empty()));
+    let kind = named("kind")?.map(|kind| {
+        view::conversation_kind_of(&kind).ok_or_else(|| format!("there is no kind `{kind}`; direct or group"))
+    });
+    let markers = named("read_markers")?.map(|markers| {
+        view::read_markers_of(&markers).ok_or_else(|| format!("read markers are local or synced, not `{markers}`"))
+    });
+    Ok(SetConversation {
+        name,
+        kind: kind.transpose()?.map(Into::into),
+        title: named("title")?,
+        add_members: members.texts("members")?,
+        attributes: members.attributes_of_conversation()?,
+        read_markers: markers.transpose()?.map(Into::into),
+        ..SetConversation::default()
+    })
 }
 
 fn set_status(id: String, status: MessageStatus, at_us: Option<i64>) -> op::Op {
@@ -218,6 +254,18 @@ impl Members {
         }
     }
 
+    fn attributes_of_conversation(&mut self) -> Result<BTreeMap<String, String>, String> {
+        let wrong = || "`attributes` is not an object of texts".to_owned();
+        match self.0.shift_remove("attributes") {
+            None | Some(Value::Null) => Ok(BTreeMap::new()),
+            Some(Value::Object(attributes)) => {
+                let text = |(name, value): (String, Value)| Ok((name, value.as_str().ok_or_else(wrong)?.to_owned()));
+                attributes.into_iter().map(text).collect()
+            }
+            Some(_) => Err(wrong()),
+        }
+    }
+
     fn attachments(&mut self) -> Result<Vec<Attachment>, String> {
         let items = match self.0.shift_remove("attachments") {
             None | Some(Value::Null) => return Ok(Vec::new()),
@@ -250,6 +298,10 @@ impl Members {
         }
     }
 }
+
+/// Where conversations and policies are records of, for lines about the same thing.
+const CONVERSATIONS: &str = "@conversation";
+const POLICIES: &str = "@collection";
 
 /// Why a text is no JSON. The parser's own "at line 1" would be taken for the line of the file.
 fn not_json(error: &serde_json::Error) -> String {

@@ -1,15 +1,19 @@
 //! `kin msg`: messages.
 
+mod post;
+mod stretch;
+
 use std::collections::BTreeSet;
-use std::io::Read;
 
 use ipc_proto::Client;
 use ipc_proto::v1::{
-    BodyElsewhere, DeleteRequest, ListMessagesRequest, Message, MessageStatus, Op, PostRequest, PushRequest, SearchHit,
-    SearchRequest, SetMessageStatus, SetStatusRequest, message::Body, op,
+    BodyElsewhere, DeleteRequest, GetMessageRequest, ListMessagesRequest, Message, MessageStatus, Op, PostRequest,
+    PushRequest, SearchHit, SearchRequest, SetMessageStatus, SetStatusRequest, message::Body, op,
 };
 use serde_json::{Value, json};
 
+use self::post::Post;
+use self::stretch::{Stretch, Time};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Style, printable};
@@ -27,17 +31,28 @@ pub(crate) enum Msg {
     /// Show a conversation, newest last
     #[command(after_help = "Examples:
   kin msg list family
-  kin msg list family --limit 20 --json")]
+  kin msg list family --limit 20 --json
+  kin msg list family --before 7f3a --limit 20
+  kin msg list family --from 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z")]
     List {
         /// The conversation
         conversation: String,
         #[command(flatten)]
+        stretch: Stretch,
+        #[command(flatten)]
         page: Page,
+    },
+    /// Show one message
+    #[command(after_help = "Example:\n  kin msg get 7f3a")]
+    Get {
+        /// Its id
+        id: String,
     },
     /// Find messages by words
     #[command(after_help = "Examples:
   kin msg search eight
-  kin msg search 'see eig*' --conversation family")]
+  kin msg search 'see eig*' --conversation family
+  kin msg search dinner --sender ann --from 2026-01-01T00:00:00Z")]
     Search {
         /// Words, all of which must be there; a word ending in * matches words that begin so
         #[arg(required = true)]
@@ -45,6 +60,11 @@ pub(crate) enum Msg {
         /// Only in this conversation
         #[arg(long, default_value = "", hide_default_value = true)]
         conversation: String,
+        /// Only of this sender, exactly
+        #[arg(long, default_value = "", hide_default_value = true)]
+        sender: String,
+        #[command(flatten)]
+        time: Time,
         #[command(flatten)]
         page: Page,
     },
@@ -83,39 +103,6 @@ pub(crate) enum Msg {
     },
 }
 
-/// A message to post.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Post {
-    /// The conversation
-    conversation: String,
-    /// The text, or - for stdin
-    text: String,
-    /// Its id: posting the same one again changes nothing [default: a new one]
-    #[arg(long, default_value = "", hide_default_value = true)]
-    id: String,
-    /// Who wrote it
-    #[arg(long, default_value = "", hide_default_value = true)]
-    sender: String,
-    /// To whom; may be given more than once
-    #[arg(long = "to", value_name = "RECIPIENT")]
-    to: Vec<String>,
-    /// The group it goes to
-    #[arg(long, default_value = "", hide_default_value = true)]
-    group: String,
-    /// It is by you: it is never unread
-    #[arg(long)]
-    outbound: bool,
-    /// When it was created, in RFC 3339 [default: now]
-    #[arg(long, value_name = "TIME", default_value = "", hide_default_value = true)]
-    at: String,
-    /// The id of the message it answers
-    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
-    reply_to: String,
-    /// Media type of the text
-    #[arg(long, value_name = "TYPE", default_value = "", hide_default_value = true)]
-    content_type: String,
-}
-
 impl Msg {
     pub(crate) async fn execute(self, context: &Context) -> Result<(), Failure> {
         let output = context.output;
@@ -133,23 +120,39 @@ impl Msg {
                     false => answer.id,
                 })
             }
-            Self::List { conversation, page } => {
-                let request = ListMessagesRequest { conversation, page_size: page.limit, page_token: page.page };
+            Self::List { conversation, stretch, page } => {
+                let oldest_first = stretch.oldest_first;
+                let request = stretch.request(conversation, page)?;
                 let page = context.client().await?.conversations().list_messages(request).await?.into_inner();
-                let messages: Vec<Value> = page.messages.iter().map(|message| view::message(message).into()).collect();
+                let messages: Vec<Value> = page.messages.iter().map(view::local_message).collect();
                 let object = json!({ "messages": messages, "next": next(&page.next_page_token) });
                 output.show("msg.list", object, |style| {
-                    let lines = page.messages.iter().rev().map(|message| words(message, style)).collect::<String>();
-                    let older = more(String::new(), &page.next_page_token, style);
-                    format!("{older}{lines}")
+                    let lines = page.messages.iter().map(|message| words(message, style));
+                    let further = more(String::new(), &page.next_page_token, style);
+                    if oldest_first {
+                        format!("{}{further}", lines.collect::<String>())
+                    } else {
+                        format!("{further}{}", lines.rev().collect::<String>())
+                    }
                 })
             }
-            Self::Search { words, conversation, page } => {
+            Self::Get { id } => {
+                let request = GetMessageRequest { id };
+                let answer = context.client().await?.conversations().get_message(request).await?.into_inner();
+                let message = answer.message.unwrap_or_default();
+                let object = json!({ "message": view::local_message(&message) });
+                output.show("msg.get", object, |style| words(&message, style))
+            }
+            Self::Search { words, conversation, sender, time, page } => {
+                let (created_from, created_before) = time.bounds()?;
                 let request = SearchRequest {
                     query: words.join(" "),
                     conversation,
                     page_size: page.limit,
                     page_token: page.page,
+                    sender,
+                    created_before,
+                    created_from,
                 };
                 let page = context.client().await?.conversations().search(request).await?.into_inner();
                 let object = json!({
@@ -206,38 +209,10 @@ impl Msg {
     }
 }
 
-impl Post {
-    fn message(self) -> Result<Message, Failure> {
-        let text = if self.text == "-" {
-            let mut text = String::new();
-            std::io::stdin().take(MAX_TEXT).read_to_string(&mut text).map_err(Failure::io("read the text"))?;
-            text.strip_suffix('\n').map(str::to_owned).unwrap_or(text)
-        } else {
-            self.text
-        };
-        if !self.at.is_empty() {
-            instant::micros(&self.at).map_err(|reason| Failure::usage(reason, "write it with an offset or Z"))?;
-        }
-        Ok(Message {
-            conversation: self.conversation,
-            id: self.id,
-            sender: self.sender,
-            recipients: self.to,
-            group: self.group,
-            outbound: self.outbound,
-            body: Some(Body::Text(text)),
-            content_type: self.content_type,
-            created_at: self.at,
-            reply_to: self.reply_to,
-            ..Message::default()
-        })
-    }
-}
-
 /// The ids of the unread messages of a conversation.
 async fn unread(client: &Client, conversation: String) -> Result<BTreeSet<String>, Failure> {
     let mut ids = BTreeSet::new();
-    let mut request = ListMessagesRequest { conversation, page_size: 1000, page_token: String::new() };
+    let mut request = ListMessagesRequest { conversation, page_size: 1000, ..ListMessagesRequest::default() };
     loop {
         let page = client.conversations().list_messages(request.clone()).await?.into_inner();
         let unread = page.messages.into_iter().filter(|message| !message.outbound && message.read_at_us.is_none());
@@ -267,7 +242,7 @@ async fn mark_read(client: &Client, ids: &BTreeSet<String>) -> Result<usize, Fai
 
 fn hit_json(hit: &SearchHit) -> Value {
     let parts = hit.snippet.iter().map(|part| json!({ "text": part.text, "matched": part.matched }));
-    json!({ "message": hit.message.as_ref().map(view::message), "snippet": parts.collect::<Vec<_>>() })
+    json!({ "message": hit.message.as_ref().map(view::local_message), "snippet": parts.collect::<Vec<_>>() })
 }
 
 fn hit_words(hit: &SearchHit, style: Style) -> String {
@@ -300,8 +275,8 @@ pub(crate) fn words(message: &Message, style: Style) -> String {
         (_, Some(_), _, _) => "read",
         (_, None, Some(_), _) => "delivered",
         (_, None, None, Some(_)) => "sent",
-        (true, None, None, None) => "",
-        (false, None, None, None) => "unread",
+        (_, None, None, None) if message.unread => "unread",
+        (_, None, None, None) => "",
     };
     let attached: String = message
         .attachments
@@ -319,8 +294,6 @@ fn time(message: &Message) -> String {
     text.get(..16).map_or_else(|| text.clone(), |minute| minute.replace('T', " "))
 }
 
-/// A little more than the daemon takes, so that it says what the limit is.
-const MAX_TEXT: u64 = 2 << 20;
 /// Ids have at most 128 bytes: a batch stays far below 1 MiB.
 const READ_BATCH: usize = 500;
 
@@ -337,6 +310,7 @@ mod tests {
             sender: "ann".into(),
             body: Some(Body::Text("two\nlines\u{7}".into())),
             created_at: "2020-12-11T23:37:25-08:00".into(),
+            unread: true,
             attachments: vec![Attachment { name: "cat.jpg".into(), size: 9, ..Attachment::default() }],
             ..Message::default()
         };

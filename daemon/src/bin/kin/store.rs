@@ -63,6 +63,7 @@ impl Store {
                     "ok": report.ok, "bundles": report.bundles, "ops": report.ops,
                     "digest": report.digest, "rebuilt_digest": report.rebuilt_digest, "problems": report.problems,
                     "unknown_ops": report.unknown_ops, "invalid_ops": report.invalid_ops,
+                    "content_digest": report.content_digest,
                 });
                 context.output.show("store.verify", object, |style| {
                     let mut out = format!("{} bundles, {} ops\n", report.bundles, report.ops);

@@ -1,11 +1,16 @@
 //! The JSON of what the daemon answers. Names here are read by scripts: they are only ever added to.
 
+mod conversation;
+
 use ipc_proto::v1::{
-    App, Bundle, Change, ChangeKind, Comparison, Conversation, Device, DeviceComparison, Grant, KeyProtection, Message,
-    Record, RecoveryState, Relay, RelayFault, RowConflict, Scope, Status, SyncMode, change::Now, message::Body,
+    App, Bundle, Change, ChangeKind, Comparison, Device, DeviceComparison, Grant, KeyProtection, Message, Record,
+    RecoveryState, Relay, RelayFault, RowConflict, Scope, Status, SyncMode, change::Now, message::Body,
 };
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::conversation::{
+    conversation, conversation_kind_of, policy_of, read_markers_of, set_conversation, set_policy,
+};
 use crate::{instant, retention, typed};
 
 /// A message. Members that say nothing are left out.
@@ -53,6 +58,15 @@ pub(crate) fn message(message: &Message) -> Map<String, Value> {
     out
 }
 
+/// A message with what is known of it on this device only.
+pub(crate) fn local_message(stored: &Message) -> Value {
+    let mut out = message(stored);
+    if stored.unread {
+        out.insert("unread".into(), true.into());
+    }
+    out.into()
+}
+
 /// A record as apps see it.
 pub(crate) fn record(record: &Record) -> Map<String, Value> {
     let mut out = Map::new();
@@ -84,16 +98,6 @@ pub(crate) fn row_conflict(conflict: &RowConflict) -> Value {
         "row_version": conflict.row_version,
         "deleted": conflict.deleted,
         "current": conflict.current.as_ref().map(local_record),
-    })
-}
-
-/// A conversation in short.
-pub(crate) fn conversation(conversation: &Conversation) -> Value {
-    json!({
-        "name": conversation.name,
-        "messages": conversation.messages,
-        "unread": conversation.unread,
-        "last_message": conversation.last_message.as_ref().map(message),
     })
 }
 
@@ -272,6 +276,8 @@ pub(crate) fn change_name(kind: ChangeKind) -> &'static str {
         ChangeKind::MessageStatus => "status",
         ChangeKind::MessageDelete => "delete",
         ChangeKind::Revised => "revised",
+        ChangeKind::Conversation => "conversation",
+        ChangeKind::ReadMarker => "read_marker",
     }
 }
 
@@ -284,7 +290,8 @@ fn change(change: &Change) -> Value {
         Some(Now::RecordGone(name)) => {
             out.insert("record_gone".into(), json!({ "collection": name.collection, "key": name.key }));
         }
-        Some(Now::Message(stored)) => drop(out.insert("message".into(), message(stored).into())),
+        Some(Now::Message(stored)) => drop(out.insert("message".into(), local_message(stored))),
+        Some(Now::Conversation(now)) => drop(out.insert("conversation".into(), conversation(now))),
         Some(Now::MessageGone(name)) => {
             out.insert("message_gone".into(), json!({ "conversation": name.conversation, "id": name.id }));
         }

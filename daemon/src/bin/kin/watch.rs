@@ -135,6 +135,9 @@ fn words(bundle: &Bundle, style: Style) -> String {
             Some(Now::Message(message)) => {
                 format!("{}  {}", printable(&message.conversation), msg::words(message, style).trim_end())
             }
+            Some(Now::Conversation(now)) => {
+                printable(&format!("{} ({} messages, {} unread)", now.name, now.messages, now.unread))
+            }
             Some(Now::MessageGone(name)) => printable(&format!("{} {} is gone", name.conversation, name.id)),
             None => "a change that this version does not understand".into(),
         };

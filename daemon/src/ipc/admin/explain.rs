@@ -114,8 +114,8 @@ impl Story<'_> {
 }
 
 fn kind(op: &Op) -> ChangeKind {
-    match touched(&op.meaning()) {
-        Touched::Record(kind) | Touched::Message(kind) => kind,
+    match touched(op) {
+        Touched::Record(kind) | Touched::Message(kind) | Touched::Conversation(kind) => kind,
         Touched::Unknown | Touched::Nothing => ChangeKind::Unspecified,
     }
 }

@@ -25,6 +25,8 @@ use crate::store::{Compacted, Exported};
 /// Rebuilds the state from the log and compares.
 pub(super) async fn verify(node: &Node) -> Result<StoreVerifyResponse, Status> {
     let report = read(&node.reader, |reader| reader.verify()).await?;
+    // Of what cannot be read nothing can be told.
+    let content = read(&node.reader, |reader| reader.content_digest()).await;
     Ok(StoreVerifyResponse {
         ok: report.problems.is_empty(),
         bundles: report.bundles,
@@ -34,6 +36,7 @@ pub(super) async fn verify(node: &Node) -> Result<StoreVerifyResponse, Status> {
         problems: report.problems.iter().map(ToString::to_string).collect(),
         unknown_ops: report.idle.unknown,
         invalid_ops: report.idle.invalid,
+        content_digest: content.map(|digest| digest.to_string()).unwrap_or_default(),
     })
 }
 
@@ -130,7 +133,7 @@ fn compared(sibling: &SiblingStatus, ours: Hash) -> DeviceComparison {
 fn show(item: Exported) -> ExportItem {
     let item = match item {
         Exported::Message(view) => Item::Message(message::show(*view)),
-        Exported::Record(view) => Item::Record(record::show(*view)),
+        Exported::Record(view) => record::show_in_export(*view),
     };
     ExportItem { item: Some(item) }
 }

@@ -1,11 +1,12 @@
 //! Bundles, outwards: what each op touched, and how that stands now.
 
 use ipc_proto::v1::{self, ChangeKind, change::Now};
-use kinfolk_core::op::{MESSAGE_COLLECTION, Meaning};
+use kinfolk_core::marker::READ_COLLECTION;
+use kinfolk_core::op::{CONVERSATION_COLLECTION, MESSAGE_COLLECTION, Meaning, Op};
 use uuid::Uuid;
 
-use super::{message, record};
-use crate::store::{Entry, MessageView, RecordView};
+use super::{conversation, message, record};
+use crate::store::{ConversationView, Entry, MessageView, RecordView};
 
 /// What an op touched.
 #[derive(Debug, Eq, PartialEq)]
@@ -14,17 +15,19 @@ pub(in crate::ipc) enum Touched {
     Record(ChangeKind),
     /// The message of the op's key.
     Message(ChangeKind),
+    /// The conversation of the op's key: its metadata, or its read marker.
+    Conversation(ChangeKind),
     /// Something that this version does not understand.
     Unknown,
     /// Nothing: the op breaks a rule.
     Nothing,
 }
 
-/// What an op touched, by what it means.
-pub(in crate::ipc) fn touched(meaning: &Meaning) -> Touched {
-    match meaning {
-        Meaning::RecordPut => Touched::Record(ChangeKind::RecordPut),
-        Meaning::RecordDelete => Touched::Record(ChangeKind::RecordDelete),
+/// What an op touched.
+pub(in crate::ipc) fn touched(op: &Op) -> Touched {
+    match op.meaning() {
+        Meaning::RecordPut => in_collection(&op.collection, ChangeKind::RecordPut),
+        Meaning::RecordDelete => in_collection(&op.collection, ChangeKind::RecordDelete),
         Meaning::MessagePost(_) | Meaning::MessageStub(_) => Touched::Message(ChangeKind::MessagePost),
         Meaning::MessageStatus(..) => Touched::Message(ChangeKind::MessageStatus),
         Meaning::MessageDelete(_) => Touched::Message(ChangeKind::MessageDelete),
@@ -35,8 +38,26 @@ pub(in crate::ipc) fn touched(meaning: &Meaning) -> Touched {
 
 /// What changed without an op, by its collection.
 pub(in crate::ipc) fn revised(collection: &str) -> Touched {
-    let message = collection == MESSAGE_COLLECTION;
-    if message { Touched::Message(ChangeKind::Revised) } else { Touched::Record(ChangeKind::Revised) }
+    match collection {
+        MESSAGE_COLLECTION => Touched::Message(ChangeKind::Revised),
+        CONVERSATION_COLLECTION | READ_COLLECTION => Touched::Conversation(ChangeKind::Revised),
+        _records => Touched::Record(ChangeKind::Revised),
+    }
+}
+
+fn in_collection(collection: &str, kind: ChangeKind) -> Touched {
+    match collection {
+        CONVERSATION_COLLECTION => Touched::Conversation(ChangeKind::Conversation),
+        READ_COLLECTION => Touched::Conversation(ChangeKind::ReadMarker),
+        _records => Touched::Record(kind),
+    }
+}
+
+/// A touched conversation as it stands.
+pub(in crate::ipc) fn conversation_change(kind: ChangeKind, name: String, now: Option<ConversationView>) -> v1::Change {
+    let gone = || v1::Conversation { name, ..v1::Conversation::default() };
+    let now = Now::Conversation(now.map_or_else(gone, conversation::show));
+    v1::Change { kind: kind.into(), now: Some(now) }
 }
 
 /// A touched record as it stands.

@@ -42,7 +42,7 @@ pub(in crate::ipc) fn read(message: v1::Message) -> Result<MessageBody, &'static
 
 /// A message as apps see it. One whose author gave no time shows that of its write.
 pub(in crate::ipc) fn show(message: MessageView) -> v1::Message {
-    let MessageView { id, body, elsewhere, created_us, levels, row_version: _ } = message;
+    let MessageView { id, body, elsewhere, created_us, levels, unread, row_version: _ } = message;
     let [sent_at_us, delivered_at_us, read_at_us] = levels;
     let created_at = if body.created_at.is_empty() { written(created_us) } else { body.created_at };
     let content = if elsewhere.is_some() {
@@ -68,6 +68,7 @@ pub(in crate::ipc) fn show(message: MessageView) -> v1::Message {
         delivered_at_us,
         read_at_us,
         elsewhere: elsewhere.map(|elsewhere| v1::BodyElsewhere { size: elsewhere.size, kept_by: Vec::new() }),
+        unread,
     }
 }
 
@@ -100,12 +101,12 @@ pub(in crate::ipc) fn differing(one: &MessageBody, other: &MessageBody) -> Vec<S
 }
 
 /// Microseconds since the Unix epoch of an RFC 3339 text.
-fn instant(text: &str) -> Option<i64> {
+pub(in crate::ipc) fn instant(text: &str) -> Option<i64> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_microsecond)
 }
 
 /// An instant as RFC 3339 in UTC. One beyond the calendar's end is shown as the end.
-fn written(microseconds: i64) -> String {
+pub(in crate::ipc) fn written(microseconds: i64) -> String {
     let end = if microseconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_microsecond(microseconds).unwrap_or(end).to_string()
 }
@@ -178,7 +179,8 @@ mod tests {
     }
 
     fn view(body: MessageBody, created_us: i64, levels: [Option<i64>; 3]) -> MessageView {
-        MessageView { id: "m1".into(), body, elsewhere: None, created_us, levels, row_version: Default::default() }
+        let row_version = Default::default();
+        MessageView { id: "m1".into(), body, elsewhere: None, created_us, levels, unread: false, row_version }
     }
 
     fn full() -> v1::Message {
@@ -204,6 +206,7 @@ mod tests {
             delivered_at_us: None,
             read_at_us: None,
             elsewhere: None,
+            unread: false,
         }
     }
 }

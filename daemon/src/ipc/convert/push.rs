@@ -5,16 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use ipc_proto::v1::{self, ErrorCode, ErrorDetail, OpResult, op};
+use ipc_proto::v1::{self, ConflictPolicy, ErrorCode, ErrorDetail, OpResult, op};
 use kinfolk_core::ids::{BundleSeq, Hash};
-use kinfolk_core::op::Op;
+use kinfolk_core::op::{MAX_COLLECTION, Op, POLICY_COLLECTION};
 use kinfolk_core::step::{AppBundle, Pushed};
+use kinfolk_core::value::Value;
 use tonic::Status;
 use uuid::Uuid;
 
-use super::{invalid, message, value};
+use super::{conversation, invalid, message, value};
 use crate::ipc::admission::limit;
 use crate::ipc::caller::{Caller, STAMP};
+use crate::store::Policy;
 
 /// Most ops in one push of the API.
 const MAX_OPS: usize = 5_000;
@@ -100,6 +102,8 @@ impl Asked {
                 Op::message_status(&set.id, level, set.at_us)
             }
             op::Op::DeleteMessage(delete) => Op::message_delete(&delete.id, delete.at_us),
+            op::Op::SetConversation(set) => conversation::read(set)?,
+            op::Op::SetPolicy(set) => policy(&set)?,
         };
         self.bases.extend(base.map(|base| (self.ops.len(), BundleSeq(base))));
         self.ops.push(op);
@@ -124,6 +128,21 @@ fn read_app(source: String, id: u64, caller: &Caller) -> Result<Option<AppBundle
     }
 }
 
+/// The op that sets the policy of a collection.
+pub(in crate::ipc) fn policy(set: &v1::SetPolicyRequest) -> Result<Op, &'static str> {
+    let policy = match set.policy() {
+        ConflictPolicy::Keep => Policy::Keep,
+        ConflictPolicy::Lww => Policy::Lww,
+        ConflictPolicy::Unspecified => return Err("a policy is keep or lww"),
+    };
+    ours(&set.collection)?;
+    if !(1..=MAX_COLLECTION).contains(&set.collection.len()) {
+        return Err("a collection name has 1 to 128 bytes");
+    }
+    let fields = vec![(Policy::FIELD.to_owned(), Some(Value::text(policy.name())))];
+    Ok(Op::record_put(POLICY_COLLECTION, &set.collection, fields))
+}
+
 /// Collections whose names begin with `@` hold what the daemon itself writes.
 pub(in crate::ipc) fn ours(collection: &str) -> Result<(), &'static str> {
     if collection.starts_with('@') { Err("collections that begin with @ are the daemon's own") } else { Ok(()) }
@@ -146,7 +165,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use kinfolk_core::op::Meaning;
-    use kinfolk_core::value::Value;
 
     use super::*;
 

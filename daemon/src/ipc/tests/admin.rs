@@ -283,6 +283,8 @@ async fn exported(served: &Served) -> Vec<String> {
         names.extend(reply.items.into_iter().map(|item| match item.item.unwrap() {
             Item::Message(message) => format!("{}/{}", message.conversation, message.id),
             Item::Record(record) => format!("{}/{}", record.collection, record.key),
+            Item::Conversation(set) => format!("conversation {}", set.name),
+            Item::Policy(set) => format!("policy {}", set.collection),
         }));
     }
     names

@@ -345,6 +345,7 @@ fn item(item: Item) -> String {
     match item {
         Item::Record(record) => format!("{}/{}", record.collection, record.key),
         Item::Message(message) => format!("{}/{}", message.conversation, message.id),
+        Item::Conversation(conversation) => format!("conversation {}", conversation.name),
     }
 }
 
@@ -355,5 +356,6 @@ fn named(now: Now) -> String {
         Now::RecordGone(name) => format!("{}/{} gone", name.collection, name.key),
         Now::Message(message) => format!("{}/{}", message.conversation, message.id),
         Now::MessageGone(name) => format!("{} gone", name.id),
+        Now::Conversation(conversation) => format!("conversation {}", conversation.name),
     }
 }

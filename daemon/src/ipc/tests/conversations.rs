@@ -75,7 +75,7 @@ async fn search_finds_words_in_pages_and_marks_them() {
     let mut found = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = SearchRequest { query: "RED gla*".into(), conversation: String::new(), page_size: 7, page_token };
+        let request = SearchRequest { query: "RED gla*".into(), page_size: 7, page_token, ..SearchRequest::default() };
         let page = served.client.conversations().search(request).await.unwrap().into_inner();
         found.extend(page.hits);
         page_token = page.next_page_token;
@@ -129,7 +129,12 @@ async fn messages(served: &Served, conversation: &str, page_size: u32) -> Vec<v1
     let mut all = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = ListMessagesRequest { conversation: conversation.into(), page_size, page_token };
+        let request = ListMessagesRequest {
+            conversation: conversation.into(),
+            page_size,
+            page_token,
+            ..ListMessagesRequest::default()
+        };
         let page = served.client.conversations().list_messages(request).await.unwrap().into_inner();
         all.extend(page.messages);
         page_token = page.next_page_token;

@@ -137,7 +137,11 @@ fn based(mut op: op::Op, version: u64) -> op::Op {
     match &mut op {
         op::Op::PutRecord(put) => put.base_row_version = Some(version),
         op::Op::DeleteRecord(delete) => delete.base_row_version = Some(version),
-        op::Op::PostMessage(_) | op::Op::SetMessageStatus(_) | op::Op::DeleteMessage(_) => panic!("no record"),
+        op::Op::PostMessage(_)
+        | op::Op::SetMessageStatus(_)
+        | op::Op::DeleteMessage(_)
+        | op::Op::SetConversation(_)
+        | op::Op::SetPolicy(_) => panic!("no record"),
     }
     op
 }

@@ -2,7 +2,7 @@
 //!
 //! **Which are listed.** Those of collections whose policy is *keep*, in which something is [open](resolve::open). Collections whose policy is
 //! *lww* only have theirs counted. The policy of a collection is the field `policy` of the record under its name in `@collection`, so it is the
-//! same on all devices; without one it is *keep*.
+//! same on all devices; without one it is *keep*. Collections of kinfolk's own are *lww*: nobody could resolve anything there.
 //!
 //! **The base** of a register is the latest write that the authors of all its writes had seen. It is looked up when a conflict is shown: among
 //! the record's past, with what the authors had seen by their bundles. That is told along the source, so it is read backwards from the
@@ -180,6 +180,9 @@ pub(super) fn count(connection: &Connection) -> Result<Open, StoreError> {
 }
 
 fn policy(connection: &Connection, collection: &str) -> Result<Policy, StoreError> {
+    if collection.starts_with('@') {
+        return Ok(Policy::Lww);
+    }
     let sql = "SELECT r.idx, r.version FROM row r JOIN collection c ON c.idx = r.collection
                WHERE c.name = ?1 AND r.key = ?2 AND r.live";
     let mut statement = connection.prepare_cached(sql)?;

@@ -42,7 +42,7 @@ impl Reader {
              (SELECT count(DISTINCT message) FROM message_variant),
              (SELECT count(*) FROM quarantine WHERE hidden = 0),
              (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'quarantine'),
-             (SELECT count(*) FROM conversation),
+             (SELECT count(*) FROM conversation WHERE messages > 0),
              (SELECT coalesce(sum(messages), 0) FROM conversation),
              (SELECT coalesce(sum(live), 0) FROM collection),
              (SELECT coalesce(unknown, 0) FROM level)";

@@ -2,7 +2,7 @@
 //!
 //! Messages come by (conversation, instant, id), then records by (collection, key), all from one moment. The content digest is taken
 //! over exactly this: two devices that show the same have the same, and so has a device that imported what another one
-//! exported, stamps and dots aside.
+//! exported, stamps and dots aside. Read markers are in neither: they speak of bundles by names that another person's devices do not know.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -11,6 +11,7 @@ use prost::Message;
 use rusqlite::Connection;
 
 use kinfolk_core::ids::{BundleSeq, Hash};
+use kinfolk_core::marker::READ_COLLECTION;
 use kinfolk_core::op::{Level, MessageBody};
 
 use super::conversations::{COLUMNS, MessageView, read};
@@ -85,7 +86,8 @@ fn walk(
         }
     }
     let names = records::names(connection)?;
-    walk_records(connection, names.iter().map(|(name, _)| name), each)
+    let shown = names.iter().map(|(name, _)| name).filter(|name| *name != READ_COLLECTION);
+    walk_records(connection, shown, each)
 }
 
 fn walk_records<'n>(

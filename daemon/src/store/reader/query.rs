@@ -9,17 +9,21 @@ pub(super) const MAX_QUERY: usize = 1_024;
 /// Most terms: each is a list to intersect.
 const MAX_TERMS: usize = 32;
 
-/// The FTS5 query over text and sender, in the conversation of that number if one is given; `None` when nothing is asked.
-pub(super) fn fts(typed: &str, conversation: Option<i64>) -> Option<String> {
+/// The FTS5 query over text and sender, in the conversation of that number and of that sender if one is given; `None` when nothing is
+/// asked. The words of the sender make the list of hits short; that it is this sender and no other is for the caller to see.
+pub(super) fn fts(typed: &str, conversation: Option<i64>, sender: Option<&str>) -> Option<String> {
     let terms: Vec<String> = terms(typed).collect();
     if terms.is_empty() {
         return None;
     }
-    let words = format!("{{text sender}} : ({})", terms.join(" AND "));
-    Some(match conversation {
-        Some(number) => format!("{words} AND place : \"{number}\""),
-        None => words,
-    })
+    let mut query = format!("{{text sender}} : ({})", terms.join(" AND "));
+    if let Some(number) = conversation {
+        query.push_str(&format!(" AND place : \"{number}\""));
+    }
+    if let Some(sender) = sender.filter(|sender| sender.contains(char::is_alphanumeric)) {
+        query.push_str(&format!(" AND sender : \"{}\"", sender.replace('"', " ")));
+    }
+    Some(query)
 }
 
 fn terms(typed: &str) -> impl Iterator<Item = String> {
@@ -61,8 +65,15 @@ mod tests {
 
     #[test]
     fn words_are_joined_by_and() {
-        assert_eq!(fts(" red  wine\t", None).unwrap(), "{text sender} : (\"red\" AND \"wine\")");
-        assert_eq!(fts("red", Some(7)).unwrap(), "{text sender} : (\"red\") AND place : \"7\"");
+        assert_eq!(fts(" red  wine\t", None, None).unwrap(), "{text sender} : (\"red\" AND \"wine\")");
+        assert_eq!(fts("red", Some(7), None).unwrap(), "{text sender} : (\"red\") AND place : \"7\"");
+    }
+
+    #[test]
+    fn a_sender_without_words_is_not_looked_up_by_them() {
+        let asked = |sender| fts("red", None, Some(sender)).unwrap();
+        assert_eq!(asked("Ann \"A\" Lee"), "{text sender} : (\"red\") AND sender : \"Ann  A  Lee\"");
+        assert_eq!(asked("++"), "{text sender} : (\"red\")");
     }
 
     #[test]
@@ -83,8 +94,8 @@ mod tests {
 
     #[test]
     fn what_holds_no_word_asks_nothing() {
-        assert_eq!(fts("", None), None);
-        assert_eq!(fts(" - * \"\" \"!\" ", None), None);
+        assert_eq!(fts("", None, None), None);
+        assert_eq!(fts(" - * \"\" \"!\" ", None, None), None);
     }
 
     #[test]

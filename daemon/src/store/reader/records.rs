@@ -29,16 +29,7 @@ pub struct RecordView {
 impl Reader {
     /// The record under `(collection, key)`, if it exists now.
     pub fn record(&self, collection: &str, key: &str) -> Result<Option<RecordView>, StoreError> {
-        self.with(|connection| {
-            let sql = "SELECT r.idx, r.version FROM row r JOIN collection c ON c.idx = r.collection
-                       WHERE c.name = ?1 AND r.key = ?2 AND r.live";
-            let found: Option<(i64, i64)> = connection
-                .prepare_cached(sql)?
-                .query_row((collection, key), |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            let Some((row, version)) = found else { return Ok(None) };
-            read(connection, collection, key.to_owned(), row, version).map(Some)
-        })
+        self.with(|connection| find(connection, collection, key))
     }
 
     /// The records of a collection whose keys begin with `prefix`, in byte order of keys, after the key `after`: at most
@@ -57,6 +48,18 @@ impl Reader {
     pub fn collections(&self) -> Result<Vec<(String, u64)>, StoreError> {
         self.with(names)
     }
+}
+
+/// [`Reader::record`] within a transaction.
+pub(super) fn find(connection: &Connection, collection: &str, key: &str) -> Result<Option<RecordView>, StoreError> {
+    let sql = "SELECT r.idx, r.version FROM row r JOIN collection c ON c.idx = r.collection
+               WHERE c.name = ?1 AND r.key = ?2 AND r.live";
+    let found: Option<(i64, i64)> = connection
+        .prepare_cached(sql)?
+        .query_row((collection, key), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((row, version)) = found else { return Ok(None) };
+    read(connection, collection, key.to_owned(), row, version).map(Some)
 }
 
 /// [`Reader::records`] within a transaction, without a bound of its own.

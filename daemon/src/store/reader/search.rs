@@ -3,11 +3,27 @@
 //! **Order.** Hits come newest first by arrival here. Ranking by relevance would have to visit every hit before it could show the
 //! first one, and a common word has a hundred thousand; the index gives its newest entries at once, whatever the number.
 
-use super::conversations::{COLUMNS, MessageView, number, read};
+use super::conversations::{COLUMNS, MessageView, read};
 use super::query;
 use super::{MAX_PAGE, Reader};
 use crate::store::StoreError;
+use crate::store::conversations::number;
 use crate::store::convert::limit;
+
+/// What is searched for.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Sought {
+    /// Words, `"quoted phrases"`, `begin*`: text or sender holds all of them.
+    pub typed: String,
+    /// Only in this conversation.
+    pub conversation: Option<String>,
+    /// Only of this sender, exactly.
+    pub sender: Option<String>,
+    /// Only created at this instant or later, in microseconds since the Unix epoch.
+    pub from_us: Option<i64>,
+    /// Only created before this instant.
+    pub before_us: Option<i64>,
+}
 
 /// A message that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,36 +52,36 @@ const OPEN: char = '\u{2}';
 const CLOSE: char = '\u{3}';
 
 impl Reader {
-    /// Messages whose text or sender holds all that is `typed` (words, `"quoted phrases"`, `begin*`), in one conversation or
-    /// in all: those before the hit `before`, at most `most`, and at most [`MAX_PAGE`].
-    pub fn search(
-        &self,
-        typed: &str,
-        conversation: Option<&str>,
-        before: Option<i64>,
-        most: usize,
-    ) -> Result<Vec<Hit>, StoreError> {
+    /// Messages that hold what is sought: those before the hit `before`, at most `most`, and at most [`MAX_PAGE`].
+    pub fn search(&self, sought: &Sought, before: Option<i64>, most: usize) -> Result<Vec<Hit>, StoreError> {
         self.with(|connection| {
-            let place = match conversation {
+            let place = match &sought.conversation {
                 Some(name) => match number(connection, name)? {
                     Some(number) => Some(number),
                     None => return Ok(Vec::new()),
                 },
                 None => None,
             };
-            let Some(query) = query::fts(typed, place) else { return Ok(Vec::new()) };
+            let Some(query) = query::fts(&sought.typed, place, sought.sender.as_deref()) else {
+                return Ok(Vec::new());
+            };
             let sql = format!(
                 "SELECT {COLUMNS}, snippet(message_text, 0, char({}), char({}), '…', {SNIPPET_WORDS})
                  FROM message_text JOIN message m ON m.idx = message_text.rowid
-                 WHERE message_text MATCH ?1 AND message_text.rowid < ?2 ORDER BY message_text.rowid DESC LIMIT ?3",
+                 WHERE message_text MATCH ?1 AND message_text.rowid < ?2 AND m.created_us >= ?4
+                     AND (?5 IS NULL OR m.created_us < ?5) AND (?6 IS NULL OR kinfolk_sender(m.payload) = ?6)
+                 ORDER BY message_text.rowid DESC LIMIT ?3",
                 u32::from(OPEN),
                 u32::from(CLOSE)
             );
             let mut statement = connection.prepare_cached(&sql)?;
-            let mut rows = statement.query((query, before.unwrap_or(i64::MAX), limit(most.min(MAX_PAGE))))?;
+            let (before, most) = (before.unwrap_or(i64::MAX), limit(most.min(MAX_PAGE)));
+            let from_us = sought.from_us.unwrap_or(i64::MIN);
+            let mut rows =
+                statement.query((query, before, most, from_us, sought.before_us, sought.sender.as_deref()))?;
             let mut hits = Vec::new();
             while let Some(row) = rows.next()? {
-                let snippet: String = row.get(6)?;
+                let snippet: String = row.get(7)?;
                 hits.push(Hit { place: row.get(0)?, message: read(connection, row)?, snippet: pieces(&snippet) });
             }
             Ok(hits)

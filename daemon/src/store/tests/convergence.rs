@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::markers::a_marker;
 use super::*;
 use kinfolk_core::op::{Level, MessageBody, Op};
 use kinfolk_core::value::Value;
@@ -27,6 +28,8 @@ fn an_op() -> impl Strategy<Value = Op> {
                 Op::record_put("notes", key, fields)
             }),
         1 => (name(), field).prop_map(|(key, field)| Op::record_put("@conversation", key, vec![field])),
+        1 => name().prop_map(|key| Op::record_delete("@conversation", key)),
+        2 => (name(), name(), a_marker()).prop_map(|(conversation, device, marker)| marker.op(conversation, device)),
         2 => name().prop_map(|key| Op::record_delete("notes", key)),
         4 => (name(), name(), any::<bool>(), prop::option::of(0..3_i64)).prop_map(|(id, conversation, outbound, created_us)| {
             // What came in is long enough to be kept elsewhere.
@@ -94,7 +97,7 @@ pub(super) fn state(home: &Home) -> Vec<String> {
         "SELECT 'tombstone', hex(t.entity), t.at_us, hex(s.id), t.seq, t.stamp FROM tombstone t
          JOIN source s ON s.idx = t.source ORDER BY 2",
         "SELECT 'conversation', c.name, c.messages, c.unread, c.last_us, m.id FROM conversation c
-         JOIN message m ON m.idx = c.last ORDER BY 2",
+         LEFT JOIN message m ON m.idx = c.last ORDER BY 2",
         "SELECT 'word', m.id FROM message_text JOIN message m ON m.idx = message_text.rowid
          WHERE message_text MATCH 'true' ORDER BY 2",
     ];

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kinfolk.v1 import conversation_pb2 as _conversation_pb2
 from kinfolk.v1 import error_pb2 as _error_pb2
 from kinfolk.v1 import message_pb2 as _message_pb2
 from kinfolk.v1 import records_pb2 as _records_pb2
@@ -1637,6 +1638,7 @@ class StoreVerifyResponse(_message.Message):
     PROBLEMS_FIELD_NUMBER: _builtins.int
     UNKNOWN_OPS_FIELD_NUMBER: _builtins.int
     INVALID_OPS_FIELD_NUMBER: _builtins.int
+    CONTENT_DIGEST_FIELD_NUMBER: _builtins.int
     ok: _builtins.bool
     """Whether the rebuilt state is the stored one and the database is sound."""
     bundles: _builtins.int
@@ -1651,6 +1653,8 @@ class StoreVerifyResponse(_message.Message):
     """Ops of a newer version: kept, forwarded, applied after an upgrade."""
     invalid_ops: _builtins.int
     """Ops that break a rule and have no effect on any device."""
+    content_digest: _builtins.str
+    """The digest over what apps see, and nothing else: 64 hex digits, the same where the same is shown, whoever wrote it."""
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is wrong, one sentence each, at most 100; empty when `ok`."""
@@ -1666,10 +1670,11 @@ class StoreVerifyResponse(_message.Message):
         problems: _abc.Iterable[_builtins.str] | None = ...,
         unknown_ops: _builtins.int = ...,
         invalid_ops: _builtins.int = ...,
+        content_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles", b"bundles", "digest", b"digest", "invalid_ops", b"invalid_ops", "ok", b"ok", "ops", b"ops", "problems", b"problems", "rebuilt_digest", b"rebuilt_digest", "unknown_ops", b"unknown_ops"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles", b"bundles", "content_digest", b"content_digest", "digest", b"digest", "invalid_ops", b"invalid_ops", "ok", b"ok", "ops", b"ops", "problems", b"problems", "rebuilt_digest", b"rebuilt_digest", "unknown_ops", b"unknown_ops"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2002,6 +2007,8 @@ class ExportItem(_message.Message):
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def message(self) -> _message_pb2.Message:
         """A message with its status times."""
@@ -2010,17 +2017,27 @@ class ExportItem(_message.Message):
     def record(self) -> _records_pb2.Record:
         """A record."""
 
+    @_builtins.property
+    def conversation(self) -> _conversation_pb2.SetConversation:
+        """Metadata of a conversation, as the write that makes them."""
+
+    @_builtins.property
+    def policy(self) -> _records_pb2.SetPolicyRequest:
+        """The policy of a collection, as the write that sets it."""
+
     def __init__(
         self,
         *,
         message: _message_pb2.Message | None = ...,
         record: _records_pb2.Record | None = ...,
+        conversation: _conversation_pb2.SetConversation | None = ...,
+        policy: _records_pb2.SetPolicyRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "message", b"message", "record", b"record"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "item", b"item", "message", b"message", "policy", b"policy", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "message", b"message", "record", b"record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "item", b"item", "message", b"message", "policy", b"policy", "record", b"record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["message", "record"]  # noqa: Y015
+    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["message", "record", "conversation", "policy"]  # noqa: Y015
     _WhichOneofArgType_item: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_item) -> _WhichOneofReturnType_item | None: ...
 

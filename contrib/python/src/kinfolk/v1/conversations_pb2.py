@@ -22,49 +22,70 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from kinfolk.v1 import conversation_pb2 as kinfolk_dot_v1_dot_conversation__pb2
 from kinfolk.v1 import message_pb2 as kinfolk_dot_v1_dot_message__pb2
 from kinfolk.v1 import records_pb2 as kinfolk_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ekinfolk/v1/conversations.proto\x12\nkinfolk.v1\x1a\x18kinfolk/v1/message.proto\x1a\x18kinfolk/v1/records.proto\"3\n\x0bPostRequest\x12$\n\x07message\x18\x01 \x01(\x0b\x32\x13.kinfolk.v1.Message\"]\n\x0cPostResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05no_op\x18\x02 \x01(\x08\x12\x11\n\tsource_id\x18\x03 \x01(\t\x12\x0b\n\x03seq\x18\x04 \x01(\x04\x12\x12\n\nbundle_seq\x18\x05 \x01(\x04\"@\n\x10SetStatusRequest\x12,\n\x06status\x18\x01 \x01(\x0b\x32\x1c.kinfolk.v1.SetMessageStatus\"V\n\x11SetStatusResponse\x12\r\n\x05no_op\x18\x01 \x01(\x08\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x12\n\nbundle_seq\x18\x04 \x01(\x04\"\x1b\n\rDeleteRequest\x12\n\n\x02id\x18\x01 \x01(\t\"S\n\x0e\x44\x65leteResponse\x12\r\n\x05no_op\x18\x01 \x01(\x08\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x12\n\nbundle_seq\x18\x04 \x01(\x04\"A\n\x18ListConversationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x19ListConversationsResponse\x12/\n\rconversations\x18\x01 \x03(\x0b\x32\x18.kinfolk.v1.Conversation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x0c\x43onversation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08messages\x18\x02 \x01(\x04\x12\x0e\n\x06unread\x18\x03 \x01(\x04\x12)\n\x0clast_message\x18\x04 \x01(\x0b\x32\x13.kinfolk.v1.Message\"R\n\x13ListMessagesRequest\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"V\n\x14ListMessagesResponse\x12%\n\x08messages\x18\x01 \x03(\x0b\x32\x13.kinfolk.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"[\n\rSearchRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x14\n\x0c\x63onversation\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"N\n\x0eSearchResponse\x12#\n\x04hits\x18\x01 \x03(\x0b\x32\x15.kinfolk.v1.SearchHit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"[\n\tSearchHit\x12$\n\x07message\x18\x01 \x01(\x0b\x32\x13.kinfolk.v1.Message\x12(\n\x07snippet\x18\x02 \x03(\x0b\x32\x17.kinfolk.v1.SnippetPart\",\n\x0bSnippetPart\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07matched\x18\x02 \x01(\x08\"a\n\x14WatchMessagesRequest\x12\x1d\n\x10\x61\x66ter_bundle_seq\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x15\n\rconversations\x18\x02 \x03(\tB\x13\n\x11_after_bundle_seq2\x93\x04\n\rConversations\x12\x39\n\x04Post\x12\x17.kinfolk.v1.PostRequest\x1a\x18.kinfolk.v1.PostResponse\x12H\n\tSetStatus\x12\x1c.kinfolk.v1.SetStatusRequest\x1a\x1d.kinfolk.v1.SetStatusResponse\x12?\n\x06\x44\x65lete\x12\x19.kinfolk.v1.DeleteRequest\x1a\x1a.kinfolk.v1.DeleteResponse\x12`\n\x11ListConversations\x12$.kinfolk.v1.ListConversationsRequest\x1a%.kinfolk.v1.ListConversationsResponse\x12Q\n\x0cListMessages\x12\x1f.kinfolk.v1.ListMessagesRequest\x1a .kinfolk.v1.ListMessagesResponse\x12?\n\x06Search\x12\x19.kinfolk.v1.SearchRequest\x1a\x1a.kinfolk.v1.SearchResponse\x12\x46\n\x05Watch\x12 .kinfolk.v1.WatchMessagesRequest\x1a\x19.kinfolk.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ekinfolk/v1/conversations.proto\x12\nkinfolk.v1\x1a\x1dkinfolk/v1/conversation.proto\x1a\x18kinfolk/v1/message.proto\x1a\x18kinfolk/v1/records.proto\"3\n\x0bPostRequest\x12$\n\x07message\x18\x01 \x01(\x0b\x32\x13.kinfolk.v1.Message\"]\n\x0cPostResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05no_op\x18\x02 \x01(\x08\x12\x11\n\tsource_id\x18\x03 \x01(\t\x12\x0b\n\x03seq\x18\x04 \x01(\x04\x12\x12\n\nbundle_seq\x18\x05 \x01(\x04\"@\n\x10SetStatusRequest\x12,\n\x06status\x18\x01 \x01(\x0b\x32\x1c.kinfolk.v1.SetMessageStatus\"V\n\x11SetStatusResponse\x12\r\n\x05no_op\x18\x01 \x01(\x08\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x12\n\nbundle_seq\x18\x04 \x01(\x04\"\x1b\n\rDeleteRequest\x12\n\n\x02id\x18\x01 \x01(\t\"S\n\x0e\x44\x65leteResponse\x12\r\n\x05no_op\x18\x01 \x01(\x08\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x12\n\nbundle_seq\x18\x04 \x01(\x04\"G\n\x12SetMetadataRequest\x12\x31\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1b.kinfolk.v1.SetConversation\"I\n\x13SetMetadataResponse\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x12\n\nbundle_seq\x18\x03 \x01(\x04\"9\n\x0fMarkReadRequest\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\x10\n\x08up_to_id\x18\x02 \x01(\t\"A\n\x10MarkReadResponse\x12\r\n\x05no_op\x18\x01 \x01(\x08\x12\x0e\n\x06unread\x18\x02 \x01(\x04\x12\x0e\n\x06synced\x18\x03 \x01(\x08\"F\n\x15SetReadMarkersRequest\x12-\n\x0cread_markers\x18\x01 \x01(\x0e\x32\x17.kinfolk.v1.ReadMarkers\"\x18\n\x16SetReadMarkersResponse\"A\n\x18ListConversationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x19ListConversationsResponse\x12/\n\rconversations\x18\x01 \x03(\x0b\x32\x18.kinfolk.v1.Conversation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x16GetConversationRequest\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\"I\n\x17GetConversationResponse\x12.\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x18.kinfolk.v1.Conversation\"\x1f\n\x11GetMessageRequest\x12\n\n\x02id\x18\x01 \x01(\t\":\n\x12GetMessageResponse\x12$\n\x07message\x18\x01 \x01(\x0b\x32\x13.kinfolk.v1.Message\"\xce\x01\n\x13ListMessagesRequest\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\'\n\x05order\x18\x04 \x01(\x0e\x32\x18.kinfolk.v1.MessageOrder\x12\x11\n\tbefore_id\x18\x05 \x01(\t\x12\x10\n\x08\x61\x66ter_id\x18\x06 \x01(\t\x12\x16\n\x0e\x63reated_before\x18\x07 \x01(\t\x12\x14\n\x0c\x63reated_from\x18\x08 \x01(\t\"V\n\x14ListMessagesResponse\x12%\n\x08messages\x18\x01 \x03(\x0b\x32\x13.kinfolk.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x99\x01\n\rSearchRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x14\n\x0c\x63onversation\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06sender\x18\x05 \x01(\t\x12\x16\n\x0e\x63reated_before\x18\x06 \x01(\t\x12\x14\n\x0c\x63reated_from\x18\x07 \x01(\t\"N\n\x0eSearchResponse\x12#\n\x04hits\x18\x01 \x03(\x0b\x32\x15.kinfolk.v1.SearchHit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"[\n\tSearchHit\x12$\n\x07message\x18\x01 \x01(\x0b\x32\x13.kinfolk.v1.Message\x12(\n\x07snippet\x18\x02 \x03(\x0b\x32\x17.kinfolk.v1.SnippetPart\",\n\x0bSnippetPart\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07matched\x18\x02 \x01(\x08\"a\n\x14WatchMessagesRequest\x12\x1d\n\x10\x61\x66ter_bundle_seq\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x15\n\rconversations\x18\x02 \x03(\tB\x13\n\x11_after_bundle_seq*m\n\x0cMessageOrder\x12\x1d\n\x19MESSAGE_ORDER_UNSPECIFIED\x10\x00\x12\x1e\n\x1aMESSAGE_ORDER_NEWEST_FIRST\x10\x01\x12\x1e\n\x1aMESSAGE_ORDER_OLDEST_FIRST\x10\x02\x32\xac\x07\n\rConversations\x12\x39\n\x04Post\x12\x17.kinfolk.v1.PostRequest\x1a\x18.kinfolk.v1.PostResponse\x12H\n\tSetStatus\x12\x1c.kinfolk.v1.SetStatusRequest\x1a\x1d.kinfolk.v1.SetStatusResponse\x12?\n\x06\x44\x65lete\x12\x19.kinfolk.v1.DeleteRequest\x1a\x1a.kinfolk.v1.DeleteResponse\x12N\n\x0bSetMetadata\x12\x1e.kinfolk.v1.SetMetadataRequest\x1a\x1f.kinfolk.v1.SetMetadataResponse\x12\x45\n\x08MarkRead\x12\x1b.kinfolk.v1.MarkReadRequest\x1a\x1c.kinfolk.v1.MarkReadResponse\x12W\n\x0eSetReadMarkers\x12!.kinfolk.v1.SetReadMarkersRequest\x1a\".kinfolk.v1.SetReadMarkersResponse\x12`\n\x11ListConversations\x12$.kinfolk.v1.ListConversationsRequest\x1a%.kinfolk.v1.ListConversationsResponse\x12Z\n\x0fGetConversation\x12\".kinfolk.v1.GetConversationRequest\x1a#.kinfolk.v1.GetConversationResponse\x12Q\n\x0cListMessages\x12\x1f.kinfolk.v1.ListMessagesRequest\x1a .kinfolk.v1.ListMessagesResponse\x12K\n\nGetMessage\x12\x1d.kinfolk.v1.GetMessageRequest\x1a\x1e.kinfolk.v1.GetMessageResponse\x12?\n\x06Search\x12\x19.kinfolk.v1.SearchRequest\x1a\x1a.kinfolk.v1.SearchResponse\x12\x46\n\x05Watch\x12 .kinfolk.v1.WatchMessagesRequest\x1a\x19.kinfolk.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kinfolk.v1.conversations_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POSTREQUEST']._serialized_start=98
-  _globals['_POSTREQUEST']._serialized_end=149
-  _globals['_POSTRESPONSE']._serialized_start=151
-  _globals['_POSTRESPONSE']._serialized_end=244
-  _globals['_SETSTATUSREQUEST']._serialized_start=246
-  _globals['_SETSTATUSREQUEST']._serialized_end=310
-  _globals['_SETSTATUSRESPONSE']._serialized_start=312
-  _globals['_SETSTATUSRESPONSE']._serialized_end=398
-  _globals['_DELETEREQUEST']._serialized_start=400
-  _globals['_DELETEREQUEST']._serialized_end=427
-  _globals['_DELETERESPONSE']._serialized_start=429
-  _globals['_DELETERESPONSE']._serialized_end=512
-  _globals['_LISTCONVERSATIONSREQUEST']._serialized_start=514
-  _globals['_LISTCONVERSATIONSREQUEST']._serialized_end=579
-  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_start=581
-  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_end=682
-  _globals['_CONVERSATION']._serialized_start=684
-  _globals['_CONVERSATION']._serialized_end=789
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=791
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=873
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=875
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=961
-  _globals['_SEARCHREQUEST']._serialized_start=963
-  _globals['_SEARCHREQUEST']._serialized_end=1054
-  _globals['_SEARCHRESPONSE']._serialized_start=1056
-  _globals['_SEARCHRESPONSE']._serialized_end=1134
-  _globals['_SEARCHHIT']._serialized_start=1136
-  _globals['_SEARCHHIT']._serialized_end=1227
-  _globals['_SNIPPETPART']._serialized_start=1229
-  _globals['_SNIPPETPART']._serialized_end=1273
-  _globals['_WATCHMESSAGESREQUEST']._serialized_start=1275
-  _globals['_WATCHMESSAGESREQUEST']._serialized_end=1372
-  _globals['_CONVERSATIONS']._serialized_start=1375
-  _globals['_CONVERSATIONS']._serialized_end=1906
+  _globals['_MESSAGEORDER']._serialized_start=2074
+  _globals['_MESSAGEORDER']._serialized_end=2183
+  _globals['_POSTREQUEST']._serialized_start=129
+  _globals['_POSTREQUEST']._serialized_end=180
+  _globals['_POSTRESPONSE']._serialized_start=182
+  _globals['_POSTRESPONSE']._serialized_end=275
+  _globals['_SETSTATUSREQUEST']._serialized_start=277
+  _globals['_SETSTATUSREQUEST']._serialized_end=341
+  _globals['_SETSTATUSRESPONSE']._serialized_start=343
+  _globals['_SETSTATUSRESPONSE']._serialized_end=429
+  _globals['_DELETEREQUEST']._serialized_start=431
+  _globals['_DELETEREQUEST']._serialized_end=458
+  _globals['_DELETERESPONSE']._serialized_start=460
+  _globals['_DELETERESPONSE']._serialized_end=543
+  _globals['_SETMETADATAREQUEST']._serialized_start=545
+  _globals['_SETMETADATAREQUEST']._serialized_end=616
+  _globals['_SETMETADATARESPONSE']._serialized_start=618
+  _globals['_SETMETADATARESPONSE']._serialized_end=691
+  _globals['_MARKREADREQUEST']._serialized_start=693
+  _globals['_MARKREADREQUEST']._serialized_end=750
+  _globals['_MARKREADRESPONSE']._serialized_start=752
+  _globals['_MARKREADRESPONSE']._serialized_end=817
+  _globals['_SETREADMARKERSREQUEST']._serialized_start=819
+  _globals['_SETREADMARKERSREQUEST']._serialized_end=889
+  _globals['_SETREADMARKERSRESPONSE']._serialized_start=891
+  _globals['_SETREADMARKERSRESPONSE']._serialized_end=915
+  _globals['_LISTCONVERSATIONSREQUEST']._serialized_start=917
+  _globals['_LISTCONVERSATIONSREQUEST']._serialized_end=982
+  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_start=984
+  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_end=1085
+  _globals['_GETCONVERSATIONREQUEST']._serialized_start=1087
+  _globals['_GETCONVERSATIONREQUEST']._serialized_end=1133
+  _globals['_GETCONVERSATIONRESPONSE']._serialized_start=1135
+  _globals['_GETCONVERSATIONRESPONSE']._serialized_end=1208
+  _globals['_GETMESSAGEREQUEST']._serialized_start=1210
+  _globals['_GETMESSAGEREQUEST']._serialized_end=1241
+  _globals['_GETMESSAGERESPONSE']._serialized_start=1243
+  _globals['_GETMESSAGERESPONSE']._serialized_end=1301
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=1304
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=1510
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1512
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1598
+  _globals['_SEARCHREQUEST']._serialized_start=1601
+  _globals['_SEARCHREQUEST']._serialized_end=1754
+  _globals['_SEARCHRESPONSE']._serialized_start=1756
+  _globals['_SEARCHRESPONSE']._serialized_end=1834
+  _globals['_SEARCHHIT']._serialized_start=1836
+  _globals['_SEARCHHIT']._serialized_end=1927
+  _globals['_SNIPPETPART']._serialized_start=1929
+  _globals['_SNIPPETPART']._serialized_end=1973
+  _globals['_WATCHMESSAGESREQUEST']._serialized_start=1975
+  _globals['_WATCHMESSAGESREQUEST']._serialized_end=2072
+  _globals['_CONVERSATIONS']._serialized_start=2186
+  _globals['_CONVERSATIONS']._serialized_end=3126
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,8 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kinfolk.v1 import conversation_pb2 as _conversation_pb2
 from kinfolk.v1 import message_pb2 as _message_pb2
 import builtins as _builtins
 import sys
@@ -18,6 +20,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _MessageOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MessageOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MESSAGE_ORDER_UNSPECIFIED: _MessageOrder.ValueType  # 0
+    """As `MESSAGE_ORDER_NEWEST_FIRST`."""
+    MESSAGE_ORDER_NEWEST_FIRST: _MessageOrder.ValueType  # 1
+    """From the newest back."""
+    MESSAGE_ORDER_OLDEST_FIRST: _MessageOrder.ValueType  # 2
+    """From the oldest on."""
+
+class MessageOrder(_MessageOrder, metaclass=_MessageOrderEnumTypeWrapper):
+    """In which order messages come."""
+
+MESSAGE_ORDER_UNSPECIFIED: MessageOrder.ValueType  # 0
+"""As `MESSAGE_ORDER_NEWEST_FIRST`."""
+MESSAGE_ORDER_NEWEST_FIRST: MessageOrder.ValueType  # 1
+"""From the newest back."""
+MESSAGE_ORDER_OLDEST_FIRST: MessageOrder.ValueType  # 2
+"""From the oldest on."""
+Global___MessageOrder: _TypeAlias = MessageOrder  # noqa: Y015
 
 @_typing.final
 class PostRequest(_message.Message):
@@ -196,6 +222,155 @@ class DeleteResponse(_message.Message):
 Global___DeleteResponse: _TypeAlias = DeleteResponse  # noqa: Y015
 
 @_typing.final
+class SetMetadataRequest(_message.Message):
+    """Writes metadata of a conversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def conversation(self) -> _conversation_pb2.SetConversation:
+        """The change."""
+
+    def __init__(
+        self,
+        *,
+        conversation: _conversation_pb2.SetConversation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetMetadataRequest: _TypeAlias = SetMetadataRequest  # noqa: Y015
+
+@_typing.final
+class SetMetadataResponse(_message.Message):
+    """What became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    source_id: _builtins.str
+    """This device's writer stream, a UUID."""
+    seq: _builtins.int
+    """The bundle's place in it."""
+    bundle_seq: _builtins.int
+    """The bundle's place in this device's order of apply."""
+    def __init__(
+        self,
+        *,
+        source_id: _builtins.str = ...,
+        seq: _builtins.int = ...,
+        bundle_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_seq", b"bundle_seq", "seq", b"seq", "source_id", b"source_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetMetadataResponse: _TypeAlias = SetMetadataResponse  # noqa: Y015
+
+@_typing.final
+class MarkReadRequest(_message.Message):
+    """Moves a read marker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    UP_TO_ID_FIELD_NUMBER: _builtins.int
+    conversation: _builtins.str
+    """The conversation."""
+    up_to_id: _builtins.str
+    """The last message that was read; empty = the newest one."""
+    def __init__(
+        self,
+        *,
+        conversation: _builtins.str = ...,
+        up_to_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "up_to_id", b"up_to_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarkReadRequest: _TypeAlias = MarkReadRequest  # noqa: Y015
+
+@_typing.final
+class MarkReadResponse(_message.Message):
+    """Where the marker stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NO_OP_FIELD_NUMBER: _builtins.int
+    UNREAD_FIELD_NUMBER: _builtins.int
+    SYNCED_FIELD_NUMBER: _builtins.int
+    no_op: _builtins.bool
+    """True when it did not move and nothing up to there was unread."""
+    unread: _builtins.int
+    """How many messages of the conversation are unread now."""
+    synced: _builtins.bool
+    """Whether it is on its way to the other devices."""
+    def __init__(
+        self,
+        *,
+        no_op: _builtins.bool = ...,
+        unread: _builtins.int = ...,
+        synced: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["no_op", b"no_op", "synced", b"synced", "unread", b"unread"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarkReadResponse: _TypeAlias = MarkReadResponse  # noqa: Y015
+
+@_typing.final
+class SetReadMarkersRequest(_message.Message):
+    """Sets what becomes of read markers of this device."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READ_MARKERS_FIELD_NUMBER: _builtins.int
+    read_markers: _conversation_pb2.ReadMarkers.ValueType
+    """Local or synced."""
+    def __init__(
+        self,
+        *,
+        read_markers: _conversation_pb2.ReadMarkers.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["read_markers", b"read_markers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetReadMarkersRequest: _TypeAlias = SetReadMarkersRequest  # noqa: Y015
+
+@_typing.final
+class SetReadMarkersResponse(_message.Message):
+    """It is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetReadMarkersResponse: _TypeAlias = SetReadMarkersResponse  # noqa: Y015
+
+@_typing.final
 class ListConversationsRequest(_message.Message):
     """Asks for a page of conversations."""
 
@@ -232,13 +407,13 @@ class ListConversationsResponse(_message.Message):
     next_page_token: _builtins.str
     """For the next page; empty = this was the last."""
     @_builtins.property
-    def conversations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Conversation]:
+    def conversations(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Conversation]:
         """Newest first."""
 
     def __init__(
         self,
         *,
-        conversations: _abc.Iterable[Global___Conversation] | None = ...,
+        conversations: _abc.Iterable[_conversation_pb2.Conversation] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -250,40 +425,96 @@ class ListConversationsResponse(_message.Message):
 Global___ListConversationsResponse: _TypeAlias = ListConversationsResponse  # noqa: Y015
 
 @_typing.final
-class Conversation(_message.Message):
-    """A conversation in short."""
+class GetConversationRequest(_message.Message):
+    """Names a conversation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: _builtins.int
-    MESSAGES_FIELD_NUMBER: _builtins.int
-    UNREAD_FIELD_NUMBER: _builtins.int
-    LAST_MESSAGE_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """Its name: what messages give as `conversation`."""
-    messages: _builtins.int
-    """How many living messages it has."""
-    unread: _builtins.int
-    """How many of them are neither outbound nor read."""
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    conversation: _builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        conversation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetConversationRequest: _TypeAlias = GetConversationRequest  # noqa: Y015
+
+@_typing.final
+class GetConversationResponse(_message.Message):
+    """A conversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def last_message(self) -> _message_pb2.Message:
-        """The newest living message. A conversation without one is not listed."""
+    def conversation(self) -> _conversation_pb2.Conversation:
+        """Always set."""
 
     def __init__(
         self,
         *,
-        name: _builtins.str = ...,
-        messages: _builtins.int = ...,
-        unread: _builtins.int = ...,
-        last_message: _message_pb2.Message | None = ...,
+        conversation: _conversation_pb2.Conversation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_message", b"last_message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_message", b"last_message", "messages", b"messages", "name", b"name", "unread", b"unread"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Conversation: _TypeAlias = Conversation  # noqa: Y015
+Global___GetConversationResponse: _TypeAlias = GetConversationResponse  # noqa: Y015
+
+@_typing.final
+class GetMessageRequest(_message.Message):
+    """Names a message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMessageRequest: _TypeAlias = GetMessageRequest  # noqa: Y015
+
+@_typing.final
+class GetMessageResponse(_message.Message):
+    """A message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def message(self) -> _message_pb2.Message:
+        """Always set."""
+
+    def __init__(
+        self,
+        *,
+        message: _message_pb2.Message | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMessageResponse: _TypeAlias = GetMessageResponse  # noqa: Y015
 
 @_typing.final
 class ListMessagesRequest(_message.Message):
@@ -294,24 +525,44 @@ class ListMessagesRequest(_message.Message):
     CONVERSATION_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    BEFORE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
+    CREATED_FROM_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     """The conversation. One without messages gives an empty page."""
     page_size: _builtins.int
     """How many at most; 0 = 100, more than 1,000 counts as 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; empty = from the newest. A page token names a message: what arrives
-    meanwhile neither repeats nor hides any older one.
+    """`next_page_token` of the page before, with the other fields unchanged; empty = from the beginning. A page token names
+    a place in the order: what arrives or is deleted meanwhile neither repeats nor hides any other message.
     """
+    order: Global___MessageOrder.ValueType
+    """The order."""
+    before_id: _builtins.str
+    """Only messages before this one in the conversation, by its id; it is not among them. Empty = no bound."""
+    after_id: _builtins.str
+    """Only messages after this one, by its id."""
+    created_before: _builtins.str
+    """Only messages created before this instant, RFC 3339 with offset; empty = no bound."""
+    created_from: _builtins.str
+    """Only messages created at this instant or later."""
     def __init__(
         self,
         *,
         conversation: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        order: Global___MessageOrder.ValueType = ...,
+        before_id: _builtins.str = ...,
+        after_id: _builtins.str = ...,
+        created_before: _builtins.str = ...,
+        created_from: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "conversation", b"conversation", "created_before", b"created_before", "created_from", b"created_from", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -329,7 +580,7 @@ class ListMessagesResponse(_message.Message):
     """For the next page; empty = this was the last."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
-        """Newest first. May be fewer than asked for also when there are more."""
+        """In the order asked for. May be fewer than asked for also when there are more."""
 
     def __init__(
         self,
@@ -355,6 +606,9 @@ class SearchRequest(_message.Message):
     CONVERSATION_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
+    CREATED_FROM_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Words, all of which must be there; `"red wine"` asks for words side by side, `vine*` for words that begin so. No
     other syntax. At most 1,024 bytes.
@@ -365,6 +619,12 @@ class SearchRequest(_message.Message):
     """How many at most; 0 = 20, more than 1,000 counts as 1,000."""
     page_token: _builtins.str
     """`next_page_token` of the page before, with the other fields unchanged; empty = from the newest."""
+    sender: _builtins.str
+    """Only messages of this sender, exactly; empty = of all."""
+    created_before: _builtins.str
+    """Only messages created before this instant, RFC 3339 with offset; empty = no bound."""
+    created_from: _builtins.str
+    """Only messages created at this instant or later."""
     def __init__(
         self,
         *,
@@ -372,10 +632,13 @@ class SearchRequest(_message.Message):
         conversation: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        sender: _builtins.str = ...,
+        created_before: _builtins.str = ...,
+        created_from: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "page_size", b"page_size", "page_token", b"page_token", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "created_before", b"created_before", "created_from", b"created_from", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "sender", b"sender"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,15 +52,40 @@ class ConversationsStub(object):
                 request_serializer=kinfolk_dot_v1_dot_conversations__pb2.DeleteRequest.SerializeToString,
                 response_deserializer=kinfolk_dot_v1_dot_conversations__pb2.DeleteResponse.FromString,
                 _registered_method=True)
+        self.SetMetadata = channel.unary_unary(
+                '/kinfolk.v1.Conversations/SetMetadata',
+                request_serializer=kinfolk_dot_v1_dot_conversations__pb2.SetMetadataRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_conversations__pb2.SetMetadataResponse.FromString,
+                _registered_method=True)
+        self.MarkRead = channel.unary_unary(
+                '/kinfolk.v1.Conversations/MarkRead',
+                request_serializer=kinfolk_dot_v1_dot_conversations__pb2.MarkReadRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_conversations__pb2.MarkReadResponse.FromString,
+                _registered_method=True)
+        self.SetReadMarkers = channel.unary_unary(
+                '/kinfolk.v1.Conversations/SetReadMarkers',
+                request_serializer=kinfolk_dot_v1_dot_conversations__pb2.SetReadMarkersRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_conversations__pb2.SetReadMarkersResponse.FromString,
+                _registered_method=True)
         self.ListConversations = channel.unary_unary(
                 '/kinfolk.v1.Conversations/ListConversations',
                 request_serializer=kinfolk_dot_v1_dot_conversations__pb2.ListConversationsRequest.SerializeToString,
                 response_deserializer=kinfolk_dot_v1_dot_conversations__pb2.ListConversationsResponse.FromString,
                 _registered_method=True)
+        self.GetConversation = channel.unary_unary(
+                '/kinfolk.v1.Conversations/GetConversation',
+                request_serializer=kinfolk_dot_v1_dot_conversations__pb2.GetConversationRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_conversations__pb2.GetConversationResponse.FromString,
+                _registered_method=True)
         self.ListMessages = channel.unary_unary(
                 '/kinfolk.v1.Conversations/ListMessages',
                 request_serializer=kinfolk_dot_v1_dot_conversations__pb2.ListMessagesRequest.SerializeToString,
                 response_deserializer=kinfolk_dot_v1_dot_conversations__pb2.ListMessagesResponse.FromString,
+                _registered_method=True)
+        self.GetMessage = channel.unary_unary(
+                '/kinfolk.v1.Conversations/GetMessage',
+                request_serializer=kinfolk_dot_v1_dot_conversations__pb2.GetMessageRequest.SerializeToString,
+                response_deserializer=kinfolk_dot_v1_dot_conversations__pb2.GetMessageResponse.FromString,
                 _registered_method=True)
         self.Search = channel.unary_unary(
                 '/kinfolk.v1.Conversations/Search',
@@ -101,15 +126,56 @@ class ConversationsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetMetadata(self, request, context):
+        """Writes metadata of a conversation on all devices: what it is, its title, its members. What is not named stays as it
+        is. Errors: `invalid_argument`, `too_large`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MarkRead(self, request, context):
+        """Moves the read marker of a conversation: all messages that are here, up to one of them, count as read. What comes
+        later is unread, also when it was created before. It never moves back: a place before it changes nothing. Whether it
+        reaches the other devices is a choice (`SetConversation.read_markers`, `SetReadMarkers`); it is no status `read`, which
+        always does. Errors: `not_found` when there is no such message in the conversation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetReadMarkers(self, request, context):
+        """Sets whether read markers that are set on this device reach the others, for conversations that do not say so
+        themselves. The owner's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListConversations(self, request, context):
-        """Conversations, those with the newest message first.
+        """Conversations, those with the newest message first; those without a message last, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConversation(self, request, context):
+        """One conversation. Errors: `not_found` when it has neither messages nor metadata.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMessages(self, request, context):
-        """Messages of one conversation, newest first: by created-at as an instant, then by id.
+        """Messages of one conversation by created-at as an instant, then by id: newest first, or oldest first; all, or those
+        before or after a message or an instant. Errors: `not_found` for a message that is not in the conversation (any more).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMessage(self, request, context):
+        """One message. Errors: `not_found`, also after its deletion.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +189,7 @@ class ConversationsServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """As `Records.Watch`, only for messages.
+        """As `Records.Watch`, only for messages and conversations.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,15 +213,40 @@ def add_ConversationsServicer_to_server(servicer, server):
                     request_deserializer=kinfolk_dot_v1_dot_conversations__pb2.DeleteRequest.FromString,
                     response_serializer=kinfolk_dot_v1_dot_conversations__pb2.DeleteResponse.SerializeToString,
             ),
+            'SetMetadata': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetMetadata,
+                    request_deserializer=kinfolk_dot_v1_dot_conversations__pb2.SetMetadataRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_conversations__pb2.SetMetadataResponse.SerializeToString,
+            ),
+            'MarkRead': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkRead,
+                    request_deserializer=kinfolk_dot_v1_dot_conversations__pb2.MarkReadRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_conversations__pb2.MarkReadResponse.SerializeToString,
+            ),
+            'SetReadMarkers': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetReadMarkers,
+                    request_deserializer=kinfolk_dot_v1_dot_conversations__pb2.SetReadMarkersRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_conversations__pb2.SetReadMarkersResponse.SerializeToString,
+            ),
             'ListConversations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListConversations,
                     request_deserializer=kinfolk_dot_v1_dot_conversations__pb2.ListConversationsRequest.FromString,
                     response_serializer=kinfolk_dot_v1_dot_conversations__pb2.ListConversationsResponse.SerializeToString,
             ),
+            'GetConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConversation,
+                    request_deserializer=kinfolk_dot_v1_dot_conversations__pb2.GetConversationRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_conversations__pb2.GetConversationResponse.SerializeToString,
+            ),
             'ListMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMessages,
                     request_deserializer=kinfolk_dot_v1_dot_conversations__pb2.ListMessagesRequest.FromString,
                     response_serializer=kinfolk_dot_v1_dot_conversations__pb2.ListMessagesResponse.SerializeToString,
+            ),
+            'GetMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMessage,
+                    request_deserializer=kinfolk_dot_v1_dot_conversations__pb2.GetMessageRequest.FromString,
+                    response_serializer=kinfolk_dot_v1_dot_conversations__pb2.GetMessageResponse.SerializeToString,
             ),
             'Search': grpc.unary_unary_rpc_method_handler(
                     servicer.Search,
@@ -262,6 +353,87 @@ class Conversations(object):
             _registered_method=True)
 
     @staticmethod
+    def SetMetadata(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Conversations/SetMetadata',
+            kinfolk_dot_v1_dot_conversations__pb2.SetMetadataRequest.SerializeToString,
+            kinfolk_dot_v1_dot_conversations__pb2.SetMetadataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkRead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Conversations/MarkRead',
+            kinfolk_dot_v1_dot_conversations__pb2.MarkReadRequest.SerializeToString,
+            kinfolk_dot_v1_dot_conversations__pb2.MarkReadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetReadMarkers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Conversations/SetReadMarkers',
+            kinfolk_dot_v1_dot_conversations__pb2.SetReadMarkersRequest.SerializeToString,
+            kinfolk_dot_v1_dot_conversations__pb2.SetReadMarkersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListConversations(request,
             target,
             options=(),
@@ -289,6 +461,33 @@ class Conversations(object):
             _registered_method=True)
 
     @staticmethod
+    def GetConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Conversations/GetConversation',
+            kinfolk_dot_v1_dot_conversations__pb2.GetConversationRequest.SerializeToString,
+            kinfolk_dot_v1_dot_conversations__pb2.GetConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListMessages(request,
             target,
             options=(),
@@ -305,6 +504,33 @@ class Conversations(object):
             '/kinfolk.v1.Conversations/ListMessages',
             kinfolk_dot_v1_dot_conversations__pb2.ListMessagesRequest.SerializeToString,
             kinfolk_dot_v1_dot_conversations__pb2.ListMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kinfolk.v1.Conversations/GetMessage',
+            kinfolk_dot_v1_dot_conversations__pb2.GetMessageRequest.SerializeToString,
+            kinfolk_dot_v1_dot_conversations__pb2.GetMessageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,14 +44,34 @@ class ConversationsStub:
     """Deletes a message on all devices, for good. Errors: `not_found` for an id that was never here; a repeated deletion
     changes nothing.
     """
+    SetMetadata: _grpc.UnaryUnaryMultiCallable[_conversations_pb2.SetMetadataRequest, _conversations_pb2.SetMetadataResponse]
+    """Writes metadata of a conversation on all devices: what it is, its title, its members. What is not named stays as it
+    is. Errors: `invalid_argument`, `too_large`.
+    """
+    MarkRead: _grpc.UnaryUnaryMultiCallable[_conversations_pb2.MarkReadRequest, _conversations_pb2.MarkReadResponse]
+    """Moves the read marker of a conversation: all messages that are here, up to one of them, count as read. What comes
+    later is unread, also when it was created before. It never moves back: a place before it changes nothing. Whether it
+    reaches the other devices is a choice (`SetConversation.read_markers`, `SetReadMarkers`); it is no status `read`, which
+    always does. Errors: `not_found` when there is no such message in the conversation.
+    """
+    SetReadMarkers: _grpc.UnaryUnaryMultiCallable[_conversations_pb2.SetReadMarkersRequest, _conversations_pb2.SetReadMarkersResponse]
+    """Sets whether read markers that are set on this device reach the others, for conversations that do not say so
+    themselves. The owner's.
+    """
     ListConversations: _grpc.UnaryUnaryMultiCallable[_conversations_pb2.ListConversationsRequest, _conversations_pb2.ListConversationsResponse]
-    """Conversations, those with the newest message first."""
+    """Conversations, those with the newest message first; those without a message last, by name."""
+    GetConversation: _grpc.UnaryUnaryMultiCallable[_conversations_pb2.GetConversationRequest, _conversations_pb2.GetConversationResponse]
+    """One conversation. Errors: `not_found` when it has neither messages nor metadata."""
     ListMessages: _grpc.UnaryUnaryMultiCallable[_conversations_pb2.ListMessagesRequest, _conversations_pb2.ListMessagesResponse]
-    """Messages of one conversation, newest first: by created-at as an instant, then by id."""
+    """Messages of one conversation by created-at as an instant, then by id: newest first, or oldest first; all, or those
+    before or after a message or an instant. Errors: `not_found` for a message that is not in the conversation (any more).
+    """
+    GetMessage: _grpc.UnaryUnaryMultiCallable[_conversations_pb2.GetMessageRequest, _conversations_pb2.GetMessageResponse]
+    """One message. Errors: `not_found`, also after its deletion."""
     Search: _grpc.UnaryUnaryMultiCallable[_conversations_pb2.SearchRequest, _conversations_pb2.SearchResponse]
     """Messages whose text or sender holds all the words; what came last to this device comes first."""
     Watch: _grpc.UnaryStreamMultiCallable[_conversations_pb2.WatchMessagesRequest, _records_pb2.WatchResponse]
-    """As `Records.Watch`, only for messages."""
+    """As `Records.Watch`, only for messages and conversations."""
 
 @_typing.type_check_only
 class ConversationsAsyncStub(ConversationsStub):
@@ -68,14 +88,34 @@ class ConversationsAsyncStub(ConversationsStub):
     """Deletes a message on all devices, for good. Errors: `not_found` for an id that was never here; a repeated deletion
     changes nothing.
     """
+    SetMetadata: _aio.UnaryUnaryMultiCallable[_conversations_pb2.SetMetadataRequest, _conversations_pb2.SetMetadataResponse]  # type: ignore[assignment]
+    """Writes metadata of a conversation on all devices: what it is, its title, its members. What is not named stays as it
+    is. Errors: `invalid_argument`, `too_large`.
+    """
+    MarkRead: _aio.UnaryUnaryMultiCallable[_conversations_pb2.MarkReadRequest, _conversations_pb2.MarkReadResponse]  # type: ignore[assignment]
+    """Moves the read marker of a conversation: all messages that are here, up to one of them, count as read. What comes
+    later is unread, also when it was created before. It never moves back: a place before it changes nothing. Whether it
+    reaches the other devices is a choice (`SetConversation.read_markers`, `SetReadMarkers`); it is no status `read`, which
+    always does. Errors: `not_found` when there is no such message in the conversation.
+    """
+    SetReadMarkers: _aio.UnaryUnaryMultiCallable[_conversations_pb2.SetReadMarkersRequest, _conversations_pb2.SetReadMarkersResponse]  # type: ignore[assignment]
+    """Sets whether read markers that are set on this device reach the others, for conversations that do not say so
+    themselves. The owner's.
+    """
     ListConversations: _aio.UnaryUnaryMultiCallable[_conversations_pb2.ListConversationsRequest, _conversations_pb2.ListConversationsResponse]  # type: ignore[assignment]
-    """Conversations, those with the newest message first."""
+    """Conversations, those with the newest message first; those without a message last, by name."""
+    GetConversation: _aio.UnaryUnaryMultiCallable[_conversations_pb2.GetConversationRequest, _conversations_pb2.GetConversationResponse]  # type: ignore[assignment]
+    """One conversation. Errors: `not_found` when it has neither messages nor metadata."""
     ListMessages: _aio.UnaryUnaryMultiCallable[_conversations_pb2.ListMessagesRequest, _conversations_pb2.ListMessagesResponse]  # type: ignore[assignment]
-    """Messages of one conversation, newest first: by created-at as an instant, then by id."""
+    """Messages of one conversation by created-at as an instant, then by id: newest first, or oldest first; all, or those
+    before or after a message or an instant. Errors: `not_found` for a message that is not in the conversation (any more).
+    """
+    GetMessage: _aio.UnaryUnaryMultiCallable[_conversations_pb2.GetMessageRequest, _conversations_pb2.GetMessageResponse]  # type: ignore[assignment]
+    """One message. Errors: `not_found`, also after its deletion."""
     Search: _aio.UnaryUnaryMultiCallable[_conversations_pb2.SearchRequest, _conversations_pb2.SearchResponse]  # type: ignore[assignment]
     """Messages whose text or sender holds all the words; what came last to this device comes first."""
     Watch: _aio.UnaryStreamMultiCallable[_conversations_pb2.WatchMessagesRequest, _records_pb2.WatchResponse]  # type: ignore[assignment]
-    """As `Records.Watch`, only for messages."""
+    """As `Records.Watch`, only for messages and conversations."""
 
 class ConversationsServicer(metaclass=_abc_1.ABCMeta):
     """Messages by conversation. What a call writes is a bundle of its own; several writes at once go through
@@ -109,12 +149,52 @@ class ConversationsServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def SetMetadata(
+        self,
+        request: _conversations_pb2.SetMetadataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversations_pb2.SetMetadataResponse, _abc.Awaitable[_conversations_pb2.SetMetadataResponse]]:
+        """Writes metadata of a conversation on all devices: what it is, its title, its members. What is not named stays as it
+        is. Errors: `invalid_argument`, `too_large`.
+        """
+
+    @_abc_1.abstractmethod
+    def MarkRead(
+        self,
+        request: _conversations_pb2.MarkReadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversations_pb2.MarkReadResponse, _abc.Awaitable[_conversations_pb2.MarkReadResponse]]:
+        """Moves the read marker of a conversation: all messages that are here, up to one of them, count as read. What comes
+        later is unread, also when it was created before. It never moves back: a place before it changes nothing. Whether it
+        reaches the other devices is a choice (`SetConversation.read_markers`, `SetReadMarkers`); it is no status `read`, which
+        always does. Errors: `not_found` when there is no such message in the conversation.
+        """
+
+    @_abc_1.abstractmethod
+    def SetReadMarkers(
+        self,
+        request: _conversations_pb2.SetReadMarkersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversations_pb2.SetReadMarkersResponse, _abc.Awaitable[_conversations_pb2.SetReadMarkersResponse]]:
+        """Sets whether read markers that are set on this device reach the others, for conversations that do not say so
+        themselves. The owner's.
+        """
+
+    @_abc_1.abstractmethod
     def ListConversations(
         self,
         request: _conversations_pb2.ListConversationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_conversations_pb2.ListConversationsResponse, _abc.Awaitable[_conversations_pb2.ListConversationsResponse]]:
-        """Conversations, those with the newest message first."""
+        """Conversations, those with the newest message first; those without a message last, by name."""
+
+    @_abc_1.abstractmethod
+    def GetConversation(
+        self,
+        request: _conversations_pb2.GetConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversations_pb2.GetConversationResponse, _abc.Awaitable[_conversations_pb2.GetConversationResponse]]:
+        """One conversation. Errors: `not_found` when it has neither messages nor metadata."""
 
     @_abc_1.abstractmethod
     def ListMessages(
@@ -122,7 +202,17 @@ class ConversationsServicer(metaclass=_abc_1.ABCMeta):
         request: _conversations_pb2.ListMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_conversations_pb2.ListMessagesResponse, _abc.Awaitable[_conversations_pb2.ListMessagesResponse]]:
-        """Messages of one conversation, newest first: by created-at as an instant, then by id."""
+        """Messages of one conversation by created-at as an instant, then by id: newest first, or oldest first; all, or those
+        before or after a message or an instant. Errors: `not_found` for a message that is not in the conversation (any more).
+        """
+
+    @_abc_1.abstractmethod
+    def GetMessage(
+        self,
+        request: _conversations_pb2.GetMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversations_pb2.GetMessageResponse, _abc.Awaitable[_conversations_pb2.GetMessageResponse]]:
+        """One message. Errors: `not_found`, also after its deletion."""
 
     @_abc_1.abstractmethod
     def Search(
@@ -138,6 +228,6 @@ class ConversationsServicer(metaclass=_abc_1.ABCMeta):
         request: _conversations_pb2.WatchMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_records_pb2.WatchResponse], _abc.AsyncIterator[_records_pb2.WatchResponse]]:
-        """As `Records.Watch`, only for messages."""
+        """As `Records.Watch`, only for messages and conversations."""
 
 def add_ConversationsServicer_to_server(servicer: ConversationsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -69,6 +69,7 @@ class Message(_message.Message):
     DELIVERED_AT_US_FIELD_NUMBER: _builtins.int
     READ_AT_US_FIELD_NUMBER: _builtins.int
     ELSEWHERE_FIELD_NUMBER: _builtins.int
+    UNREAD_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     """The conversation it belongs to, 1–256 bytes of UTF-8."""
     id: _builtins.str
@@ -99,6 +100,8 @@ class Message(_message.Message):
     """When it was delivered, Unix microseconds."""
     read_at_us: _builtins.int
     """When it was read, Unix microseconds."""
+    unread: _builtins.bool
+    """In replies: whether it counts as unread on this device. Not looked at in a post."""
     @_builtins.property
     def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """To whom, for a direct message."""
@@ -130,10 +133,11 @@ class Message(_message.Message):
         delivered_at_us: _builtins.int | None = ...,
         read_at_us: _builtins.int | None = ...,
         elsewhere: Global___BodyElsewhere | None = ...,
+        unread: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_delivered_at_us", b"_delivered_at_us", "_read_at_us", b"_read_at_us", "_sent_at_us", b"_sent_at_us", "body", b"body", "data", b"data", "delivered_at_us", b"delivered_at_us", "elsewhere", b"elsewhere", "read_at_us", b"read_at_us", "sent_at_us", b"sent_at_us", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delivered_at_us", b"_delivered_at_us", "_read_at_us", b"_read_at_us", "_sent_at_us", b"_sent_at_us", "attachments", b"attachments", "body", b"body", "content_type", b"content_type", "conversation", b"conversation", "created_at", b"created_at", "data", b"data", "delivered_at_us", b"delivered_at_us", "elsewhere", b"elsewhere", "group", b"group", "id", b"id", "outbound", b"outbound", "read_at_us", b"read_at_us", "recipients", b"recipients", "reply_to", b"reply_to", "sender", b"sender", "sent_at_us", b"sent_at_us", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delivered_at_us", b"_delivered_at_us", "_read_at_us", b"_read_at_us", "_sent_at_us", b"_sent_at_us", "attachments", b"attachments", "body", b"body", "content_type", b"content_type", "conversation", b"conversation", "created_at", b"created_at", "data", b"data", "delivered_at_us", b"delivered_at_us", "elsewhere", b"elsewhere", "group", b"group", "id", b"id", "outbound", b"outbound", "read_at_us", b"read_at_us", "recipients", b"recipients", "reply_to", b"reply_to", "sender", b"sender", "sent_at_us", b"sent_at_us", "text", b"text", "unread", b"unread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__delivered_at_us: _TypeAlias = _typing.Literal["delivered_at_us"]  # noqa: Y015
     _WhichOneofArgType__delivered_at_us: _TypeAlias = _typing.Literal["_delivered_at_us", b"_delivered_at_us"]  # noqa: Y015

@@ -10,6 +10,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kinfolk.v1 import conversation_pb2 as _conversation_pb2
 from kinfolk.v1 import message_pb2 as _message_pb2
 import builtins as _builtins
 import sys
@@ -94,6 +95,10 @@ class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind
     """A message was deleted."""
     CHANGE_KIND_REVISED: _ChangeKind.ValueType  # 6
     """Changed without an op: bundles of a removed device were taken back, or an upgrade understood what it had kept."""
+    CHANGE_KIND_CONVERSATION: _ChangeKind.ValueType  # 7
+    """Metadata of a conversation was written."""
+    CHANGE_KIND_READ_MARKER: _ChangeKind.ValueType  # 8
+    """A read marker that reaches all devices was moved."""
 
 class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
     """What an op did."""
@@ -112,6 +117,10 @@ CHANGE_KIND_MESSAGE_DELETE: ChangeKind.ValueType  # 5
 """A message was deleted."""
 CHANGE_KIND_REVISED: ChangeKind.ValueType  # 6
 """Changed without an op: bundles of a removed device were taken back, or an upgrade understood what it had kept."""
+CHANGE_KIND_CONVERSATION: ChangeKind.ValueType  # 7
+"""Metadata of a conversation was written."""
+CHANGE_KIND_READ_MARKER: ChangeKind.ValueType  # 8
+"""A read marker that reaches all devices was moved."""
 Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
 
 @_typing.final
@@ -290,6 +299,8 @@ class Op(_message.Message):
     POST_MESSAGE_FIELD_NUMBER: _builtins.int
     SET_MESSAGE_STATUS_FIELD_NUMBER: _builtins.int
     DELETE_MESSAGE_FIELD_NUMBER: _builtins.int
+    SET_CONVERSATION_FIELD_NUMBER: _builtins.int
+    SET_POLICY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def put_record(self) -> Global___PutRecord:
         """Writes fields of a record."""
@@ -310,6 +321,14 @@ class Op(_message.Message):
     def delete_message(self) -> _message_pb2.DeleteMessage:
         """Deletes a message."""
 
+    @_builtins.property
+    def set_conversation(self) -> _conversation_pb2.SetConversation:
+        """Writes metadata of a conversation."""
+
+    @_builtins.property
+    def set_policy(self) -> Global___SetPolicyRequest:
+        """Sets what becomes of conflicts in a collection."""
+
     def __init__(
         self,
         *,
@@ -318,12 +337,14 @@ class Op(_message.Message):
         post_message: _message_pb2.Message | None = ...,
         set_message_status: _message_pb2.SetMessageStatus | None = ...,
         delete_message: _message_pb2.DeleteMessage | None = ...,
+        set_conversation: _conversation_pb2.SetConversation | None = ...,
+        set_policy: Global___SetPolicyRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["delete_message", b"delete_message", "delete_record", b"delete_record", "op", b"op", "post_message", b"post_message", "put_record", b"put_record", "set_message_status", b"set_message_status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delete_message", b"delete_message", "delete_record", b"delete_record", "op", b"op", "post_message", b"post_message", "put_record", b"put_record", "set_conversation", b"set_conversation", "set_message_status", b"set_message_status", "set_policy", b"set_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delete_message", b"delete_message", "delete_record", b"delete_record", "op", b"op", "post_message", b"post_message", "put_record", b"put_record", "set_message_status", b"set_message_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delete_message", b"delete_message", "delete_record", b"delete_record", "op", b"op", "post_message", b"post_message", "put_record", b"put_record", "set_conversation", b"set_conversation", "set_message_status", b"set_message_status", "set_policy", b"set_policy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_op: _TypeAlias = _typing.Literal["put_record", "delete_record", "post_message", "set_message_status", "delete_message"]  # noqa: Y015
+    _WhichOneofReturnType_op: _TypeAlias = _typing.Literal["put_record", "delete_record", "post_message", "set_message_status", "delete_message", "set_conversation", "set_policy"]  # noqa: Y015
     _WhichOneofArgType_op: _TypeAlias = _typing.Literal["op", b"op"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_op) -> _WhichOneofReturnType_op | None: ...
 
@@ -1637,7 +1658,7 @@ Global___SnapshotBegin: _TypeAlias = SnapshotBegin  # noqa: Y015
 
 @_typing.final
 class SnapshotItems(_message.Message):
-    """Items of a snapshot: messages by conversation and time, then records by collection and key."""
+    """Items of a snapshot: messages by conversation and time, then metadata of conversations, then records by collection and key."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1667,6 +1688,7 @@ class SnapshotItem(_message.Message):
 
     RECORD_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    CONVERSATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def record(self) -> Global___Record:
         """A record."""
@@ -1675,17 +1697,22 @@ class SnapshotItem(_message.Message):
     def message(self) -> _message_pb2.Message:
         """A message."""
 
+    @_builtins.property
+    def conversation(self) -> _conversation_pb2.Conversation:
+        """A conversation with its metadata: only its name and these."""
+
     def __init__(
         self,
         *,
         record: Global___Record | None = ...,
         message: _message_pb2.Message | None = ...,
+        conversation: _conversation_pb2.Conversation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "message", b"message", "record", b"record"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "item", b"item", "message", b"message", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "message", b"message", "record", b"record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "item", b"item", "message", b"message", "record", b"record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["record", "message"]  # noqa: Y015
+    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["record", "message", "conversation"]  # noqa: Y015
     _WhichOneofArgType_item: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_item) -> _WhichOneofReturnType_item | None: ...
 
@@ -1874,6 +1901,7 @@ class Change(_message.Message):
     RECORD_GONE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     MESSAGE_GONE_FIELD_NUMBER: _builtins.int
+    CONVERSATION_FIELD_NUMBER: _builtins.int
     kind: Global___ChangeKind.ValueType
     """What the bundle did."""
     @_builtins.property
@@ -1892,6 +1920,10 @@ class Change(_message.Message):
     def message_gone(self) -> Global___MessageName:
         """No such message (any more)."""
 
+    @_builtins.property
+    def conversation(self) -> _conversation_pb2.Conversation:
+        """A conversation; one that is gone has no more than its name."""
+
     def __init__(
         self,
         *,
@@ -1900,12 +1932,13 @@ class Change(_message.Message):
         record_gone: Global___RecordName | None = ...,
         message: _message_pb2.Message | None = ...,
         message_gone: Global___MessageName | None = ...,
+        conversation: _conversation_pb2.Conversation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "message_gone", b"message_gone", "now", b"now", "record", b"record", "record_gone", b"record_gone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "message", b"message", "message_gone", b"message_gone", "now", b"now", "record", b"record", "record_gone", b"record_gone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "message", b"message", "message_gone", b"message_gone", "now", b"now", "record", b"record", "record_gone", b"record_gone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "kind", b"kind", "message", b"message", "message_gone", b"message_gone", "now", b"now", "record", b"record", "record_gone", b"record_gone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_now: _TypeAlias = _typing.Literal["record", "record_gone", "message", "message_gone"]  # noqa: Y015
+    _WhichOneofReturnType_now: _TypeAlias = _typing.Literal["record", "record_gone", "message", "message_gone", "conversation"]  # noqa: Y015
     _WhichOneofArgType_now: _TypeAlias = _typing.Literal["now", b"now"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_now) -> _WhichOneofReturnType_now | None: ...
 

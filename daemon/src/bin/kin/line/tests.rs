@@ -45,7 +45,10 @@ fn a_bad_line_says_what_is_wrong_with_it() {
     let cases = [
         ("", "this is not JSON: EOF while parsing a value at column 0"),
         ("[]", "a line is one JSON object"),
-        (r#"{"op":"dance"}"#, "there is no op `dance`; ops are message, status, delete, record, record_delete"),
+        (
+            r#"{"op":"dance"}"#,
+            "there is no op `dance`; ops are message, status, delete, record, record_delete, conversation, policy",
+        ),
         (r#"{"op":"message","conversation":"c"}"#, "`id` is missing"),
         (r#"{"op":"message","conversation":"","id":"m"}"#, "`conversation` is empty"),
         (r#"{"op":"message","conversation":"c","id":"m","boddy":"x"}"#, "`boddy` is not known here"),
@@ -118,4 +121,34 @@ fn an_exported_item_is_read_back_as_the_same() {
     assert_eq!(line, r#"{"op":"record","collection":"c","key":"k","fields":{"t":"x"}}"#);
     let put = PutRecord { collection: "c".into(), key: "k".into(), fields, ..PutRecord::default() };
     assert_eq!(read(&line).unwrap().ops, [Op { op: Some(op::Op::PutRecord(put)) }]);
+}
+
+#[test]
+fn conversations_and_policies_are_read_back_as_they_were_exported() {
+    let set = SetConversation {
+        name: "family".into(),
+        kind: Some(v1::ConversationKind::Group.into()),
+        title: Some("The family".into()),
+        add_members: vec!["ann".into()],
+        attributes: [("colour".to_owned(), "red".to_owned())].into(),
+        read_markers: Some(v1::ReadMarkers::Synced.into()),
+        ..SetConversation::default()
+    };
+    let line = write(&ExportItem { item: Some(Item::Conversation(set.clone())) }).unwrap();
+    assert_eq!(read(&line).unwrap().ops, [Op { op: Some(op::Op::SetConversation(set)) }], "{line}");
+    let bare = r#"{"op":"conversation","conversation":"family"}"#;
+    let nothing = SetConversation { name: "family".into(), ..SetConversation::default() };
+    assert_eq!(read(bare).unwrap().ops, [Op { op: Some(op::Op::SetConversation(nothing)) }]);
+
+    let set = SetPolicyRequest { collection: "todo".into(), policy: v1::ConflictPolicy::Lww.into() };
+    let line = write(&ExportItem { item: Some(Item::Policy(set.clone())) }).unwrap();
+    assert_eq!(line, r#"{"op":"policy","collection":"todo","policy":"lww"}"#);
+    assert_eq!(read(&line).unwrap().ops, [Op { op: Some(op::Op::SetPolicy(set)) }]);
+    for wrong in [
+        r#"{"op":"policy","collection":"todo","policy":"mine"}"#,
+        r#"{"op":"conversation","conversation":"c","kind":"channel"}"#,
+        r#"{"op":"conversation","conversation":"c","attributes":{"a":1}}"#,
+    ] {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
 }

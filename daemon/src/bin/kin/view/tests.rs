@@ -33,6 +33,7 @@ fn a_full_message_and_an_empty_one() {
         delivered_at_us: Some(2_000_000),
         read_at_us: Some(3_500_000),
         elsewhere: None,
+        unread: true,
     };
     insta::assert_snapshot!(format!("{:#}", Value::from(message(&full))));
     let empty = Message { conversation: "family".into(), id: "m2".into(), ..Message::default() };
