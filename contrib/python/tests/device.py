@@ -22,8 +22,8 @@ class Device:
     def __init__(self, name: str, home: Path) -> None:
         self.name, self.home = name, home
         self.environ = {**os.environ, "KINFOLK_HOME": str(home)}
-        for name in ("KINFOLK_SOCKET", "KINFOLK_TOKEN_FILE"):
-            self.environ.pop(name, None)
+        for variable in ("KINFOLK_SOCKET", "KINFOLK_TOKEN_FILE"):
+            self.environ.pop(variable, None)
         self.daemon: subprocess.Popen[bytes] | None = None
 
     def start(self, **environ: str) -> None:
@@ -99,6 +99,7 @@ class WithDevices(unittest.TestCase):
         self.directory = Path(tempfile.mkdtemp(prefix="kin"))
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
         (self.directory / "relay").mkdir()
+        self.devices: list[Device] = []
 
     def blank(self, name: str = "a") -> Device:
         """A device whose daemon runs and which is not set up."""
@@ -109,6 +110,7 @@ class WithDevices(unittest.TestCase):
     def away(self, name: str = "a") -> Device:
         """A device without a daemon."""
         device = Device(name, self.directory / name)
+        self.devices.append(device)
         self.addCleanup(device.end)
         return device
 

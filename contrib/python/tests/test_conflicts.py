@@ -1,8 +1,9 @@
 """History, undo, conditions, and conflicts between two real devices."""
 
+import asyncio
 from collections.abc import Callable
 
-from device import WithDevices
+from device import PATIENCE, WithDevices
 
 import kinfolk
 from kinfolk import MY_SIDE, SHOWN, THEIR_SIDE, Gone, Whole
@@ -81,6 +82,26 @@ class Disagreeing(WithDevices):
             self.assertEqual(list(records.conflicts()), [])
             with self.assertRaises(kinfolk.NotFound):
                 records.conflict("c", "k")
+
+    def test_a_watch_tells_of_a_conflict_of_its_end_and_of_what_ended_while_the_daemon_was_away(self) -> None:
+        a, _, _ = self.disagree()
+        with a.watch_conflicts("c", patience=PATIENCE) as watch:
+            told = next(watch)
+            assert isinstance(told, kinfolk.RecordConflict)
+            self.assertEqual((told.key, list(watch.known)), ("k", [("c", "k")]))
+
+            async def followed() -> kinfolk.ConflictEvent:
+                async with kinfolk.aio.follow(a.watch_conflicts, "c") as events:
+                    return await anext(events)
+
+            self.assertEqual(asyncio.run(followed()), told)
+            (desk,) = (device for device in self.devices if device.name == "desk")
+            desk.end()
+            desk.start()
+            a.settle(a.conflict("c", "k"), MY_SIDE)
+            # Also told anew by the daemon that came back, it would not be handed out again.
+            self.assertEqual(next(watch), kinfolk.Closed("c", "k"))
+            self.assertEqual(dict(watch.known), {})
 
     def test_each_way_to_settle(self) -> None:
         a, _, _ = self.disagree()

@@ -12,8 +12,10 @@ The daemon `kinfolkd` of this device must run and be set up; `kin up` and `kin i
 returns, and comes to the other devices by itself, now or when they are online again.
 """
 
+from kinfolk import aio
 from kinfolk.clash import MINE, THEIRS, Choice, Clash, InvalidResolution, Merged, Resolve
 from kinfolk.client import PROTOCOL_MAX, PROTOCOL_MIN, Client, connect
+from kinfolk.conflict_watch import Closed, ConflictEvent, ConflictWatch
 from kinfolk.conflicts import (
     MY_SIDE,
     SHOWN,
@@ -82,8 +84,11 @@ __all__ = [
     "Choice",
     "Clash",
     "Client",
+    "Closed",
     "ConfigurationError",
     "Conflict",
+    "ConflictEvent",
+    "ConflictWatch",
     "ConnectionLost",
     "Conversation",
     "ConversationChange",
@@ -135,6 +140,7 @@ __all__ = [
     "VersionMismatch",
     "Watch",
     "Whole",
+    "aio",
     "connect",
     "delete",
     "put",

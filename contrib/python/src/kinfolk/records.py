@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import grpc
 
 from kinfolk.calls import Manner
+from kinfolk.conflict_watch import ConflictWatch
 from kinfolk.conflicts import Policy, RecordConflict, Settlement, settlement_of
 from kinfolk.history import PastChange
 from kinfolk.pull import Pull
@@ -117,6 +118,14 @@ class Records:
         """One record in conflict, with what the writers went out from. Errors: `NotFound` when nothing of it is in conflict."""
         request = records_pb2.GetConflictRequest(collection=collection, key=key)
         return RecordConflict.of(self._manner.safely(self._stub.GetConflict, request).conflict)
+
+    def watch_conflicts(self, collection: str = "", *, patience: float | None = 60.0) -> ConflictWatch:
+        """First the records in conflict, of all collections unless one is named, then each that comes into one, changes in it, or leaves it, without
+        end. Reconnects as `watch` does; what was told and has not changed is not told again."""
+        request = records_pb2.WatchConflictsRequest(collection=collection)
+        return ConflictWatch(
+            lambda: self._stub.WatchConflicts(request, metadata=tuple(self._manner.metadata)), patience
+        )
 
     def settle(self, conflict: RecordConflict, settlement: Settlement) -> None:
         """Settles a conflict on all devices. Errors: `Conflict` when the record has changed since it was looked at, `InvalidArgument` when the
