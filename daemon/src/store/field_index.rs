@@ -98,6 +98,17 @@ pub(super) fn follow(
     Ok(())
 }
 
+/// Makes the indexes of another database in `store`, which shows the same records.
+pub(super) fn copy(other: &Connection, store: &mut Store) -> Result<(), StoreError> {
+    let sql = "SELECT c.name, i.field FROM indexed i JOIN collection c ON c.idx = i.collection";
+    let mut statement = other.prepare(sql)?;
+    let mut rows = statement.query(())?;
+    while let Some(row) = rows.next()? {
+        store.index_field(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?)?;
+    }
+    Ok(())
+}
+
 impl Store {
     /// Makes the index of a field, unless it is there. Says whether it is there now: not, when the collection has [`MAX_INDEXED`] others.
     pub fn index_field(&mut self, collection: &str, field: &str) -> Result<bool, StoreError> {

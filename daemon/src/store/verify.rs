@@ -4,7 +4,7 @@
 //! 2. The log is read in the order of apply: every source must be a chain without holes, each hash true. Below the watermark of a
 //!    compaction a source has holes, and bodies are what is kept of them; there only their order is looked at.
 //! 3. The same code that applied the bundles applies them again, to an empty database in memory. Then every table of the state
-//!    is compared, row by row, and the words of the full-text index.
+//!    is compared, row by row, with the places of what changed records, the indexes over fields, and the words of the full-text index.
 //! 4. The digest sums are computed from the stored rows alone ([`leaves`]): an error in how sums are carried on would be the
 //!    same in both databases.
 //!
@@ -32,7 +32,7 @@ use super::convert::uint;
 use super::join::Entry;
 use super::level::{Idle, Level};
 use super::reader::Span;
-use super::{Reader, Store, StoreError, floors, open};
+use super::{Reader, Store, StoreError, field_index, floors, open};
 
 /// What a verification came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +110,9 @@ pub(super) fn verify(connection: &Connection) -> Result<Report, StoreError> {
     let whole = read.problem.is_none();
     problems.extend(read.problem);
     if whole {
+        field_index::copy(connection, &mut rebuilt)?;
+        let upto: i64 = connection.query_row("SELECT upto FROM compaction", (), |row| row.get(0))?;
+        rebuilt.connection.execute("UPDATE compaction SET upto = ?1", (upto,))?;
         problems.extend(compare::tables(connection, &rebuilt.connection)?);
     }
     problems.extend(leaves::check(connection)?);

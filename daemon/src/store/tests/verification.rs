@@ -23,6 +23,7 @@ fn furnished() -> Home {
     let last = b.write(vec![Op::message_delete("m2", Some(9)), Op::message_status("m1", Level::Read, Some(4))]);
     home.take(&[&first, &other]);
     home.take(&[&last]);
+    assert!(home.store.index_field("notes", "title").unwrap());
     home
 }
 
@@ -56,7 +57,7 @@ fn every_tampered_table_is_named_with_its_first_wrong_row() {
     let forged_body = format!("UPDATE log SET body = x'{body}' WHERE bundle_seq = 1");
     let log = "bundle 1 of source 01010101010101010101010101010101: its hash is not that of its bytes";
     let hole = "bundle 2 of source 02020202020202020202020202020202: it does not follow the one before it";
-    let cases: [(&str, &[&str]); 17] = [
+    let cases: [(&str, &[&str]); 21] = [
         (&forged_body, &[log]),
         ("UPDATE log SET hash = zeroblob(32) WHERE bundle_seq = 1", &[log]),
         ("DELETE FROM log WHERE bundle_seq = 2", &[hole]),
@@ -69,6 +70,10 @@ fn every_tampered_table_is_named_with_its_first_wrong_row() {
         ),
         ("UPDATE write SET stamp = 1 WHERE field = ''", &["fields: notes/a/ is", "the digest sum of notes"]),
         ("INSERT INTO write VALUES (99, 'x', 1, 1, 1, NULL)", &["field writes: their number is"]),
+        ("DELETE FROM history WHERE bundle_seq = 1", &["history: notes/a is"]),
+        ("INSERT INTO history SELECT idx, 3 FROM row", &["history: notes/a is"]),
+        ("DELETE FROM field_value", &["indexes over fields: notes/a/title is"]),
+        ("UPDATE field_value SET value = x'05'", &["indexes over fields: notes/a/title is"]),
         ("UPDATE message SET unread = 1 WHERE id = 'm1'", &["messages: m1 is"]),
         (
             "UPDATE message SET payload = zeroblob(0) WHERE id = 'm1'",

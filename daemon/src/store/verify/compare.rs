@@ -10,7 +10,7 @@ use rusqlite::types::Value;
 use super::Problem;
 use crate::store::StoreError;
 
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 14] = [
     (
         "sources",
         "SELECT lower(hex(id)), device, generation, seq, hash, stamp, context FROM source WHERE seq > 0 ORDER BY id",
@@ -28,6 +28,18 @@ const TABLES: [(&str, &str); 12] = [
          LEFT JOIN source s ON s.idx = w.source ORDER BY c.name, r.key, w.field, s.id",
     ),
     ("field writes", "SELECT 'their number', count(*) FROM write"),
+    // A row that was written once has no entry: its version is the place. Of what was compacted the log says no more what it changed.
+    (
+        "history",
+        "SELECT c.name || '/' || r.key, h.bundle_seq FROM row r JOIN collection c ON c.idx = r.collection
+         JOIN (SELECT row, bundle_seq FROM history UNION SELECT idx, version FROM row) h ON h.row = r.idx
+         WHERE h.bundle_seq > (SELECT upto FROM compaction) ORDER BY c.name, r.key, h.bundle_seq",
+    ),
+    (
+        "indexes over fields",
+        "SELECT c.name || '/' || f.key || '/' || f.field, f.value FROM field_value f JOIN collection c ON c.idx = f.collection
+         ORDER BY c.name, f.field, f.value, f.key",
+    ),
     (
         "messages",
         "SELECT m.id, c.name, m.created_us, m.unread, m.version, s.id, m.seq, m.stamp, m.payload, m.stub FROM message m
