@@ -255,6 +255,7 @@ impl ErrorCode {
             | Self::AlreadySetUp
             | Self::Locked
             | Self::OutOfOrder
+            | Self::StampRegression
             | Self::NoRelay
             | Self::CardExpired
             | Self::NoPairing
@@ -296,6 +297,7 @@ impl ErrorCode {
             | Self::MessageDiffers
             | Self::BundleDiffers
             | Self::OutOfOrder
+            | Self::StampRegression
             | Self::TooLarge
             | Self::RelayConfig
             | Self::RelayDenied
@@ -324,7 +326,7 @@ impl ErrorCode {
             Self::NotFound => 8,
             Self::ResyncRequired => 9,
             Self::VersionMismatch => 10,
-            Self::MessageDiffers | Self::BundleDiffers | Self::Conflict => 11,
+            Self::MessageDiffers | Self::BundleDiffers | Self::Conflict | Self::StampRegression => 11,
             Self::RelayConfig => 78,
             Self::Unspecified
             | Self::Internal

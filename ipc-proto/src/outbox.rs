@@ -244,7 +244,7 @@ impl<S: Shelf> Outbox<S> {
                 edits.iter_mut().for_each(|edit| edit.frozen = true);
                 let ops = edits.iter().map(|edit| edit.write.to_op()).collect();
                 let (source_id, source_bundle_id) = (state.source_id.clone(), state.next);
-                state.frozen = Some(PushRequest { ops, source_id, source_bundle_id });
+                state.frozen = Some(PushRequest { ops, source_id, source_bundle_id, ..PushRequest::default() });
             })?;
         }
         Ok(self.state.frozen.clone())

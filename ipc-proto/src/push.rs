@@ -7,6 +7,7 @@ use tonic::Code;
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::v1::error_detail::Payload;
 use crate::v1::{ErrorCode, PushRequest, PushResponse};
 
 /// How long one attempt of a push may take: a commit of the largest bundle on a slow disk takes a small part of it.
@@ -21,7 +22,7 @@ impl Client {
     ///
     /// With a `source_id` the push counts once however often it is sent, so after failures that pass (the daemon restarts, is busy, or
     /// its answer was lost) it is sent again, for as long as `patience`. After any error, also in the next run of the program, send the
-    /// same request again. Without a `source_id` it is sent once.
+    /// same request again. Without a `source_id` it is sent once. A `stamp` that runs backwards is set beyond the stored one, twice at most.
     ///
     /// Errors: those of `Records.Push` as [`Error::Refused`], [`Error::Failed`], [`Error::Deadline`].
     ///
@@ -31,7 +32,7 @@ impl Client {
     ///
     /// let put = PutRecord { collection: "notes".into(), key: "shopping".into(), ..PutRecord::default() };
     /// let ops = vec![Op { op: Some(op::Op::PutRecord(put)) }];
-    /// let request = PushRequest { ops, source_id: "5d3c…, kept with the number".into(), source_bundle_id: 1 };
+    /// let request = PushRequest { ops, source_id: "5d3c…, kept with the number".into(), source_bundle_id: 1, ..Default::default() };
     /// let answer = client.push(request, std::time::Duration::from_secs(10)).await?;
     /// println!("on disk at {}", answer.bundle_seq);
     /// # Ok(()) }
@@ -39,6 +40,7 @@ impl Client {
     pub async fn push(&self, request: PushRequest, patience: Duration) -> Result<PushResponse, Error> {
         let begin = Instant::now();
         let mut pause = FIRST_PAUSE;
+        let (mut request, mut set_forward) = (request, 0);
         loop {
             let mut records = self.records();
             let error = match timeout(ONE_PUSH, records.push(request.clone())).await {
@@ -46,12 +48,39 @@ impl Client {
                 Ok(Err(status)) => Error::from(status),
                 Err(_) => Error::Deadline,
             };
+            let beyond = stored_stamp(&error).and_then(|stored| stored.checked_add(1));
+            if let Some(stamp) = beyond.filter(|_| set_forward < MAX_SET_FORWARD) {
+                request.stamp = Some(stamp);
+                set_forward += 1;
+                continue;
+            }
             if request.source_id.is_empty() || !passes(&error) || begin.elapsed() + pause > patience {
                 return Err(error);
             }
             sleep(pause).await;
             pause = (pause * 2).min(LAST_PAUSE);
         }
+    }
+}
+
+/// How often the stamp of one push is set beyond the stored one: another program that uses the same source may be faster.
+const MAX_SET_FORWARD: u32 = 2;
+
+/// The stored stamp, when it is why a push was refused.
+fn stored_stamp(error: &Error) -> Option<u64> {
+    match error {
+        Error::Refused(detail) => match &detail.payload {
+            Some(Payload::Stamp(stands)) => Some(stands.stored_max),
+            Some(_) | None => None,
+        },
+        Error::Unreachable { .. }
+        | Error::NotReady { .. }
+        | Error::TurnedAway { .. }
+        | Error::ForeignSocket { .. }
+        | Error::Credential { .. }
+        | Error::VersionMismatch { .. }
+        | Error::Failed(_)
+        | Error::Deadline => None,
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A watch is a cursor and a stream. The stream may break at any time (the daemon restarts, or found us too slow to read); then another is opened after
 //! the cursor, which moves only when a bundle is handed out or nothing before it matched. So nothing is skipped and nothing repeated for as long as the
-//! [`Watch`] lives. To go on in the next run of the program, keep the `bundle_seq` of the last bundle that was dealt with, together with what was
-//! made of it, and begin after it.
+//! [`Watch`] lives. To go on in the next run of the program, keep the `bundle_seq` of the last bundle that was dealt with and [`Watch::order`], together
+//! with what was made of it, and begin after it, [`Watch::in_order`].
 
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub struct Watch {
     watched: Watched,
     /// `None` until the place of a watch "from now on" is known.
     cursor: Option<u64>,
+    /// The order that the cursor is a place of; empty until the daemon has told it.
+    order: String,
     stream: Option<Streaming<WatchResponse>>,
     /// What came before the place was known.
     ready: Option<Bundle>,
@@ -68,7 +70,9 @@ impl Client {
         patience: Option<Duration>,
     ) -> Result<Watch, Error> {
         let client = self.clone();
-        let mut watch = Watch { client, watched, cursor: after, stream: None, ready: None, patience, broken: None };
+        let order = String::new();
+        let mut watch =
+            Watch { client, watched, cursor: after, order, stream: None, ready: None, patience, broken: None };
         while watch.cursor.is_none() {
             match watch.event().await {
                 Ok(Some(bundle)) => {
@@ -109,15 +113,30 @@ impl Watch {
         ready.or(self.cursor).unwrap_or_default()
     }
 
+    /// The order that the cursor is a place of; empty until the first event has come.
+    pub fn order(&self) -> &str {
+        &self.order
+    }
+
+    /// Holds the place that the watch began with against its order, in which an earlier run of the program kept it: a device that was put back since is
+    /// noticed ([`ErrorCode::ResyncRequired`](crate::v1::ErrorCode::ResyncRequired)) although the place is there again.
+    #[must_use]
+    pub fn in_order(mut self, order: String) -> Self {
+        self.order = order;
+        self.stream = None;
+        self
+    }
+
     /// One event of the stream, which is opened when there is none: a bundle, or `None` for a position.
     async fn event(&mut self) -> Result<Option<Bundle>, Error> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
-            none => none.insert(open(&self.client, &self.watched, self.cursor).await?),
+            none => none.insert(open(&self.client, &self.watched, self.cursor, &self.order).await?),
         };
         let ended = || Error::from(Status::unavailable("the daemon ended the stream"));
         let event = stream.message().await?.ok_or_else(ended)?;
         self.broken = None;
+        self.order = event.order_id;
         match event.event {
             Some(Event::Bundle(bundle)) => Ok(Some(bundle)),
             Some(Event::Position(position)) => {
@@ -147,13 +166,21 @@ impl Watch {
     }
 }
 
-async fn open(client: &Client, watched: &Watched, after: Option<u64>) -> Result<Streaming<WatchResponse>, Error> {
+async fn open(
+    client: &Client,
+    watched: &Watched,
+    after: Option<u64>,
+    order: &str,
+) -> Result<Streaming<WatchResponse>, Error> {
+    let (after_bundle_seq, order_id) = (after, order.to_owned());
     let answer = match watched.clone() {
         Watched::Records(collections) => {
-            client.records().watch(WatchRequest { after_bundle_seq: after, collections, consumer: String::new() }).await
+            let request = WatchRequest { after_bundle_seq, collections, consumer: String::new(), order_id };
+            client.records().watch(request).await
         }
         Watched::Messages(conversations) => {
-            client.conversations().watch(WatchMessagesRequest { after_bundle_seq: after, conversations }).await
+            let request = WatchMessagesRequest { after_bundle_seq, conversations, order_id };
+            client.conversations().watch(request).await
         }
     };
     Ok(answer?.into_inner())

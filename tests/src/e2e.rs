@@ -10,6 +10,7 @@ mod config;
 mod conflicts;
 mod copied;
 mod corpus;
+mod cursors;
 mod damaged;
 mod device;
 mod errors;
@@ -63,6 +64,14 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "what was written before pairing is shared too", run: history::older_than_the_pairing },
     Scenario { name: "neither relay folder nor database shows what was written", run: history::nothing_in_clear },
     Scenario { name: "a restart forgets nothing", run: history::restart },
+    Scenario {
+        name: "an acknowledged cursor outlives a kill, and one that was not written down loses nothing",
+        run: cursors::acknowledged_over_kills,
+    },
+    Scenario {
+        name: "a cursor from before a device was put back is refused although its place is there again",
+        run: cursors::of_another_order,
+    },
     Scenario {
         name: "titles, members and synced read markers reach the other device, local markers do not",
         run: talk::described_and_read,

@@ -444,6 +444,14 @@ pub enum Refusal {
         /// The number that would be taken.
         expected: u64,
     },
+    /// The app's stamp is not greater than those of its bundles before.
+    #[error("the stamp {yours} runs backwards: the greatest one of this app source is {stored}")]
+    StampRegression {
+        /// The stamp that came.
+        yours: u64,
+        /// The greatest one that was committed.
+        stored: u64,
+    },
     /// A roster record that does not belong to this roster, or one too many.
     #[error("the roster record does not belong to this roster, or the roster is full")]
     RosterRecord,

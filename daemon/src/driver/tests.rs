@@ -155,7 +155,7 @@ async fn the_rest_of_a_crowd_that_does_not_come_back_is_not_waited_for_long() {
 #[tokio::test]
 async fn what_was_asked_before_the_end_is_done_in_its_order() {
     let bench = Bench::new();
-    let app = |id| Some(AppBundle { source: "app".into(), id });
+    let app = |id| Some(AppBundle { source: "app".into(), id, stamp: None });
     let op = |key: &str| vec![Op::record_put("notes", key, vec![("n".into(), Some(Value::text("x")))])];
     let (first, stop, second, third) = tokio::join!(
         bench.driver.push(op("a"), app(1)),

@@ -146,10 +146,10 @@ impl Conversations for Api {
 
     async fn watch(&self, request: Request<WatchMessagesRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let node = self.node()?;
-        let WatchMessagesRequest { after_bundle_seq, conversations } = request.get_ref();
+        let WatchMessagesRequest { after_bundle_seq, conversations, order_id } = request.get_ref();
         let filter = Filter::messages(conversations, &Caller::of(&request))?;
         let after = after_bundle_seq.map(BundleSeq);
-        let watching = Watching::begin(&node.reader, node.driver.bell(), after, filter).await?;
+        let watching = Watching::begin(&node.reader, node.driver.bell(), after, order_id, filter).await?;
         self.pipes.open(&request, |pipe| watching.feed(pipe))
     }
 }

@@ -18,6 +18,7 @@ use super::admission::limit;
 use super::caller::{Caller, STAMP};
 use super::convert::invalid;
 use super::read;
+use super::watch::in_order;
 use crate::driver::wall_clock;
 use crate::node::Node;
 use crate::store::MAX_CONSUMERS;
@@ -46,9 +47,11 @@ impl Cursors {
         caller: &Caller,
         consumer: &str,
         upto: BundleSeq,
+        order_id: &str,
     ) -> Result<BundleSeq, Status> {
         let consumer = named(caller, consumer)?;
         let reach = read(&node.reader, |reader| reader.reach()).await?;
+        in_order(upto, order_id, reach)?;
         if upto > reach.last {
             let message = format!("bundle {upto} is not here: the last one is {}", reach.last);
             return Err(invalid(message).into());

@@ -1,7 +1,7 @@
 //! What the parts of the daemon refuse, as errors of the API: a code, a sentence, what to do about it.
 
 use ipc_proto::v1::error_detail::Payload;
-use ipc_proto::v1::{AttemptsLeft, ErrorCode, ErrorDetail, SequenceExpected};
+use ipc_proto::v1::{AttemptsLeft, ErrorCode, ErrorDetail, SequenceExpected, StampStands};
 use kinfolk_core::bundle::MAX_BODY;
 use kinfolk_core::step::{AppBundle, MAX_OPS, Refusal};
 use tonic::Status;
@@ -61,6 +61,12 @@ fn refusal(refusal: &Refusal, app: Option<&AppBundle>) -> ErrorDetail {
             detail(ErrorCode::OutOfOrder)
                 .hint("push the expected bundle id next; a source that has lost count takes a new source_id")
                 .payload(Payload::Sequence(SequenceExpected { source_id, expected: *expected, actual }))
+        }
+        Refusal::StampRegression { yours, stored } => {
+            let source_id = app.map_or_else(String::new, |app| unstamped(&app.source).to_owned());
+            detail(ErrorCode::StampRegression)
+                .hint("set the clock beyond the stored stamp and push the same bundle again")
+                .payload(Payload::Stamp(StampStands { source_id, yours: *yours, stored_max: *stored }))
         }
         Refusal::AppBundleDiffers { .. } => detail(ErrorCode::BundleDiffers),
         Refusal::ClockExhausted => detail(ErrorCode::Internal),

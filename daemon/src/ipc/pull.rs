@@ -13,7 +13,7 @@ use super::caller::Caller;
 use super::cursors::Cursors;
 use super::page;
 use super::read;
-use super::watch::{Filter, MAX_EVENT, resync, show, too_large};
+use super::watch::{Filter, MAX_EVENT, goes_on, in_order, resync, show, shown, too_large};
 use crate::node::Node;
 use crate::store::{Reader, StoreError};
 
@@ -33,6 +33,8 @@ struct Page {
     stable: BundleSeq,
     /// It began at 0.
     from_start: bool,
+    /// The order that these are places of.
+    order_id: String,
     filter: Filter,
     bundles: usize,
     bytes: usize,
@@ -51,29 +53,31 @@ pub(super) async fn pull(
         0 => USUAL_BYTES,
         asked => asked.min(MAX_BYTES),
     };
-    let place: Option<(u64, u64, bool)> = page::place(&request.page_token)?;
-    let (after, stable, from_start) = match place {
-        Some((after, stable, from_start)) => (BundleSeq(after), BundleSeq(stable), from_start),
+    let place: Option<(u64, u64, bool, String)> = page::place(&request.page_token)?;
+    let (after, stable, from_start, order_id) = match place {
+        Some((after, stable, from_start, order_id)) => (BundleSeq(after), BundleSeq(stable), from_start, order_id),
         None => {
             let after = cursors.begin(node, caller, request.after_bundle_seq, &request.consumer).await?;
             let after = after.unwrap_or_default();
             let reach = read(&node.reader, |reader| reader.reach()).await?;
-            if !reach.continues(after) {
-                return Err(resync(after, reach).into());
-            }
-            (after, reach.last, after.0 == 0)
+            goes_on(after, &request.order_id, reach)?;
+            (after, reach.last, after.0 == 0, shown(reach.order))
         }
     };
-    let page = Page { after, stable, from_start, filter, bundles, bytes };
+    let page = Page { after, stable, from_start, order_id, filter, bundles, bytes };
     read(&node.reader, move |reader| page.read(reader)).await?
 }
 
 impl Page {
     fn read(self, reader: &Reader) -> Result<Result<PullResponse, Status>, StoreError> {
-        let mut response = PullResponse { stable_bundle_seq: self.stable.0, ..PullResponse::default() };
+        let (stable_bundle_seq, order_id) = (self.stable.0, self.order_id.clone());
+        let mut response = PullResponse { stable_bundle_seq, order_id, ..PullResponse::default() };
         let (mut cursor, mut bytes) = (self.after, 0);
         loop {
             let part = reader.order_after(cursor, Some(self.stable), CHUNK, self.bytes)?;
+            if let Err(other) = in_order(cursor, &self.order_id, part.reach) {
+                return Ok(Err(other));
+            }
             let lost = !self.from_start && !part.reach.continues(cursor);
             if lost || self.stable > part.reach.last {
                 return Ok(Err(resync(cursor, part.reach).into()));
@@ -87,7 +91,8 @@ impl Page {
                     }
                     let full = response.bundles.len() >= self.bundles || bytes + size > self.bytes;
                     if full && !response.bundles.is_empty() {
-                        response.next_page_token = page::token(&(cursor.0, self.stable.0, self.from_start));
+                        response.next_page_token =
+                            page::token(&(cursor.0, self.stable.0, self.from_start, &self.order_id));
                         return Ok(Ok(response));
                     }
                     bytes += size;

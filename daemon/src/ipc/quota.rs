@@ -67,7 +67,7 @@ async fn count(node: &Node, app: &App, adds: Usage) -> Result<(), Status> {
 
 /// Whether all of it was pushed before: under this number, or as messages that are here by their ids.
 async fn repeats(node: &Node, ops: &[Op], app_bundle: Option<&AppBundle>) -> Result<bool, Status> {
-    if let Some(AppBundle { source, id }) = app_bundle.cloned()
+    if let Some(AppBundle { source, id, stamp: _ }) = app_bundle.cloned()
         && read(&node.reader, move |reader| reader.has_app_bundle(&source, id)).await?
     {
         return Ok(true);

@@ -148,11 +148,11 @@ impl Records for Api {
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let node = self.node()?;
-        let WatchRequest { after_bundle_seq, collections, consumer } = request.get_ref();
+        let WatchRequest { after_bundle_seq, collections, consumer, order_id } = request.get_ref();
         let caller = Caller::of(&request);
         let filter = Filter::records(collections, &caller)?;
         let after = self.cursors.begin(&node, &caller, *after_bundle_seq, consumer).await?;
-        let watching = Watching::begin(&node.reader, node.driver.bell(), after, filter).await?;
+        let watching = Watching::begin(&node.reader, node.driver.bell(), after, order_id, filter).await?;
         self.pipes.open(&request, |pipe| watching.feed(pipe))
     }
 
@@ -172,8 +172,8 @@ impl Records for Api {
     async fn ack(&self, request: Request<AckRequest>) -> Result<Response<AckResponse>, Status> {
         let node = self.node()?;
         let caller = Caller::of(&request);
-        let AckRequest { consumer, bundle_seq } = request.into_inner();
-        let stands = self.cursors.acknowledge(&node, &caller, &consumer, BundleSeq(bundle_seq)).await?;
+        let AckRequest { consumer, bundle_seq, order_id } = request.into_inner();
+        let stands = self.cursors.acknowledge(&node, &caller, &consumer, BundleSeq(bundle_seq), &order_id).await?;
         Ok(Response::new(AckResponse { bundle_seq: stands.0 }))
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::bulk::{self, Chunk};
 use super::convert::{message, record};
 use super::pipe::{End, Pipe};
-use super::watch::Filter;
+use super::watch::{Filter, shown};
 use crate::node::Node;
 use crate::store::{Exported, Reader, RecordView, StoreError};
 
@@ -36,9 +36,12 @@ fn read(
 ) -> Result<(), StoreError> {
     let mut send = |event| send(SnapshotResponse { event: Some(event) });
     let (mut chunk, mut end) = (Chunk::new(), SnapshotEnd::default());
-    let whole = reader.snapshot(filter.collections(), |place, item| {
+    let whole = reader.snapshot(filter.collections(), |reach, item| {
         let item = match item {
-            None => return send(Event::Begin(SnapshotBegin { snapshot_bundle_seq: place.0 })),
+            None => {
+                let begin = SnapshotBegin { snapshot_bundle_seq: reach.last.0, order_id: shown(reach.order) };
+                return send(Event::Begin(begin));
+            }
             Some(Exported::Message(view)) if !filter.has_message(&view.body.conversation) => {
                 return ControlFlow::Continue(());
             }

@@ -109,7 +109,7 @@ fn folder_url(path: &Path) -> String {
 
 fn push(ops: Vec<op::Op>) -> v1::PushRequest {
     let ops = ops.into_iter().map(|op| v1::Op { op: Some(op) }).collect();
-    v1::PushRequest { ops, source_id: String::new(), source_bundle_id: 0 }
+    v1::PushRequest { ops, ..v1::PushRequest::default() }
 }
 
 fn put(collection: &str, key: &str, title: &str) -> op::Op {

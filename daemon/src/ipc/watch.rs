@@ -13,6 +13,9 @@
 //! **Compaction** takes bundles away whose effect others have replaced. Whoever is before such a place, but not at 0, has seen something that nobody can
 //! tell about any more and is told so ([`resync`]): before the watch begins, and when it falls behind later. A watch from 0 reads
 //! what is kept and comes to hold what this device shows.
+//!
+//! **A device that is put back** to an earlier state gives out places again. A cursor is therefore a place *and* the id of its order, which such a
+//! device changes; a cursor of another order is told to read anew although its place is there ([`goes_on`]).
 
 mod filter;
 
@@ -23,11 +26,12 @@ use ipc_proto::v1::error_detail::Payload;
 use ipc_proto::v1::{
     Bundle, Change, ErrorCode, ErrorDetail, ResyncRequired, WatchPosition, WatchResponse, watch_response::Event,
 };
-use kinfolk_core::ids::BundleSeq;
+use kinfolk_core::ids::{BundleSeq, SourceId};
 use prost::Message;
 use tokio::sync::watch::Receiver;
 use tokio::time::timeout;
 use tonic::Status;
+use uuid::Uuid;
 
 pub(super) use self::filter::{Filter, readable};
 use super::admission::limit;
@@ -57,6 +61,8 @@ pub(super) struct Watching {
     cursor: BundleSeq,
     /// It began at 0 and has not caught up yet: what was compacted meanwhile is nothing to it.
     from_start: bool,
+    /// The order that the cursor is a place of.
+    order: SourceId,
     filter: Filter,
     heartbeat: Duration,
 }
@@ -67,15 +73,14 @@ impl Watching {
         reader: &Reader,
         bell: Receiver<BundleSeq>,
         after: Option<BundleSeq>,
+        order_id: &str,
         filter: Filter,
     ) -> Result<Self, Status> {
         let reach = read(reader, |reader| reader.reach()).await?;
         let cursor = after.unwrap_or(reach.last);
-        if !reach.continues(cursor) {
-            return Err(resync(cursor, reach).into());
-        }
-        let from_start = cursor.0 == 0;
-        Ok(Self { reader: reader.clone(), bell, cursor, from_start, filter, heartbeat: HEARTBEAT })
+        goes_on(cursor, order_id, reach)?;
+        let (from_start, order) = (cursor.0 == 0, reach.order);
+        Ok(Self { reader: reader.clone(), bell, cursor, from_start, order, filter, heartbeat: HEARTBEAT })
     }
 
     /// Sends everything to come.
@@ -115,13 +120,14 @@ impl Watching {
             return Err(resync(cursor, batch.reach).into());
         }
         self.from_start &= !batch.last;
+        self.order = batch.reach.order;
         let silent = batch.bundles.is_empty();
-        for shown in batch.bundles {
-            let bundle_seq = shown.bundle_seq;
-            if shown.encoded_len() > MAX_EVENT {
-                return Err(too_large(&shown).into());
+        for bundle in batch.bundles {
+            let bundle_seq = bundle.bundle_seq;
+            if bundle.encoded_len() > MAX_EVENT {
+                return Err(too_large(&bundle).into());
             }
-            pipe.send_after(self.cursor, WatchResponse { event: Some(Event::Bundle(shown)) }).await?;
+            pipe.send_after(self.cursor, self.response(Event::Bundle(bundle))).await?;
             self.cursor = BundleSeq(bundle_seq);
         }
         self.cursor = batch.upto;
@@ -135,7 +141,11 @@ impl Watching {
 
     async fn tell_position(&self, pipe: &Pipe<WatchResponse>) -> Result<(), End> {
         let position = WatchPosition { bundle_seq: self.cursor.0 };
-        pipe.send_after(self.cursor, WatchResponse { event: Some(Event::Position(position)) }).await
+        pipe.send_after(self.cursor, self.response(Event::Position(position))).await
+    }
+
+    fn response(&self, event: Event) -> WatchResponse {
+        WatchResponse { event: Some(event), order_id: shown(self.order) }
     }
 }
 
@@ -224,9 +234,33 @@ fn change(
     })
 }
 
+/// Whether whoever has dealt with everything up to `cursor`, a place of the order of that id if one is given, can go on from there.
+pub(super) fn goes_on(cursor: BundleSeq, order_id: &str, reach: Reach) -> Result<(), Status> {
+    if cursor.0 == 0 {
+        return Ok(());
+    }
+    in_order(cursor, order_id, reach)?;
+    if reach.continues(cursor) { Ok(()) } else { Err(resync(cursor, reach).into()) }
+}
+
+/// Whether the order of that id, if one is given, is this device's.
+pub(super) fn in_order(cursor: BundleSeq, order_id: &str, reach: Reach) -> Result<(), Status> {
+    if order_id.is_empty() || order_id == shown(reach.order) {
+        return Ok(());
+    }
+    let mut detail = resync(cursor, reach);
+    detail.message = format!("the cursor {cursor} is a place of another order: this device was put back meanwhile");
+    Err(detail.into())
+}
+
+/// An order as apps know it.
+pub(super) fn shown(order: SourceId) -> String {
+    Uuid::from_bytes(order.0).to_string()
+}
+
 /// A cursor from which nobody can go on.
 pub(super) fn resync(cursor: BundleSeq, reach: Reach) -> ErrorDetail {
-    let Reach { compacted_upto, last } = reach;
+    let Reach { compacted_upto, last, order } = reach;
     let message = if cursor > last {
         format!("the cursor {cursor} lies beyond the last bundle, {last}: this device was put back to an earlier state")
     } else {
@@ -238,6 +272,7 @@ pub(super) fn resync(cursor: BundleSeq, reach: Reach) -> ErrorDetail {
             compacted_up_to: compacted_upto.0,
             cursor: cursor.0,
             bundle_seq: last.0,
+            order_id: shown(order),
         }))
 }
 

@@ -188,6 +188,10 @@ impl Store {
         let (seq, no_ops) = (committed.dot.map(|dot| int(dot.seq.0)), numbers_to_bytes(&committed.no_ops));
         let columns = (&app.source, int(app.id), int(committed.bundle_seq.0), source, seq, content, no_ops);
         self.connection.prepare_cached(sql)?.execute(columns)?;
+        if let Some(stamp) = app.stamp {
+            let sql = "INSERT OR REPLACE INTO app_stamp (app, stamp) VALUES (?1, ?2)";
+            self.connection.prepare_cached(sql)?.execute((&app.source, int(stamp)))?;
+        }
         if let Some(forgotten) = app.id.checked_sub(REMEMBERED) {
             let sql = "DELETE FROM app_bundle WHERE app = ?1 AND id <= ?2";
             self.connection.prepare_cached(sql)?.execute((&app.source, int(forgotten)))?;

@@ -43,7 +43,9 @@ impl Store {
             }
             None => None,
         };
-        Ok(Some(AppFact { last: uint(last), committed }))
+        let sql = "SELECT stamp FROM app_stamp WHERE app = ?1";
+        let stamp = self.connection.prepare_cached(sql)?.query_row((&app.source,), |row| row.get(0)).optional()?;
+        Ok(Some(AppFact { last: uint(last), committed, stamp: stamp.map(uint) }))
     }
 
     fn row_fact(&self, collection: &str, key: &str) -> Result<Option<RowFact>, StoreError> {

@@ -611,6 +611,11 @@ pub struct PushRequest {
     /// With `source_id`: 1, 2, 3 … without gaps. The last 10,000 of a source are remembered for retries.
     #[prost(uint64, tag = "3")]
     pub source_bundle_id: u64,
+    /// With `source_id`: the app's own clock, such as a Lamport time. When it is not greater than that of every bundle of the source
+    /// before, the push is refused with `stamp_regression` and the greatest one; then set the clock beyond that and push the
+    /// same bundle again. A retry of what was committed is answered whatever its stamp.
+    #[prost(uint64, optional, tag = "4")]
+    pub stamp: ::core::option::Option<u64>,
 }
 /// What was committed.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1041,6 +1046,11 @@ pub struct WatchRequest {
     /// Without `after_bundle_seq`: begin after what this consumer acknowledged; from the start when it never did.
     #[prost(string, tag = "3")]
     pub consumer: ::prost::alloc::string::String,
+    /// The order that `after_bundle_seq` is a place of: `order_id` of what told it. When that is not this device's order any more,
+    /// because it was put back to an earlier state, the call is refused with `resync_required` although the place may be there.
+    /// Empty = not checked.
+    #[prost(string, tag = "4")]
+    pub order_id: ::prost::alloc::string::String,
 }
 /// Asks for a page of bundles.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1063,6 +1073,9 @@ pub struct PullRequest {
     /// `next_page_token` of the page before, with the other fields unchanged; empty = a new pull.
     #[prost(string, tag = "6")]
     pub page_token: ::prost::alloc::string::String,
+    /// See `WatchRequest`.
+    #[prost(string, tag = "7")]
+    pub order_id: ::prost::alloc::string::String,
 }
 /// A page of bundles.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1077,6 +1090,9 @@ pub struct PullResponse {
     /// For the next page; empty = this was the last.
     #[prost(string, tag = "3")]
     pub next_page_token: ::prost::alloc::string::String,
+    /// The order that all these places are in: to be kept with the cursor.
+    #[prost(string, tag = "4")]
+    pub order_id: ::prost::alloc::string::String,
 }
 /// Asks for a snapshot.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1109,11 +1125,14 @@ pub mod snapshot_response {
     }
 }
 /// The beginning of a snapshot.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SnapshotBegin {
     /// The place in this device's order at which everything stands so: the cursor to go on from.
     #[prost(uint64, tag = "1")]
     pub snapshot_bundle_seq: u64,
+    /// The order that it is a place of: to be kept with the cursor.
+    #[prost(string, tag = "2")]
+    pub order_id: ::prost::alloc::string::String,
 }
 /// Items of a snapshot: messages by conversation and time, then metadata of conversations, then records by collection and key.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1161,6 +1180,9 @@ pub struct AckRequest {
     /// The last place in this device's order that it has dealt with.
     #[prost(uint64, tag = "2")]
     pub bundle_seq: u64,
+    /// See `WatchRequest`.
+    #[prost(string, tag = "3")]
+    pub order_id: ::prost::alloc::string::String,
 }
 /// Where a cursor stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1172,6 +1194,9 @@ pub struct AckResponse {
 /// One event of a watch.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchResponse {
+    /// The order that these places are in: to be kept with the cursor.
+    #[prost(string, tag = "3")]
+    pub order_id: ::prost::alloc::string::String,
     /// Exactly one is set.
     #[prost(oneof = "watch_response::Event", tags = "1, 2")]
     pub event: ::core::option::Option<watch_response::Event>,
@@ -1485,7 +1510,7 @@ pub mod records_client {
         /// With `source_id` it is idempotent: after any failure send the same request again, and what was committed is
         /// answered. Errors: `invalid_argument`, `too_large`, `message_differs`, `not_found` (a status or a deletion of a
         /// message that is not here), `conflict` (a record is not at its `base_row_version`), `out_of_order`, `bundle_differs`,
-        /// `store_full`; the refused op, the first of them, is in `op_index`.
+        /// `stamp_regression`, `store_full`; the refused op, the first of them, is in `op_index`.
         pub async fn push(
             &mut self,
             request: impl tonic::IntoRequest<super::PushRequest>,
@@ -1860,7 +1885,7 @@ pub mod records_server {
         /// With `source_id` it is idempotent: after any failure send the same request again, and what was committed is
         /// answered. Errors: `invalid_argument`, `too_large`, `message_differs`, `not_found` (a status or a deletion of a
         /// message that is not here), `conflict` (a record is not at its `base_row_version`), `out_of_order`, `bundle_differs`,
-        /// `store_full`; the refused op, the first of them, is in `op_index`.
+        /// `stamp_regression`, `store_full`; the refused op, the first of them, is in `op_index`.
         async fn push(
             &self,
             request: tonic::Request<super::PushRequest>,
@@ -2790,7 +2815,10 @@ pub struct ErrorDetail {
     #[prost(uint32, optional, tag = "5")]
     pub op_index: ::core::option::Option<u32>,
     /// More, by kind of error.
-    #[prost(oneof = "error_detail::Payload", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
+    #[prost(
+        oneof = "error_detail::Payload",
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18"
+    )]
     pub payload: ::core::option::Option<error_detail::Payload>,
 }
 /// Nested message and enum types in `ErrorDetail`.
@@ -2822,6 +2850,9 @@ pub mod error_detail {
         /// With `too_slow`, on streams that have a cursor.
         #[prost(message, tag = "17")]
         Resume(super::ResumeAfter),
+        /// With `stamp_regression`.
+        #[prost(message, tag = "18")]
+        Stamp(super::StampStands),
     }
 }
 /// A size or count above what is allowed.
@@ -2850,8 +2881,21 @@ pub struct SequenceExpected {
     #[prost(uint64, tag = "3")]
     pub actual: u64,
 }
+/// Where the clock of an app's source stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StampStands {
+    /// The app's source.
+    #[prost(string, tag = "1")]
+    pub source_id: ::prost::alloc::string::String,
+    /// The stamp that came.
+    #[prost(uint64, tag = "2")]
+    pub yours: u64,
+    /// The greatest one that was committed.
+    #[prost(uint64, tag = "3")]
+    pub stored_max: u64,
+}
 /// Why reading cannot go on at a cursor.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResyncRequired {
     /// Up to where the log was compacted: whoever has dealt with this or more can go on.
     #[prost(uint64, tag = "1")]
@@ -2862,6 +2906,9 @@ pub struct ResyncRequired {
     /// The last place in this device's order: less than the cursor after the device was put back to an earlier state.
     #[prost(uint64, tag = "3")]
     pub bundle_seq: u64,
+    /// This device's order; another one than the cursor's after the device was put back.
+    #[prost(string, tag = "4")]
+    pub order_id: ::prost::alloc::string::String,
 }
 /// Where a stream goes on that ended before its time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2963,8 +3010,8 @@ pub enum ErrorCode {
     RelayDenied = 29,
     /// The sync mode is off, and the call needs the network. gRPC `FAILED_PRECONDITION`.
     SyncOff = 30,
-    /// A cursor lies below the place up to which the log was compacted, or beyond its end; never 0. Take a snapshot, or read
-    /// everything again after 0. gRPC `OUT_OF_RANGE`.
+    /// A cursor lies below the place up to which the log was compacted, beyond its end, or in another order of apply than this device's;
+    /// never 0. Take a snapshot, or read everything again after 0. gRPC `OUT_OF_RANGE`.
     ResyncRequired = 31,
     /// A record is not what the write was based on; the first one is described. gRPC `ABORTED`.
     Conflict = 32,
@@ -2972,6 +3019,8 @@ pub enum ErrorCode {
     Unauthenticated = 33,
     /// The app has as much stored under its prefixes as it may. Deleting makes room. gRPC `RESOURCE_EXHAUSTED`.
     QuotaExceeded = 34,
+    /// The stamp of a push is not greater than those before it; the greatest one is told. gRPC `FAILED_PRECONDITION`.
+    StampRegression = 35,
 }
 impl ErrorCode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3015,6 +3064,7 @@ impl ErrorCode {
             Self::Conflict => "ERROR_CODE_CONFLICT",
             Self::Unauthenticated => "ERROR_CODE_UNAUTHENTICATED",
             Self::QuotaExceeded => "ERROR_CODE_QUOTA_EXCEEDED",
+            Self::StampRegression => "ERROR_CODE_STAMP_REGRESSION",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3055,6 +3105,7 @@ impl ErrorCode {
             "ERROR_CODE_CONFLICT" => Some(Self::Conflict),
             "ERROR_CODE_UNAUTHENTICATED" => Some(Self::Unauthenticated),
             "ERROR_CODE_QUOTA_EXCEEDED" => Some(Self::QuotaExceeded),
+            "ERROR_CODE_STAMP_REGRESSION" => Some(Self::StampRegression),
             _ => None,
         }
     }
@@ -7051,6 +7102,9 @@ pub struct WatchMessagesRequest {
     /// Only these conversations; empty = all.
     #[prost(string, repeated, tag = "2")]
     pub conversations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// See `WatchRequest`.
+    #[prost(string, tag = "3")]
+    pub order_id: ::prost::alloc::string::String,
 }
 /// In which order messages come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

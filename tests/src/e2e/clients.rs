@@ -34,8 +34,12 @@ pub(super) fn watched_over_kills(programs: &Programs) -> Result<(), Failed> {
         let client = client.clone();
         async move {
             for number in 1..=PUSHES {
-                let request =
-                    PushRequest { ops: vec![op(put(number))], source_id: APP.into(), source_bundle_id: number };
+                let request = PushRequest {
+                    ops: vec![op(put(number))],
+                    source_id: APP.into(),
+                    source_bundle_id: number,
+                    ..PushRequest::default()
+                };
                 client.push(request, PATIENCE).await?;
             }
             Ok::<_, ipc_proto::Error>(())

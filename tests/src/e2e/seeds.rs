@@ -181,6 +181,6 @@ async fn ask(device: &Device, number: u64) -> Result<Result<PushResponse, tonic:
         ..PutRecord::default()
     };
     let ops = vec![Op { op: Some(op::Op::PutRecord(put)) }];
-    let request = PushRequest { ops, source_id: APP.into(), source_bundle_id: number };
+    let request = PushRequest { ops, source_id: APP.into(), source_bundle_id: number, ..PushRequest::default() };
     Ok(connect(device).await?.records().push(request).await.map(tonic::Response::into_inner))
 }

@@ -165,7 +165,7 @@ impl Device {
     pub(super) fn numbered(&mut self, fresh: Vec<Op>) -> Request {
         let ops = self.app.trying.get_or_insert(fresh).clone();
         let source = self.app_source();
-        Request::Push { ops, app: Some(AppBundle { source, id: self.app.answered + 1 }) }
+        Request::Push { ops, app: Some(AppBundle { source, id: self.app.answered + 1, stamp: None }) }
     }
 
     /// What its app calls itself.

@@ -184,12 +184,17 @@ class Conversations:
             request.page_token = page.next_page_token
 
     def watch(
-        self, after: int | None = None, conversations: Sequence[str] = (), *, patience: float | None = 60.0
+        self,
+        after: int | None = None,
+        conversations: Sequence[str] = (),
+        *,
+        order: str = "",
+        patience: float | None = 60.0,
     ) -> Watch:
         """As `Records.watch`, only for messages and conversations: these ones, or all."""
 
-        def open_stream(cursor: int | None) -> Stream:
-            request = pb.WatchMessagesRequest(after_bundle_seq=cursor, conversations=conversations)
+        def open_stream(cursor: int | None, order: str) -> Stream:
+            request = pb.WatchMessagesRequest(after_bundle_seq=cursor, conversations=conversations, order_id=order)
             return self._stub.Watch(request, metadata=tuple(self._manner.metadata))
 
-        return Watch(open_stream, after, patience)
+        return Watch(open_stream, after, patience, order)

@@ -160,8 +160,17 @@ class OutOfOrder(Refused, code="out_of_order"):
         return self.detail.sequence.expected
 
 
+class StampRegression(Refused, code="stamp_regression"):
+    """The stamp of a push is not greater than those of its source before."""
+
+    @property
+    def stored_max(self) -> int:
+        """The greatest stamp of a bundle that was committed."""
+        return self.detail.stamp.stored_max
+
+
 class ResyncRequired(Refused, code="resync_required"):
-    """A cursor lies below the place up to which the log was compacted, or beyond its end. Take a snapshot, or read everything again after 0."""
+    """A cursor lies below the place up to which the log was compacted, beyond its end, or in an order that ended when the device was put back. Take a snapshot, or read everything again after 0."""
 
     @property
     def compacted_up_to(self) -> int:

@@ -22,12 +22,14 @@ class Pull(Iterator[Bundle]):
         self._whole = False
         self.stable_bundle_seq = 0
         """Where the pull ends, known once the first bundle was asked for. When it has ended, this is the cursor: it may lie beyond the last bundle."""
+        self.order = ""
+        """The order that this is a place of: to be kept with it."""
 
     def __next__(self) -> Bundle:
         """The next bundle, from the next page when there is one. After an error it may be called again."""
         while not self._bundles and not self._whole:
             page = self._fetch(self._request)
-            self.stable_bundle_seq = page.stable_bundle_seq
+            self.stable_bundle_seq, self.order = page.stable_bundle_seq, page.order_id
             self._bundles.extend(map(Bundle.of, page.bundles))
             self._request.page_token = page.next_page_token
             self._whole = not page.next_page_token

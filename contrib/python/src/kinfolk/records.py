@@ -9,6 +9,7 @@ import grpc
 from kinfolk.calls import Manner
 from kinfolk.conflict_watch import ConflictWatch
 from kinfolk.conflicts import Policy, RecordConflict, Settlement, settlement_of
+from kinfolk.errors import StampRegression
 from kinfolk.history import PastChange
 from kinfolk.pull import Pull
 from kinfolk.record import Record, delete, put
@@ -17,6 +18,9 @@ from kinfolk.v1 import records_pb2
 from kinfolk.v1.records_pb2_grpc import RecordsStub
 from kinfolk.values import Written
 from kinfolk.watch import Stream, Watch
+
+# How often the stamp of one push is set beyond the stored one: another program that uses the same source may be faster.
+SET_FORWARD = 2
 
 
 class Records:
@@ -27,7 +31,12 @@ class Records:
         self._manner = manner
 
     def push(
-        self, ops: Iterable[records_pb2.Op], *, source_id: str = "", source_bundle_id: int = 0
+        self,
+        ops: Iterable[records_pb2.Op],
+        *,
+        source_id: str = "",
+        source_bundle_id: int = 0,
+        stamp: int | None = None,
     ) -> records_pb2.PushResponse:
         """Writes one bundle: all of its ops or none. When it returns, the bundle is on disk and on its way to the siblings.
 
@@ -35,12 +44,21 @@ class Records:
         1, 2, 3 … With them a push counts once however often it is sent, so it is sent again after failures that pass; and after any
         error, send the same ops with the same two again, also in the next run of the program. Without them it is sent once.
 
+        `stamp` is the app's own clock: greater for each bundle of a source. One that runs backwards is set beyond the stored one and pushed
+        again, twice at most; then `StampRegression` comes out.
+
         Errors: `InvalidArgument`, `TooLarge`, `MessageDiffers`, `NotFound`, `Conflict`, `OutOfOrder`, `BundleDiffers`, `StoreFull`; the refused op is
         in `op_index`.
         """
-        return self.push_request(
-            records_pb2.PushRequest(ops=ops, source_id=source_id, source_bundle_id=source_bundle_id)
+        request = records_pb2.PushRequest(
+            ops=ops, source_id=source_id, source_bundle_id=source_bundle_id, stamp=stamp
         )
+        for _ in range(SET_FORWARD):
+            try:
+                return self.push_request(request)
+            except StampRegression as error:
+                request.stamp = error.stored_max + 1
+        return self.push_request(request)
 
     def push_request(self, request: records_pb2.PushRequest) -> records_pb2.PushResponse:
         """As `push`, for a request that was made before."""
@@ -149,25 +167,33 @@ class Records:
         collections: Sequence[str] = (),
         *,
         consumer: str = "",
+        order: str = "",
         patience: float | None = 60.0,
     ) -> Watch:
         """Bundles after the place `after`, then live ones, without end; 0 is the beginning. With `None`, those after what `consumer` acknowledged,
         and without a consumer everything that is applied from now on.
 
         With `collections` only records of these; without, all records and messages. Reconnects when the daemon restarts; an error comes
-        out when that takes longer than `patience` seconds (`None`: never). `ResyncRequired` when the place was compacted away.
+        out when that takes longer than `patience` seconds (`None`: never). `ResyncRequired` when the place was compacted away, and when
+        `order`, kept with it (`Watch.order`), is not this device's any more because that was put back.
         """
 
-        def open_stream(cursor: int | None) -> Stream:
-            request = records_pb2.WatchRequest(after_bundle_seq=cursor, collections=collections, consumer=consumer)
+        def open_stream(cursor: int | None, order: str) -> Stream:
+            request = records_pb2.WatchRequest(
+                after_bundle_seq=cursor, collections=collections, consumer=consumer, order_id=order
+            )
             return self._stub.Watch(request, metadata=tuple(self._manner.metadata))
 
-        return Watch(open_stream, after, patience)
+        return Watch(open_stream, after, patience, order)
 
-    def pull(self, after: int | None = None, collections: Sequence[str] = (), *, consumer: str = "") -> Pull:
+    def pull(
+        self, after: int | None = None, collections: Sequence[str] = (), *, consumer: str = "", order: str = ""
+    ) -> Pull:
         """Bundles after a place, as with `watch` but from the start without any, up to the last one that is here when the pull begins.
-        `ResyncRequired` when the place was compacted away."""
-        request = records_pb2.PullRequest(after_bundle_seq=after, collections=collections, consumer=consumer)
+        `ResyncRequired` as with `watch`."""
+        request = records_pb2.PullRequest(
+            after_bundle_seq=after, collections=collections, consumer=consumer, order_id=order
+        )
         return Pull(lambda request: self._manner.safely(self._stub.Pull, request), request)
 
     def snapshot(self, collections: Sequence[str] = ()) -> Snapshot:
@@ -175,7 +201,8 @@ class Records:
         request = records_pb2.SnapshotRequest(collections=collections)
         return Snapshot(lambda: self._stub.Snapshot(request, metadata=tuple(self._manner.metadata)))
 
-    def ack(self, consumer: str, bundle_seq: int) -> int:
-        """Says that `consumer` has dealt with everything up to this place, for good; gives its place, which never moves backwards."""
-        request = records_pb2.AckRequest(consumer=consumer, bundle_seq=bundle_seq)
+    def ack(self, consumer: str, bundle_seq: int, *, order: str = "") -> int:
+        """Says that `consumer` has dealt with everything up to this place, for good; gives its place, which never moves backwards. `ResyncRequired`
+        when `order` is given and is not this device's any more."""
+        request = records_pb2.AckRequest(consumer=consumer, bundle_seq=bundle_seq, order_id=order)
         return self._manner.safely(self._stub.Ack, request).bundle_seq

@@ -31,8 +31,11 @@ class Snapshot(Iterator[Item]):
         self._stream = open_stream()
         self._items: deque[Item] = deque()
         self._ended = False
-        self.bundle_seq = self._read().begin.snapshot_bundle_seq
+        begin = self._read().begin
+        self.bundle_seq = begin.snapshot_bundle_seq
         """The place at which everything stands so: where a watch or a pull goes on."""
+        self.order = begin.order_id
+        """The order that it is a place of: to be kept with it."""
 
     def __next__(self) -> Item:
         """The next item. Errors: `ConnectionLost` when the rest did not come, `Busy`, and others of the daemon."""

@@ -2,8 +2,8 @@
 
 A watch is a cursor and a stream. The stream may break at any time (the daemon restarts, or found us too slow to read); then another is
 opened after the cursor, which moves only when a bundle is handed out. So nothing is skipped and nothing repeated for as long as the `Watch`
-lives. To go on in the next run of the program, keep `bundle_seq` of the last bundle that was dealt with, together with what was made of
-it, and give it as `after`.
+lives. To go on in the next run of the program, keep `bundle_seq` of the last bundle that was dealt with and the `order` of the watch, together with
+what was made of it, and give them as `after` and `order`.
 """
 
 from __future__ import annotations
@@ -103,9 +103,16 @@ class Bundle:
 class Watch(Iterator[Bundle]):
     """An endless iterator of bundles. Close it, or use it in a `with` statement; `close` may be called by another thread."""
 
-    def __init__(self, open_stream: Callable[[int | None], Stream], after: int | None, patience: float | None) -> None:
+    def __init__(
+        self,
+        open_stream: Callable[[int | None, str], Stream],
+        after: int | None,
+        patience: float | None,
+        order: str = "",
+    ) -> None:
         self._open = open_stream
         self._cursor = after
+        self._order = order
         self._patience = patience
         self._stream: Stream | None = None
         self._ready: deque[Bundle] = deque()
@@ -120,6 +127,11 @@ class Watch(Iterator[Bundle]):
     def cursor(self) -> int:
         """The place up to which everything has been handed out: `after` of a watch that goes on from here."""
         return self._cursor or 0
+
+    @property
+    def order(self) -> str:
+        """The order that the cursor is a place of, to be kept with it; empty until something was read."""
+        return self._order
 
     def __next__(self) -> Bundle:
         """The next bundle; waits for it. Errors: the daemon's, and that of a connection that stays broken for `patience` seconds; in each
@@ -170,7 +182,7 @@ class Watch(Iterator[Bundle]):
         try:
             stream = self._stream
             if stream is None:
-                stream = self._stream = self._open(self._cursor)
+                stream = self._stream = self._open(self._cursor, self._order)
                 if self._closed.is_set():
                     stream.cancel()
             event = next(stream)
@@ -178,6 +190,7 @@ class Watch(Iterator[Bundle]):
             raise ConnectionLost("the daemon ended the stream") from None
         except grpc.RpcError as error:
             raise from_call(error) from error
+        self._order = event.order_id
         if event.WhichOneof("event") == "position":
             self._cursor = max(self.cursor, event.position.bundle_seq)
         if event.WhichOneof("event") != "bundle":

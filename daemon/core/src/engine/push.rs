@@ -105,7 +105,13 @@ fn earlier(push: &Push, content: Option<Hash>) -> Result<Option<Committed>, Refu
         },
         fact => {
             let expected = fact.as_ref().map_or(1, |fact| fact.last + 1);
-            if app.id == expected { Ok(None) } else { Err(Refusal::OutOfOrder { expected }) }
+            if app.id != expected {
+                return Err(Refusal::OutOfOrder { expected });
+            }
+            match app.stamp.zip(fact.as_ref().and_then(|fact| fact.stamp)) {
+                Some((yours, stored)) if yours <= stored => Err(Refusal::StampRegression { yours, stored }),
+                Some(_) | None => Ok(None),
+            }
         }
     }
 }

@@ -10,6 +10,9 @@ pub struct AppBundle {
     pub source: String,
     /// 1, 2, 3 …
     pub id: u64,
+    /// The app's own clock (seed 002), when it gave it: each bundle of a source has a greater one than all before it. No part of what makes two
+    /// pushes the same: a retry may come with a later one.
+    pub stamp: Option<u64>,
 }
 
 /// What the store knows of an app's source.
@@ -19,6 +22,8 @@ pub struct AppFact {
     pub last: u64,
     /// The bundle that was committed under the number now pushed, if it was and is remembered ([`REMEMBERED`]).
     pub committed: Option<Committed>,
+    /// The greatest stamp of a bundle that was committed, if one had any.
+    pub stamp: Option<u64>,
 }
 
 /// Where a bundle was committed: all that a retry is answered with.

@@ -41,7 +41,7 @@ pub(in crate::ipc) struct Asked {
 impl Asked {
     /// Reads a request.
     pub(in crate::ipc) fn read(request: v1::PushRequest, caller: Caller) -> Result<Self, Status> {
-        let app = read_app(request.source_id, request.source_bundle_id, &caller)?;
+        let app = read_app(request.source_id, request.source_bundle_id, request.stamp, &caller)?;
         if request.ops.len() > MAX_OPS {
             let message = format!("a push has at most {MAX_OPS} ops, this one has {}", request.ops.len());
             let detail = ErrorDetail::new(ErrorCode::TooLarge, message).hint("split it");
@@ -112,12 +112,13 @@ impl Asked {
     }
 }
 
-fn read_app(source: String, id: u64, caller: &Caller) -> Result<Option<AppBundle>, Status> {
+fn read_app(source: String, id: u64, stamp: Option<u64>, caller: &Caller) -> Result<Option<AppBundle>, Status> {
     match (source.len(), id) {
-        (0, 0) => Ok(None),
+        (0, 0) if stamp.is_none() => Ok(None),
+        (0, 0) => Err(invalid("a stamp needs a source_id").into()),
         (0, _) => Err(invalid("source_bundle_id needs a source_id").into()),
         (_, _) if source.starts_with(STAMP) => Err(invalid(format!("a source_id does not begin with {STAMP}")).into()),
-        (1..=MAX_SOURCE, _) => Ok(Some(AppBundle { source: caller.stamp(&source), id })),
+        (1..=MAX_SOURCE, _) => Ok(Some(AppBundle { source: caller.stamp(&source), id, stamp })),
         (length, _) => {
             let detail = ErrorDetail::new(
                 ErrorCode::TooLarge,
@@ -274,6 +275,8 @@ mod tests {
         assert_eq!(refused(nameless).code, "invalid_argument");
         let stamped = v1::PushRequest { source_id: "@notes/x".into(), source_bundle_id: 1, ..Default::default() };
         assert_eq!(refused(stamped).code, "invalid_argument");
+        let sourceless = v1::PushRequest { stamp: Some(1), ..Default::default() };
+        assert_eq!(refused(sourceless).code, "invalid_argument");
     }
 
     fn refused(request: v1::PushRequest) -> ErrorDetail {
@@ -286,7 +289,7 @@ mod tests {
 
     fn request(ops: Vec<op::Op>) -> v1::PushRequest {
         let ops = ops.into_iter().map(|op| v1::Op { op: Some(op) }).collect();
-        v1::PushRequest { ops, source_id: String::new(), source_bundle_id: 0 }
+        v1::PushRequest { ops, ..v1::PushRequest::default() }
     }
 
     fn post(id: &str) -> v1::Message {

@@ -3,7 +3,7 @@ use std::io;
 use kinfolk_core::ids::{BundleSeq, Millis};
 use kinfolk_core::step::Refusal::{
     AppBundleDiffers, ClockExhausted, Empty, InvalidOp, MessageDiffers, NamedTwice, NotFound, OutOfOrder, RosterRecord,
-    RowChanged, TooLarge, TooManyOps,
+    RowChanged, StampRegression, TooLarge, TooManyOps,
 };
 
 use super::*;
@@ -23,6 +23,7 @@ fn every_refusal_has_a_code_and_names_its_op() {
         (RowChanged { index: 2, base: BundleSeq(1), version: BundleSeq(4) }, "conflict", Some(2)),
         (OutOfOrder { expected: 5 }, "out_of_order", None),
         (AppBundleDiffers { id: 5 }, "bundle_differs", None),
+        (StampRegression { yours: 3, stored: 7 }, "stamp_regression", None),
         (ClockExhausted, "internal", None),
         (RosterRecord, "invalid_argument", None),
     ];
@@ -35,10 +36,13 @@ fn every_refusal_has_a_code_and_names_its_op() {
 
 #[test]
 fn out_of_order_says_what_is_expected_and_what_came() {
-    let app = AppBundle { source: "bridge".into(), id: 9 };
+    let app = AppBundle { source: "bridge".into(), id: 9, stamp: Some(3) };
     let detail = refusal(&OutOfOrder { expected: 5 }, Some(&app));
     let sequence = SequenceExpected { source_id: "bridge".into(), expected: 5, actual: 9 };
     assert_eq!(detail.payload, Some(Payload::Sequence(sequence)));
+    let detail = refusal(&StampRegression { yours: 3, stored: 7 }, Some(&app));
+    let stands = StampStands { source_id: "bridge".into(), yours: 3, stored_max: 7 };
+    assert_eq!((detail.code.as_str(), detail.payload), ("stamp_regression", Some(Payload::Stamp(stands))));
 }
 
 #[test]

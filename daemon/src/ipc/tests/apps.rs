@@ -143,7 +143,7 @@ async fn a_watch_shows_an_app_what_it_may_read() {
     let app = served.app("notes", grant(&["notes"], Scope::Read), grant(&["chat"], Scope::Read)).await;
     served.push(vec![put("private", "a", "x"), post("family", "m", "hi")]).await;
     served.push(vec![put("notes", "a", "x"), put("private", "b", "x"), post("chat", "n", "hi")]).await;
-    let request = WatchRequest { after_bundle_seq: Some(0), collections: Vec::new(), consumer: String::new() };
+    let request = WatchRequest { after_bundle_seq: Some(0), ..WatchRequest::default() };
     let mut stream = app.records().watch(request).await.unwrap().into_inner();
     let Some(Event::Bundle(bundle)) = stream.message().await.unwrap().unwrap().event else { panic!("no bundle") };
     assert_eq!(bundle.bundle_seq, 2, "of the first bundle it may read nothing");
@@ -153,7 +153,11 @@ async fn a_watch_shows_an_app_what_it_may_read() {
     let collections = vec!["notes".into(), "private".into()];
     let named = WatchRequest { collections, ..WatchRequest::default() };
     assert_eq!(code(&app.records().watch(named).await.unwrap_err()), "permission_denied");
-    let family = WatchMessagesRequest { after_bundle_seq: Some(0), conversations: vec!["family".into()] };
+    let family = WatchMessagesRequest {
+        after_bundle_seq: Some(0),
+        conversations: vec!["family".into()],
+        ..WatchMessagesRequest::default()
+    };
     assert_eq!(code(&app.conversations().watch(family).await.unwrap_err()), "permission_denied");
     served.stop().await;
 }
@@ -196,7 +200,8 @@ async fn a_consumer_of_one_app_is_not_that_of_another() {
     for key in ["a", "b"] {
         served.push(vec![put("notes", key, "x")]).await;
     }
-    let ack = |bundle_seq, consumer: &str| AckRequest { consumer: consumer.into(), bundle_seq };
+    let ack =
+        |bundle_seq, consumer: &str| AckRequest { consumer: consumer.into(), bundle_seq, ..AckRequest::default() };
     one.records().ack(ack(2, "follower")).await.unwrap();
     let pull = PullRequest { consumer: "follower".into(), ..PullRequest::default() };
     assert_eq!(one.records().pull(pull.clone()).await.unwrap().into_inner().bundles.len(), 0);

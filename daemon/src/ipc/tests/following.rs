@@ -4,8 +4,10 @@ use ipc_proto::v1::error_detail::Payload;
 use ipc_proto::v1::snapshot_item::Item;
 use ipc_proto::v1::snapshot_response::Event;
 use ipc_proto::v1::{
-    AckRequest, PullRequest, PullResponse, ResyncRequired, SnapshotRequest, StoreCompactRequest, WatchRequest,
+    AckRequest, PullRequest, PullResponse, ResyncRequired, SnapshotRequest, StoreCompactRequest, WatchMessagesRequest,
+    WatchRequest,
 };
+use uuid::Uuid;
 
 use super::*;
 
@@ -70,7 +72,8 @@ async fn below_the_watermark_everything_must_be_read_anew_but_never_from_the_sta
     let went = served.client.admin().store_compact(StoreCompactRequest { dry_run: false }).await.unwrap().into_inner();
     assert_eq!(went.bundles, 2);
 
-    let expected = ResyncRequired { compacted_up_to: 2, cursor: 1, bundle_seq: 4 };
+    let order_id = pull(&served, after(0)).await.order_id;
+    let expected = ResyncRequired { compacted_up_to: 2, cursor: 1, bundle_seq: 4, order_id };
     let mut records = served.client.records();
     let below = [
         records.pull(after(1)).await.unwrap_err(),
@@ -78,7 +81,7 @@ async fn below_the_watermark_everything_must_be_read_anew_but_never_from_the_sta
     ];
     for refused in below {
         assert_eq!((refused.code(), code(&refused).as_str()), (tonic::Code::OutOfRange, "resync_required"));
-        assert_eq!(detail(&refused).payload, Some(Payload::Resync(expected)));
+        assert_eq!(detail(&refused).payload, Some(Payload::Resync(expected.clone())));
         assert_eq!(ipc_proto::Error::from(refused).exit_code(), 9);
     }
     let places = |page: &PullResponse| page.bundles.iter().map(|bundle| bundle.bundle_seq).collect::<Vec<_>>();
@@ -119,11 +122,53 @@ async fn a_cursor_moves_only_by_acknowledgement_never_backwards_and_survives_a_r
     assert_eq!((next_of(&served, "app").await, next_of(&served, "other").await), (4, 1));
     assert_eq!(ack(&served, "app", 1).await, 3);
     for (consumer, upto, refusal) in [("app", 6, "invalid_argument"), ("", 1, "invalid_argument")] {
-        let request = AckRequest { consumer: consumer.into(), bundle_seq: upto };
+        let request = AckRequest { consumer: consumer.into(), bundle_seq: upto, ..AckRequest::default() };
         assert_eq!(code(&served.client.records().ack(request).await.unwrap_err()), refusal);
     }
-    let long = AckRequest { consumer: "x".repeat(129), bundle_seq: 1 };
+    let long = AckRequest { consumer: "x".repeat(129), bundle_seq: 1, ..AckRequest::default() };
     assert_eq!(code(&served.client.records().ack(long).await.unwrap_err()), "too_large");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_order_must_read_anew_although_its_place_is_there() {
+    let served = Served::first("laptop").await;
+    for n in 0..3 {
+        served.push(vec![put("notes", &n.to_string(), "x")]).await;
+    }
+    let page = pull(&served, PullRequest { max_bundles: 1, ..after(0) }).await;
+    let ours = page.order_id.clone();
+    assert_eq!(Uuid::parse_str(&ours).unwrap().get_version_num(), 4);
+    let mut records = served.client.records();
+    let snapshot = records.snapshot(SnapshotRequest::default()).await.unwrap().into_inner().message().await.unwrap();
+    assert!(matches!(snapshot.unwrap().event, Some(Event::Begin(begin)) if begin.order_id == ours));
+    let watch = |order_id: &str| WatchRequest {
+        after_bundle_seq: Some(2),
+        order_id: order_id.into(),
+        ..WatchRequest::default()
+    };
+    let first = records.watch(watch(&ours)).await.unwrap().into_inner().message().await.unwrap();
+    assert_eq!(first.unwrap().order_id, ours);
+
+    // As it was before the device was put back.
+    let theirs = Uuid::new_v4().to_string();
+    let messages = WatchMessagesRequest { after_bundle_seq: Some(2), order_id: theirs.clone(), conversations: vec![] };
+    let acked = AckRequest { consumer: "app".into(), bundle_seq: 2, order_id: theirs.clone() };
+    let refused = [
+        records.watch(watch(&theirs)).await.unwrap_err(),
+        records.pull(PullRequest { order_id: theirs.clone(), ..after(2) }).await.unwrap_err(),
+        records.ack(acked).await.unwrap_err(),
+        served.client.conversations().watch(messages).await.unwrap_err(),
+    ];
+    for refused in refused {
+        let Some(Payload::Resync(resync)) = detail(&refused).payload else { panic!("resync: {refused:?}") };
+        assert_eq!((resync.order_id.as_str(), resync.cursor, resync.bundle_seq), (ours.as_str(), 2, 3));
+        assert!(detail(&refused).message.contains("put back"), "{refused:?}");
+    }
+    assert_eq!(next_of(&served, "app").await, 1, "nothing was acknowledged");
+    assert!(records.pull(PullRequest { order_id: theirs.clone(), ..after(0) }).await.is_ok(), "from the start");
+    let within = AckRequest { consumer: "app".into(), bundle_seq: 2, order_id: ours };
+    assert_eq!(records.ack(within).await.unwrap().into_inner().bundle_seq, 2);
     served.stop().await;
 }
 
@@ -219,7 +264,7 @@ async fn pull(served: &Served, request: PullRequest) -> PullResponse {
 }
 
 async fn ack(served: &Served, consumer: &str, bundle_seq: u64) -> u64 {
-    let request = AckRequest { consumer: consumer.into(), bundle_seq };
+    let request = AckRequest { consumer: consumer.into(), bundle_seq, ..AckRequest::default() };
     served.client.records().ack(request).await.unwrap().into_inner().bundle_seq
 }
 

@@ -80,7 +80,7 @@ async fn who_reads_too_slowly_is_told_where_to_go_on_and_misses_nothing() {
     let mut seen = Vec::new();
     let end = loop {
         match stream.message().await {
-            Ok(Some(WatchResponse { event: Some(Event::Bundle(bundle)) })) => seen.push(bundle.bundle_seq),
+            Ok(Some(WatchResponse { event: Some(Event::Bundle(bundle)), .. })) => seen.push(bundle.bundle_seq),
             Ok(_) => {}
             Err(end) => break detail(&end),
         }

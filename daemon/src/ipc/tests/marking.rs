@@ -96,7 +96,11 @@ async fn metadata_are_kept_changed_bit_by_bit_and_shown() {
 async fn a_watch_tells_of_metadata_and_of_synced_markers() {
     let served = Served::first("laptop").await;
     served.push(vec![at("m1", "10")]).await;
-    let from_now = WatchMessagesRequest { after_bundle_seq: Some(1), conversations: vec!["c".into()] };
+    let from_now = WatchMessagesRequest {
+        after_bundle_seq: Some(1),
+        conversations: vec!["c".into()],
+        ..WatchMessagesRequest::default()
+    };
     let mut watch = served.client.conversations().watch(from_now).await.unwrap().into_inner();
     set(&served, SetConversation { title: Some("T".into()), ..named("c") }).await.unwrap();
     set(&served, SetConversation { title: Some("elsewhere".into()), ..named("d") }).await.unwrap();

@@ -1,6 +1,7 @@
 use ipc_proto::v1::error_detail::Payload;
 use ipc_proto::v1::{
     ChangeKind, GetRequest, LimitExceeded, ListRequest, MessageDiffers, PushRequest, RowConflict, SequenceExpected,
+    StampStands,
 };
 
 use super::*;
@@ -130,6 +131,37 @@ async fn a_large_record_is_left_out_of_its_conflict() {
     let refused = served.client.records().push(push(vec![based(delete("notes", "a"), 0)])).await.unwrap_err();
     let conflict = conflict(&refused);
     assert_eq!((conflict.row_version, conflict.deleted, conflict.current), (1, false, None));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_stamp_that_runs_backwards_is_refused_with_the_stored_one_and_a_client_goes_beyond_it() {
+    let served = Served::first("laptop").await;
+    let stamped = |id, stamp| PushRequest {
+        source_id: "bridge".into(),
+        source_bundle_id: id,
+        stamp: Some(stamp),
+        ..push(vec![put("notes", "a", &id.to_string())])
+    };
+    let mut records = served.client.records();
+    records.push(stamped(1, 7)).await.unwrap();
+    for yours in [6, 7] {
+        let refused = records.push(stamped(2, yours)).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+        let stands = StampStands { source_id: "bridge".into(), yours, stored_max: 7 };
+        assert_eq!(detail(&refused).payload, Some(Payload::Stamp(stands)));
+        assert_eq!(ipc_proto::Error::from(refused).exit_code(), 11);
+    }
+    assert!(records.push(stamped(1, 3)).await.unwrap().into_inner().already_committed, "a retry, whatever its stamp");
+    let served = served.restart().await;
+    let answer = served.client.push(stamped(2, 1), Duration::ZERO).await.unwrap();
+    assert!(!answer.already_committed);
+    let refused = served.client.records().push(stamped(3, 8)).await.unwrap_err();
+    assert_eq!(code(&refused), "stamp_regression", "the client went to 8");
+    served.client.records().push(stamped(3, 9)).await.unwrap();
+    served.client.push(stamped(4, u64::MAX), Duration::ZERO).await.unwrap();
+    let ended = served.client.push(stamped(5, 1), Duration::ZERO).await.unwrap_err();
+    assert_eq!(ended.code(), "stamp_regression", "nothing is beyond it");
     served.stop().await;
 }
 

@@ -1,6 +1,6 @@
 use ipc_proto::v1::error_detail::Payload;
 use ipc_proto::v1::watch_response::Event;
-use ipc_proto::v1::{Bundle, Change, ResyncRequired, WatchMessagesRequest, WatchRequest, WatchResponse, change::Now};
+use ipc_proto::v1::{Bundle, Change, WatchMessagesRequest, WatchRequest, WatchResponse, change::Now};
 use tonic::Streaming;
 
 use super::*;
@@ -86,7 +86,11 @@ async fn a_filter_leaves_out_what_does_not_match_and_moves_the_position_past_it(
 #[tokio::test]
 async fn who_watches_a_conversation_learns_of_deletions_too() {
     let served = Served::first("laptop").await;
-    let request = WatchMessagesRequest { after_bundle_seq: Some(0), conversations: vec!["family".into()] };
+    let request = WatchMessagesRequest {
+        after_bundle_seq: Some(0),
+        conversations: vec!["family".into()],
+        ..WatchMessagesRequest::default()
+    };
     let mut stream = served.client.conversations().watch(request).await.unwrap().into_inner();
     assert_eq!(position(&mut stream).await, 0);
     served.push(vec![post("family", "m", "hi"), post("work", "w", "hm"), put("notes", "a", "x")]).await;
@@ -111,8 +115,8 @@ async fn a_cursor_beyond_the_last_bundle_must_read_anew() {
     // As after a device was put back to an earlier state.
     let request = WatchRequest { after_bundle_seq: Some(7), ..WatchRequest::default() };
     let refused = served.client.records().watch(request).await.unwrap_err();
-    let resync = ResyncRequired { compacted_up_to: 0, cursor: 7, bundle_seq: 1 };
-    assert_eq!(detail(&refused).payload, Some(Payload::Resync(resync)));
+    let Some(Payload::Resync(resync)) = detail(&refused).payload else { panic!("resync: {refused:?}") };
+    assert_eq!((resync.compacted_up_to, resync.cursor, resync.bundle_seq), (0, 7, 1));
     served.stop().await;
 }
 

@@ -10,13 +10,13 @@ use std::ops::ControlFlow;
 use prost::Message;
 use rusqlite::Connection;
 
-use kinfolk_core::ids::{BundleSeq, Hash};
+use kinfolk_core::ids::Hash;
 use kinfolk_core::marker::READ_COLLECTION;
 use kinfolk_core::op::{Level, MessageBody};
 
 use super::conversations::{COLUMNS, MessageView, read};
 use super::records::{self, RecordView};
-use super::{MAX_PAGE, Reader, Span, order};
+use super::{MAX_PAGE, Reach, Reader, Span, order};
 use crate::store::StoreError;
 
 /// One thing that apps see.
@@ -39,18 +39,18 @@ impl Reader {
     }
 
     /// Hands everything, or only the records of these collections, to `each` with the place of this device's order at which it stands so; first
-    /// nothing but the place. Says whether `each` broke off.
+    /// nothing but that. Says whether `each` broke off.
     pub fn snapshot(
         &self,
         only: Option<&BTreeSet<String>>,
-        mut each: impl FnMut(BundleSeq, Option<Exported>) -> ControlFlow<()>,
+        mut each: impl FnMut(Reach, Option<Exported>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StoreError> {
         self.during(Span::Long, |connection| {
-            let place = order::reach(connection)?.last;
-            if each(place, None).is_break() {
+            let reach = order::reach(connection)?;
+            if each(reach, None).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            let mut each = |item| each(place, Some(item));
+            let mut each = |item| each(reach, Some(item));
             match only {
                 None => walk(connection, &mut each),
                 Some(only) => walk_records(connection, only.iter(), &mut each),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use kinfolk_core::ids::BundleSeq;
+use kinfolk_core::ids::{BundleSeq, SourceId};
 
 use super::bundles::{self, LoggedBundle};
 use super::{MAX_PAGE, Reader};
@@ -18,6 +18,9 @@ pub struct Reach {
     pub compacted_upto: BundleSeq,
     /// The last place that was given out.
     pub last: BundleSeq,
+    /// Which order it is: the source that this device writes. One that was put back to an earlier state takes a fresh source, and gives out places
+    /// again that it gave out before; a place is good in its own order only.
+    pub order: SourceId,
 }
 
 impl Reach {
@@ -97,11 +100,12 @@ impl Reader {
 /// [`Reader::reach`] within a transaction.
 pub(super) fn reach(connection: &Connection) -> Result<Reach, StoreError> {
     let sql = "SELECT upto, max(last, (SELECT coalesce(max(bundle_seq), 0) FROM log),
-                 (SELECT coalesce(max(bundle_seq), 0) FROM cut_bundle)) FROM compaction";
+                 (SELECT coalesce(max(bundle_seq), 0) FROM cut_bundle)), (SELECT source FROM device) FROM compaction";
     let place = |row: &rusqlite::Row<'_>, column| row.get(column).map(|place| BundleSeq(uint(place)));
-    Ok(connection
-        .prepare_cached(sql)?
-        .query_row((), |row| Ok(Reach { compacted_upto: place(row, 0)?, last: place(row, 1)? }))?)
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(Reach { compacted_upto: place(row, 0)?, last: place(row, 1)?, order: SourceId(row.get(2)?) })
+    };
+    Ok(connection.prepare_cached(sql)?.query_row((), read)?)
 }
 
 fn revisions(

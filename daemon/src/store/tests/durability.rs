@@ -109,7 +109,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(store);
     let before = fingerprint(dir.path());
     let refused = Store::open(dir.path(), &key());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 17 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 18 })), "{refused:?}");
     assert_eq!(fingerprint(dir.path()), before);
 }
 
@@ -295,7 +295,7 @@ fn a_body_that_is_not_readable_counts_as_held_and_does_nothing() {
 #[test]
 fn an_apps_numbered_push_is_remembered() {
     let (mut home, mut a) = (Home::new(), Author::new(1, 100));
-    let app = |id| AppBundle { source: "shell".into(), id };
+    let app = |id| AppBundle { source: "shell".into(), id, stamp: None };
     assert_eq!(home.store.app_fact(&app(1)).unwrap(), None);
     let written = a.write(put("a", "x"));
     let Change::Append(mut first) = append(&home.store, &written) else { panic!("an append") };
@@ -307,9 +307,16 @@ fn an_apps_numbered_push_is_remembered() {
     let repeated = Committed { dot: None, content: Hash([2; 32]), ..committed.clone() };
     home.store.apply(&Change::AppBundle(app(2), repeated.clone())).unwrap();
     let fact = |id| home.store.app_fact(&app(id)).unwrap().unwrap();
-    assert_eq!(fact(1), AppFact { last: 2, committed: Some(committed) });
-    assert_eq!(fact(2), AppFact { last: 2, committed: Some(repeated.clone()) });
-    assert_eq!(fact(3), AppFact { last: 2, committed: None });
+    assert_eq!(fact(1), AppFact { last: 2, committed: Some(committed), stamp: None });
+    assert_eq!(fact(2), AppFact { last: 2, committed: Some(repeated.clone()), stamp: None });
+    assert_eq!(fact(3), AppFact { last: 2, committed: None, stamp: None });
+    let stamped = AppBundle { stamp: Some(u64::MAX), ..app(3) };
+    home.store.apply(&Change::AppBundle(stamped, repeated.clone())).unwrap();
+    home.store.apply(&Change::AppBundle(app(4), repeated.clone())).unwrap();
+    let other = AppBundle { source: "other".into(), ..app(1) };
+    home.store.apply(&Change::AppBundle(other.clone(), repeated.clone())).unwrap();
+    let stamp = |app| home.store.app_fact(app).unwrap().unwrap().stamp;
+    assert_eq!((stamp(&app(5)), stamp(&other)), (Some(u64::MAX), None), "of one source, also after a bundle without");
     let later = AppBundle { id: REMEMBERED + 1, ..app(1) };
     home.store.apply(&Change::AppBundle(later, repeated.clone())).unwrap();
     assert_eq!(home.store.app_fact(&app(1)).unwrap().unwrap().committed, None, "too long ago for a retry");

@@ -10,7 +10,8 @@ impl Model {
     pub fn app_fact(&self, app: &AppBundle) -> Option<AppFact> {
         let last = Some(self.last_of(&app.source)).filter(|last| *last > 0)?;
         let committed = self.state.apps.get(&(app.source.clone(), app.id)).cloned();
-        Some(AppFact { last, committed })
+        // No app here has a clock.
+        Some(AppFact { last, committed, stamp: None })
     }
 
     /// The last number of an app; 0 before its first.

@@ -736,8 +736,11 @@ class WatchMessagesRequest(_message.Message):
 
     AFTER_BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
     CONVERSATIONS_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
     after_bundle_seq: _builtins.int
     """Bundles after this place; 0 = all from the start, absent = only those applied from now on."""
+    order_id: _builtins.str
+    """See `WatchRequest`."""
     @_builtins.property
     def conversations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only these conversations; empty = all."""
@@ -747,10 +750,11 @@ class WatchMessagesRequest(_message.Message):
         *,
         after_bundle_seq: _builtins.int | None = ...,
         conversations: _abc.Iterable[_builtins.str] | None = ...,
+        order_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq", "conversations", b"conversations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq", "conversations", b"conversations", "order_id", b"order_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__after_bundle_seq: _TypeAlias = _typing.Literal["after_bundle_seq"]  # noqa: Y015
     _WhichOneofArgType__after_bundle_seq: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq"]  # noqa: Y015

@@ -25,29 +25,31 @@ _sym_db = _symbol_database.Default()
 from kinfolk.v1 import records_pb2 as kinfolk_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kinfolk/v1/error.proto\x12\nkinfolk.v1\x1a\x18kinfolk/v1/records.proto\"\xf2\x03\n\x0b\x45rrorDetail\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12\x15\n\x08op_index\x18\x05 \x01(\rH\x01\x88\x01\x01\x12*\n\x05limit\x18\n \x01(\x0b\x32\x19.kinfolk.v1.LimitExceededH\x00\x12\x30\n\x08sequence\x18\x0b \x01(\x0b\x32\x1c.kinfolk.v1.SequenceExpectedH\x00\x12+\n\x07version\x18\x0c \x01(\x0b\x32\x18.kinfolk.v1.VersionRangeH\x00\x12,\n\x08\x61ttempts\x18\r \x01(\x0b\x32\x18.kinfolk.v1.AttemptsLeftH\x00\x12\x35\n\x0fmessage_differs\x18\x0e \x01(\x0b\x32\x1a.kinfolk.v1.MessageDiffersH\x00\x12+\n\x08\x63onflict\x18\x0f \x01(\x0b\x32\x17.kinfolk.v1.RowConflictH\x00\x12,\n\x06resync\x18\x10 \x01(\x0b\x32\x1a.kinfolk.v1.ResyncRequiredH\x00\x12)\n\x06resume\x18\x11 \x01(\x0b\x32\x17.kinfolk.v1.ResumeAfterH\x00\x42\t\n\x07payloadB\x0b\n\t_op_index\"<\n\rLimitExceeded\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x0e\n\x06\x61\x63tual\x18\x03 \x01(\x04\"G\n\x10SequenceExpected\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\x04\x12\x0e\n\x06\x61\x63tual\x18\x03 \x01(\x04\"M\n\x0eResyncRequired\x12\x17\n\x0f\x63ompacted_up_to\x18\x01 \x01(\x04\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\x04\x12\x12\n\nbundle_seq\x18\x03 \x01(\x04\"!\n\x0bResumeAfter\x12\x12\n\nbundle_seq\x18\x01 \x01(\x04\"(\n\x0cVersionRange\x12\x0b\n\x03min\x18\x01 \x01(\r\x12\x0b\n\x03max\x18\x02 \x01(\r\"\x1c\n\x0c\x41ttemptsLeft\x12\x0c\n\x04left\x18\x01 \x01(\r\",\n\x0eMessageDiffers\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t*\xed\x07\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45RROR_CODE_INTERNAL\x10\x01\x12\x1f\n\x1b\x45RROR_CODE_INVALID_ARGUMENT\x10\x02\x12\x18\n\x14\x45RROR_CODE_NOT_FOUND\x10\x03\x12\x19\n\x15\x45RROR_CODE_NOT_SET_UP\x10\x04\x12\x1d\n\x19\x45RROR_CODE_ALREADY_SET_UP\x10\x05\x12\x15\n\x11\x45RROR_CODE_LOCKED\x10\x06\x12 \n\x1c\x45RROR_CODE_PERMISSION_DENIED\x10\x07\x12\x1e\n\x1a\x45RROR_CODE_MESSAGE_DIFFERS\x10\x08\x12\x1d\n\x19\x45RROR_CODE_BUNDLE_DIFFERS\x10\t\x12\x1b\n\x17\x45RROR_CODE_OUT_OF_ORDER\x10\n\x12\x18\n\x14\x45RROR_CODE_TOO_LARGE\x10\x0b\x12 \n\x1c\x45RROR_CODE_RELAY_UNREACHABLE\x10\x0c\x12\x1b\n\x17\x45RROR_CODE_RELAY_CONFIG\x10\r\x12\x17\n\x13\x45RROR_CODE_NO_RELAY\x10\x0e\x12\x17\n\x13\x45RROR_CODE_BAD_CARD\x10\x0f\x12\x1b\n\x17\x45RROR_CODE_CARD_EXPIRED\x10\x10\x12\x18\n\x14\x45RROR_CODE_CARD_USED\x10\x11\x12\x19\n\x15\x45RROR_CODE_WRONG_CODE\x10\x12\x12\x19\n\x15\x45RROR_CODE_CARD_BURNT\x10\x13\x12\x19\n\x15\x45RROR_CODE_NO_PAIRING\x10\x14\x12\x1b\n\x17\x45RROR_CODE_PAIRING_BUSY\x10\x15\x12\x1e\n\x1a\x45RROR_CODE_PAIRING_TIMEOUT\x10\x16\x12\x19\n\x15\x45RROR_CODE_STORE_FULL\x10\x17\x12\x1b\n\x17\x45RROR_CODE_STORE_BROKEN\x10\x18\x12\x13\n\x0f\x45RROR_CODE_BUSY\x10\x19\x12\x1c\n\x18\x45RROR_CODE_SHUTTING_DOWN\x10\x1a\x12\x1f\n\x1b\x45RROR_CODE_VERSION_MISMATCH\x10\x1b\x12\x17\n\x13\x45RROR_CODE_TOO_SLOW\x10\x1c\x12\x1b\n\x17\x45RROR_CODE_RELAY_DENIED\x10\x1d\x12\x17\n\x13\x45RROR_CODE_SYNC_OFF\x10\x1e\x12\x1e\n\x1a\x45RROR_CODE_RESYNC_REQUIRED\x10\x1f\x12\x17\n\x13\x45RROR_CODE_CONFLICT\x10 \x12\x1e\n\x1a\x45RROR_CODE_UNAUTHENTICATED\x10!\x12\x1d\n\x19\x45RROR_CODE_QUOTA_EXCEEDED\x10\"b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kinfolk/v1/error.proto\x12\nkinfolk.v1\x1a\x18kinfolk/v1/records.proto\"\x9c\x04\n\x0b\x45rrorDetail\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12\x15\n\x08op_index\x18\x05 \x01(\rH\x01\x88\x01\x01\x12*\n\x05limit\x18\n \x01(\x0b\x32\x19.kinfolk.v1.LimitExceededH\x00\x12\x30\n\x08sequence\x18\x0b \x01(\x0b\x32\x1c.kinfolk.v1.SequenceExpectedH\x00\x12+\n\x07version\x18\x0c \x01(\x0b\x32\x18.kinfolk.v1.VersionRangeH\x00\x12,\n\x08\x61ttempts\x18\r \x01(\x0b\x32\x18.kinfolk.v1.AttemptsLeftH\x00\x12\x35\n\x0fmessage_differs\x18\x0e \x01(\x0b\x32\x1a.kinfolk.v1.MessageDiffersH\x00\x12+\n\x08\x63onflict\x18\x0f \x01(\x0b\x32\x17.kinfolk.v1.RowConflictH\x00\x12,\n\x06resync\x18\x10 \x01(\x0b\x32\x1a.kinfolk.v1.ResyncRequiredH\x00\x12)\n\x06resume\x18\x11 \x01(\x0b\x32\x17.kinfolk.v1.ResumeAfterH\x00\x12(\n\x05stamp\x18\x12 \x01(\x0b\x32\x17.kinfolk.v1.StampStandsH\x00\x42\t\n\x07payloadB\x0b\n\t_op_index\"<\n\rLimitExceeded\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x0e\n\x06\x61\x63tual\x18\x03 \x01(\x04\"G\n\x10SequenceExpected\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\x04\x12\x0e\n\x06\x61\x63tual\x18\x03 \x01(\x04\"C\n\x0bStampStands\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\r\n\x05yours\x18\x02 \x01(\x04\x12\x12\n\nstored_max\x18\x03 \x01(\x04\"_\n\x0eResyncRequired\x12\x17\n\x0f\x63ompacted_up_to\x18\x01 \x01(\x04\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\x04\x12\x12\n\nbundle_seq\x18\x03 \x01(\x04\x12\x10\n\x08order_id\x18\x04 \x01(\t\"!\n\x0bResumeAfter\x12\x12\n\nbundle_seq\x18\x01 \x01(\x04\"(\n\x0cVersionRange\x12\x0b\n\x03min\x18\x01 \x01(\r\x12\x0b\n\x03max\x18\x02 \x01(\r\"\x1c\n\x0c\x41ttemptsLeft\x12\x0c\n\x04left\x18\x01 \x01(\r\",\n\x0eMessageDiffers\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t*\x8e\x08\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45RROR_CODE_INTERNAL\x10\x01\x12\x1f\n\x1b\x45RROR_CODE_INVALID_ARGUMENT\x10\x02\x12\x18\n\x14\x45RROR_CODE_NOT_FOUND\x10\x03\x12\x19\n\x15\x45RROR_CODE_NOT_SET_UP\x10\x04\x12\x1d\n\x19\x45RROR_CODE_ALREADY_SET_UP\x10\x05\x12\x15\n\x11\x45RROR_CODE_LOCKED\x10\x06\x12 \n\x1c\x45RROR_CODE_PERMISSION_DENIED\x10\x07\x12\x1e\n\x1a\x45RROR_CODE_MESSAGE_DIFFERS\x10\x08\x12\x1d\n\x19\x45RROR_CODE_BUNDLE_DIFFERS\x10\t\x12\x1b\n\x17\x45RROR_CODE_OUT_OF_ORDER\x10\n\x12\x18\n\x14\x45RROR_CODE_TOO_LARGE\x10\x0b\x12 \n\x1c\x45RROR_CODE_RELAY_UNREACHABLE\x10\x0c\x12\x1b\n\x17\x45RROR_CODE_RELAY_CONFIG\x10\r\x12\x17\n\x13\x45RROR_CODE_NO_RELAY\x10\x0e\x12\x17\n\x13\x45RROR_CODE_BAD_CARD\x10\x0f\x12\x1b\n\x17\x45RROR_CODE_CARD_EXPIRED\x10\x10\x12\x18\n\x14\x45RROR_CODE_CARD_USED\x10\x11\x12\x19\n\x15\x45RROR_CODE_WRONG_CODE\x10\x12\x12\x19\n\x15\x45RROR_CODE_CARD_BURNT\x10\x13\x12\x19\n\x15\x45RROR_CODE_NO_PAIRING\x10\x14\x12\x1b\n\x17\x45RROR_CODE_PAIRING_BUSY\x10\x15\x12\x1e\n\x1a\x45RROR_CODE_PAIRING_TIMEOUT\x10\x16\x12\x19\n\x15\x45RROR_CODE_STORE_FULL\x10\x17\x12\x1b\n\x17\x45RROR_CODE_STORE_BROKEN\x10\x18\x12\x13\n\x0f\x45RROR_CODE_BUSY\x10\x19\x12\x1c\n\x18\x45RROR_CODE_SHUTTING_DOWN\x10\x1a\x12\x1f\n\x1b\x45RROR_CODE_VERSION_MISMATCH\x10\x1b\x12\x17\n\x13\x45RROR_CODE_TOO_SLOW\x10\x1c\x12\x1b\n\x17\x45RROR_CODE_RELAY_DENIED\x10\x1d\x12\x17\n\x13\x45RROR_CODE_SYNC_OFF\x10\x1e\x12\x1e\n\x1a\x45RROR_CODE_RESYNC_REQUIRED\x10\x1f\x12\x17\n\x13\x45RROR_CODE_CONFLICT\x10 \x12\x1e\n\x1a\x45RROR_CODE_UNAUTHENTICATED\x10!\x12\x1d\n\x19\x45RROR_CODE_QUOTA_EXCEEDED\x10\"\x12\x1f\n\x1b\x45RROR_CODE_STAMP_REGRESSION\x10#b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kinfolk.v1.error_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ERRORCODE']._serialized_start=933
-  _globals['_ERRORCODE']._serialized_end=1938
+  _globals['_ERRORCODE']._serialized_start=1062
+  _globals['_ERRORCODE']._serialized_end=2100
   _globals['_ERRORDETAIL']._serialized_start=65
-  _globals['_ERRORDETAIL']._serialized_end=563
-  _globals['_LIMITEXCEEDED']._serialized_start=565
-  _globals['_LIMITEXCEEDED']._serialized_end=625
-  _globals['_SEQUENCEEXPECTED']._serialized_start=627
-  _globals['_SEQUENCEEXPECTED']._serialized_end=698
-  _globals['_RESYNCREQUIRED']._serialized_start=700
-  _globals['_RESYNCREQUIRED']._serialized_end=777
-  _globals['_RESUMEAFTER']._serialized_start=779
-  _globals['_RESUMEAFTER']._serialized_end=812
-  _globals['_VERSIONRANGE']._serialized_start=814
-  _globals['_VERSIONRANGE']._serialized_end=854
-  _globals['_ATTEMPTSLEFT']._serialized_start=856
-  _globals['_ATTEMPTSLEFT']._serialized_end=884
-  _globals['_MESSAGEDIFFERS']._serialized_start=886
-  _globals['_MESSAGEDIFFERS']._serialized_end=930
+  _globals['_ERRORDETAIL']._serialized_end=605
+  _globals['_LIMITEXCEEDED']._serialized_start=607
+  _globals['_LIMITEXCEEDED']._serialized_end=667
+  _globals['_SEQUENCEEXPECTED']._serialized_start=669
+  _globals['_SEQUENCEEXPECTED']._serialized_end=740
+  _globals['_STAMPSTANDS']._serialized_start=742
+  _globals['_STAMPSTANDS']._serialized_end=809
+  _globals['_RESYNCREQUIRED']._serialized_start=811
+  _globals['_RESYNCREQUIRED']._serialized_end=906
+  _globals['_RESUMEAFTER']._serialized_start=908
+  _globals['_RESUMEAFTER']._serialized_end=941
+  _globals['_VERSIONRANGE']._serialized_start=943
+  _globals['_VERSIONRANGE']._serialized_end=983
+  _globals['_ATTEMPTSLEFT']._serialized_start=985
+  _globals['_ATTEMPTSLEFT']._serialized_end=1013
+  _globals['_MESSAGEDIFFERS']._serialized_start=1015
+  _globals['_MESSAGEDIFFERS']._serialized_end=1059
 # @@protoc_insertion_point(module_scope)

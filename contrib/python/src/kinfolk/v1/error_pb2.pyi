@@ -89,8 +89,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_SYNC_OFF: _ErrorCode.ValueType  # 30
     """The sync mode is off, and the call needs the network. gRPC `FAILED_PRECONDITION`."""
     ERROR_CODE_RESYNC_REQUIRED: _ErrorCode.ValueType  # 31
-    """A cursor lies below the place up to which the log was compacted, or beyond its end; never 0. Take a snapshot, or read
-    everything again after 0. gRPC `OUT_OF_RANGE`.
+    """A cursor lies below the place up to which the log was compacted, beyond its end, or in another order of apply than this device's;
+    never 0. Take a snapshot, or read everything again after 0. gRPC `OUT_OF_RANGE`.
     """
     ERROR_CODE_CONFLICT: _ErrorCode.ValueType  # 32
     """A record is not what the write was based on; the first one is described. gRPC `ABORTED`."""
@@ -98,6 +98,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The caller showed no token, or one that is unknown or was revoked, and the call needs one. gRPC `UNAUTHENTICATED`."""
     ERROR_CODE_QUOTA_EXCEEDED: _ErrorCode.ValueType  # 34
     """The app has as much stored under its prefixes as it may. Deleting makes room. gRPC `RESOURCE_EXHAUSTED`."""
+    ERROR_CODE_STAMP_REGRESSION: _ErrorCode.ValueType  # 35
+    """The stamp of a push is not greater than those before it; the greatest one is told. gRPC `FAILED_PRECONDITION`."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """Every code. A code is never renamed or given another meaning; new ones may come."""
@@ -165,8 +167,8 @@ ERROR_CODE_RELAY_DENIED: ErrorCode.ValueType  # 29
 ERROR_CODE_SYNC_OFF: ErrorCode.ValueType  # 30
 """The sync mode is off, and the call needs the network. gRPC `FAILED_PRECONDITION`."""
 ERROR_CODE_RESYNC_REQUIRED: ErrorCode.ValueType  # 31
-"""A cursor lies below the place up to which the log was compacted, or beyond its end; never 0. Take a snapshot, or read
-everything again after 0. gRPC `OUT_OF_RANGE`.
+"""A cursor lies below the place up to which the log was compacted, beyond its end, or in another order of apply than this device's;
+never 0. Take a snapshot, or read everything again after 0. gRPC `OUT_OF_RANGE`.
 """
 ERROR_CODE_CONFLICT: ErrorCode.ValueType  # 32
 """A record is not what the write was based on; the first one is described. gRPC `ABORTED`."""
@@ -174,6 +176,8 @@ ERROR_CODE_UNAUTHENTICATED: ErrorCode.ValueType  # 33
 """The caller showed no token, or one that is unknown or was revoked, and the call needs one. gRPC `UNAUTHENTICATED`."""
 ERROR_CODE_QUOTA_EXCEEDED: ErrorCode.ValueType  # 34
 """The app has as much stored under its prefixes as it may. Deleting makes room. gRPC `RESOURCE_EXHAUSTED`."""
+ERROR_CODE_STAMP_REGRESSION: ErrorCode.ValueType  # 35
+"""The stamp of a push is not greater than those before it; the greatest one is told. gRPC `FAILED_PRECONDITION`."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final
@@ -198,6 +202,7 @@ class ErrorDetail(_message.Message):
     CONFLICT_FIELD_NUMBER: _builtins.int
     RESYNC_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """The name of an `ErrorCode` without prefix and in lower case, such as `not_set_up`. Text, so that a client older than
     the daemon can still show it.
@@ -242,6 +247,10 @@ class ErrorDetail(_message.Message):
     def resume(self) -> Global___ResumeAfter:
         """With `too_slow`, on streams that have a cursor."""
 
+    @_builtins.property
+    def stamp(self) -> Global___StampStands:
+        """With `stamp_regression`."""
+
     def __init__(
         self,
         *,
@@ -258,14 +267,15 @@ class ErrorDetail(_message.Message):
         conflict: _records_pb2.RowConflict | None = ...,
         resync: Global___ResyncRequired | None = ...,
         resume: Global___ResumeAfter | None = ...,
+        stamp: Global___StampStands | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "conflict", b"conflict", "limit", b"limit", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "resume", b"resume", "resync", b"resync", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "conflict", b"conflict", "limit", b"limit", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "resume", b"resume", "resync", b"resync", "sequence", b"sequence", "stamp", b"stamp", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "code", b"code", "conflict", b"conflict", "hint", b"hint", "limit", b"limit", "message", b"message", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "resume", b"resume", "resync", b"resync", "retryable", b"retryable", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_op_index", b"_op_index", "attempts", b"attempts", "code", b"code", "conflict", b"conflict", "hint", b"hint", "limit", b"limit", "message", b"message", "message_differs", b"message_differs", "op_index", b"op_index", "payload", b"payload", "resume", b"resume", "resync", b"resync", "retryable", b"retryable", "sequence", b"sequence", "stamp", b"stamp", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__op_index: _TypeAlias = _typing.Literal["op_index"]  # noqa: Y015
     _WhichOneofArgType__op_index: _TypeAlias = _typing.Literal["_op_index", b"_op_index"]  # noqa: Y015
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["limit", "sequence", "version", "attempts", "message_differs", "conflict", "resync", "resume"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["limit", "sequence", "version", "attempts", "message_differs", "conflict", "resync", "resume", "stamp"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__op_index) -> _WhichOneofReturnType__op_index | None: ...
@@ -335,6 +345,36 @@ class SequenceExpected(_message.Message):
 Global___SequenceExpected: _TypeAlias = SequenceExpected  # noqa: Y015
 
 @_typing.final
+class StampStands(_message.Message):
+    """Where the clock of an app's source stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    YOURS_FIELD_NUMBER: _builtins.int
+    STORED_MAX_FIELD_NUMBER: _builtins.int
+    source_id: _builtins.str
+    """The app's source."""
+    yours: _builtins.int
+    """The stamp that came."""
+    stored_max: _builtins.int
+    """The greatest one that was committed."""
+    def __init__(
+        self,
+        *,
+        source_id: _builtins.str = ...,
+        yours: _builtins.int = ...,
+        stored_max: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source_id", b"source_id", "stored_max", b"stored_max", "yours", b"yours"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StampStands: _TypeAlias = StampStands  # noqa: Y015
+
+@_typing.final
 class ResyncRequired(_message.Message):
     """Why reading cannot go on at a cursor."""
 
@@ -343,22 +383,26 @@ class ResyncRequired(_message.Message):
     COMPACTED_UP_TO_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
     compacted_up_to: _builtins.int
     """Up to where the log was compacted: whoever has dealt with this or more can go on."""
     cursor: _builtins.int
     """The cursor that came."""
     bundle_seq: _builtins.int
     """The last place in this device's order: less than the cursor after the device was put back to an earlier state."""
+    order_id: _builtins.str
+    """This device's order; another one than the cursor's after the device was put back."""
     def __init__(
         self,
         *,
         compacted_up_to: _builtins.int = ...,
         cursor: _builtins.int = ...,
         bundle_seq: _builtins.int = ...,
+        order_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_seq", b"bundle_seq", "compacted_up_to", b"compacted_up_to", "cursor", b"cursor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_seq", b"bundle_seq", "compacted_up_to", b"compacted_up_to", "cursor", b"cursor", "order_id", b"order_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -458,10 +458,16 @@ class PushRequest(_message.Message):
     OPS_FIELD_NUMBER: _builtins.int
     SOURCE_ID_FIELD_NUMBER: _builtins.int
     SOURCE_BUNDLE_ID_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
     source_id: _builtins.str
     """The app's own writer stream, any 1–128 bytes; empty = this push is not idempotent as a whole."""
     source_bundle_id: _builtins.int
     """With `source_id`: 1, 2, 3 … without gaps. The last 10,000 of a source are remembered for retries."""
+    stamp: _builtins.int
+    """With `source_id`: the app's own clock, such as a Lamport time. When it is not greater than that of every bundle of the source
+    before, the push is refused with `stamp_regression` and the greatest one; then set the clock beyond that and push the
+    same bundle again. A retry of what was committed is answered whatever its stamp.
+    """
     @_builtins.property
     def ops(self) -> _containers.RepeatedCompositeFieldContainer[Global___Op]:
         """1 to 5,000 ops; encoded at most 1 MiB."""
@@ -472,12 +478,15 @@ class PushRequest(_message.Message):
         ops: _abc.Iterable[Global___Op] | None = ...,
         source_id: _builtins.str = ...,
         source_bundle_id: _builtins.int = ...,
+        stamp: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_stamp", b"_stamp", "stamp", b"stamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ops", b"ops", "source_bundle_id", b"source_bundle_id", "source_id", b"source_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stamp", b"_stamp", "ops", b"ops", "source_bundle_id", b"source_bundle_id", "source_id", b"source_id", "stamp", b"stamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__stamp: _TypeAlias = _typing.Literal["stamp"]  # noqa: Y015
+    _WhichOneofArgType__stamp: _TypeAlias = _typing.Literal["_stamp", b"_stamp"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stamp) -> _WhichOneofReturnType__stamp | None: ...
 
 Global___PushRequest: _TypeAlias = PushRequest  # noqa: Y015
 
@@ -1465,10 +1474,16 @@ class WatchRequest(_message.Message):
     AFTER_BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
     COLLECTIONS_FIELD_NUMBER: _builtins.int
     CONSUMER_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
     after_bundle_seq: _builtins.int
     """Bundles after this place; 0 = all from the start, absent = only those applied from now on."""
     consumer: _builtins.str
     """Without `after_bundle_seq`: begin after what this consumer acknowledged; from the start when it never did."""
+    order_id: _builtins.str
+    """The order that `after_bundle_seq` is a place of: `order_id` of what told it. When that is not this device's order any more,
+    because it was put back to an earlier state, the call is refused with `resync_required` although the place may be there.
+    Empty = not checked.
+    """
     @_builtins.property
     def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only records of these collections; empty = all records and all messages. A bundle then holds only what matches and
@@ -1481,10 +1496,11 @@ class WatchRequest(_message.Message):
         after_bundle_seq: _builtins.int | None = ...,
         collections: _abc.Iterable[_builtins.str] | None = ...,
         consumer: _builtins.str = ...,
+        order_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq", "collections", b"collections", "consumer", b"consumer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq", "collections", b"collections", "consumer", b"consumer", "order_id", b"order_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__after_bundle_seq: _TypeAlias = _typing.Literal["after_bundle_seq"]  # noqa: Y015
     _WhichOneofArgType__after_bundle_seq: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq"]  # noqa: Y015
@@ -1504,6 +1520,7 @@ class PullRequest(_message.Message):
     MAX_BUNDLES_FIELD_NUMBER: _builtins.int
     MAX_BYTES_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
     after_bundle_seq: _builtins.int
     """Bundles after this place; absent = after what `consumer` acknowledged, or from the start."""
     consumer: _builtins.str
@@ -1514,6 +1531,8 @@ class PullRequest(_message.Message):
     """How many bytes at most, unless one bundle alone is larger; 0 = 1 MiB, more than 8 MiB counts as 8 MiB."""
     page_token: _builtins.str
     """`next_page_token` of the page before, with the other fields unchanged; empty = a new pull."""
+    order_id: _builtins.str
+    """See `WatchRequest`."""
     @_builtins.property
     def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """See `WatchRequest`."""
@@ -1527,10 +1546,11 @@ class PullRequest(_message.Message):
         max_bundles: _builtins.int = ...,
         max_bytes: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        order_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq", "collections", b"collections", "consumer", b"consumer", "max_bundles", b"max_bundles", "max_bytes", b"max_bytes", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq", "after_bundle_seq", b"after_bundle_seq", "collections", b"collections", "consumer", b"consumer", "max_bundles", b"max_bundles", "max_bytes", b"max_bytes", "order_id", b"order_id", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__after_bundle_seq: _TypeAlias = _typing.Literal["after_bundle_seq"]  # noqa: Y015
     _WhichOneofArgType__after_bundle_seq: _TypeAlias = _typing.Literal["_after_bundle_seq", b"_after_bundle_seq"]  # noqa: Y015
@@ -1547,10 +1567,13 @@ class PullResponse(_message.Message):
     BUNDLES_FIELD_NUMBER: _builtins.int
     STABLE_BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
     stable_bundle_seq: _builtins.int
     """Where the pull ends: the same on all its pages."""
     next_page_token: _builtins.str
     """For the next page; empty = this was the last."""
+    order_id: _builtins.str
+    """The order that all these places are in: to be kept with the cursor."""
     @_builtins.property
     def bundles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bundle]:
         """Complete bundles in order. A record in them stands as it does when the page is sent; when its `row_version` is greater
@@ -1563,10 +1586,11 @@ class PullResponse(_message.Message):
         bundles: _abc.Iterable[Global___Bundle] | None = ...,
         stable_bundle_seq: _builtins.int = ...,
         next_page_token: _builtins.str = ...,
+        order_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles", b"bundles", "next_page_token", b"next_page_token", "stable_bundle_seq", b"stable_bundle_seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles", b"bundles", "next_page_token", b"next_page_token", "order_id", b"order_id", "stable_bundle_seq", b"stable_bundle_seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1641,16 +1665,20 @@ class SnapshotBegin(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SNAPSHOT_BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
     snapshot_bundle_seq: _builtins.int
     """The place in this device's order at which everything stands so: the cursor to go on from."""
+    order_id: _builtins.str
+    """The order that it is a place of: to be kept with the cursor."""
     def __init__(
         self,
         *,
         snapshot_bundle_seq: _builtins.int = ...,
+        order_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["snapshot_bundle_seq", b"snapshot_bundle_seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id", "snapshot_bundle_seq", b"snapshot_bundle_seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1748,19 +1776,23 @@ class AckRequest(_message.Message):
 
     CONSUMER_FIELD_NUMBER: _builtins.int
     BUNDLE_SEQ_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
     consumer: _builtins.str
     """The name under which the app reads, any 1–128 bytes. The cursors of the 1,000 consumers that moved last are kept."""
     bundle_seq: _builtins.int
     """The last place in this device's order that it has dealt with."""
+    order_id: _builtins.str
+    """See `WatchRequest`."""
     def __init__(
         self,
         *,
         consumer: _builtins.str = ...,
         bundle_seq: _builtins.int = ...,
+        order_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_seq", b"bundle_seq", "consumer", b"consumer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_seq", b"bundle_seq", "consumer", b"consumer", "order_id", b"order_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1796,6 +1828,9 @@ class WatchResponse(_message.Message):
 
     BUNDLE_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    order_id: _builtins.str
+    """The order that these places are in: to be kept with the cursor."""
     @_builtins.property
     def bundle(self) -> Global___Bundle:
         """A bundle."""
@@ -1811,10 +1846,11 @@ class WatchResponse(_message.Message):
         *,
         bundle: Global___Bundle | None = ...,
         position: Global___WatchPosition | None = ...,
+        order_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "event", b"event", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "event", b"event", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "event", b"event", "order_id", b"order_id", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["bundle", "position"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

@@ -122,7 +122,7 @@ class RecordsServicer(object):
         With `source_id` it is idempotent: after any failure send the same request again, and what was committed is
         answered. Errors: `invalid_argument`, `too_large`, `message_differs`, `not_found` (a status or a deletion of a
         message that is not here), `conflict` (a record is not at its `base_row_version`), `out_of_order`, `bundle_differs`,
-        `store_full`; the refused op, the first of them, is in `op_index`.
+        `stamp_regression`, `store_full`; the refused op, the first of them, is in `op_index`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

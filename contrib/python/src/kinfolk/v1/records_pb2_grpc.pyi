@@ -41,7 +41,7 @@ class RecordsStub:
     With `source_id` it is idempotent: after any failure send the same request again, and what was committed is
     answered. Errors: `invalid_argument`, `too_large`, `message_differs`, `not_found` (a status or a deletion of a
     message that is not here), `conflict` (a record is not at its `base_row_version`), `out_of_order`, `bundle_differs`,
-    `store_full`; the refused op, the first of them, is in `op_index`.
+    `stamp_regression`, `store_full`; the refused op, the first of them, is in `op_index`.
     """
     Get: _grpc.UnaryUnaryMultiCallable[_records_pb2.GetRequest, _records_pb2.GetResponse]
     """One record as it stands. Errors: `not_found`, also after a deletion."""
@@ -112,7 +112,7 @@ class RecordsAsyncStub(RecordsStub):
     With `source_id` it is idempotent: after any failure send the same request again, and what was committed is
     answered. Errors: `invalid_argument`, `too_large`, `message_differs`, `not_found` (a status or a deletion of a
     message that is not here), `conflict` (a record is not at its `base_row_version`), `out_of_order`, `bundle_differs`,
-    `store_full`; the refused op, the first of them, is in `op_index`.
+    `stamp_regression`, `store_full`; the refused op, the first of them, is in `op_index`.
     """
     Get: _aio.UnaryUnaryMultiCallable[_records_pb2.GetRequest, _records_pb2.GetResponse]  # type: ignore[assignment]
     """One record as it stands. Errors: `not_found`, also after a deletion."""
@@ -186,7 +186,7 @@ class RecordsServicer(metaclass=_abc_1.ABCMeta):
         With `source_id` it is idempotent: after any failure send the same request again, and what was committed is
         answered. Errors: `invalid_argument`, `too_large`, `message_differs`, `not_found` (a status or a deletion of a
         message that is not here), `conflict` (a record is not at its `base_row_version`), `out_of_order`, `bundle_differs`,
-        `store_full`; the refused op, the first of them, is in `op_index`.
+        `stamp_regression`, `store_full`; the refused op, the first of them, is in `op_index`.
         """
 
     @_abc_1.abstractmethod

@@ -214,7 +214,7 @@ fn a_put_on_a_living_record_leaves_the_other_fields_alone() {
 }
 
 fn named(number: u64, ops: Vec<Op>, app_fact: Option<AppFact>) -> Push {
-    let app = Some(AppBundle { source: "importer".into(), id: number });
+    let app = Some(AppBundle { source: "importer".into(), id: number, stamp: None });
     Push { call: CallId(7), ops, app, facts: Vec::new(), app_fact, bases: Default::default() }
 }
 
@@ -224,10 +224,10 @@ fn an_app_bundle_pushed_again_is_answered_as_before() {
     let first = world.push_with(1, named(1, vec![note("a")], None)).unwrap();
     let content = content_hash(&[note("a")]);
     let committed = Committed { dot: first.dot, bundle_seq: first.bundle_seq, content, no_ops: vec![] };
-    let app = AppBundle { source: "importer".into(), id: 1 };
+    let app = AppBundle { source: "importer".into(), id: 1, stamp: None };
     assert_eq!(world.node(1).disk.log[0].app, Some((app, committed.clone())));
     // The record has moved on meanwhile; that is nothing to the retry.
-    let fact = Some(AppFact { last: 1, committed: Some(committed) });
+    let fact = Some(AppFact { last: 1, committed: Some(committed), stamp: None });
     let retry = Push { bases: [(0, BundleSeq(77))].into(), ..named(1, vec![note("a")], fact) };
     let again = world.push_with(1, retry).unwrap();
     assert_eq!((again.dot, again.bundle_seq, again.repeated), (first.dot, first.bundle_seq, true));
@@ -239,7 +239,7 @@ fn an_app_bundle_pushed_again_is_answered_as_before() {
 fn an_app_bundle_pushed_again_with_other_content_is_refused() {
     let mut world = World::of(1);
     let committed = Some(Committed { dot: None, bundle_seq: BundleSeq(0), content: Hash([1; 32]), no_ops: vec![] });
-    let refused = world.push_with(1, named(1, vec![note("a")], Some(AppFact { last: 1, committed })));
+    let refused = world.push_with(1, named(1, vec![note("a")], Some(AppFact { last: 1, committed, stamp: None })));
     assert_eq!(refused, Err(Refusal::AppBundleDiffers { id: 1 }));
 }
 
@@ -247,9 +247,34 @@ fn an_app_bundle_pushed_again_with_other_content_is_refused() {
 fn an_app_bundle_out_of_order_names_the_number_that_is_expected() {
     let mut world = World::of(1);
     assert_eq!(world.push_with(1, named(2, vec![note("a")], None)), Err(Refusal::OutOfOrder { expected: 1 }));
-    let at = |last| Some(AppFact { last, committed: None });
+    let at = |last| Some(AppFact { last, committed: None, stamp: None });
     assert_eq!(world.push_with(1, named(9, vec![note("a")], at(4))), Err(Refusal::OutOfOrder { expected: 5 }));
     assert_eq!(world.push_with(1, named(2, vec![note("a")], at(4))), Err(Refusal::OutOfOrder { expected: 5 }));
+}
+
+#[test]
+fn a_stamp_that_runs_backwards_is_refused_with_both_unless_the_push_is_a_retry() {
+    let mut world = World::of(1);
+    let stamped = |number, stamp: u64, fact| {
+        let named = named(number, vec![note("a")], fact);
+        Push { app: named.app.map(|app| AppBundle { stamp: Some(stamp), ..app }), ..named }
+    };
+    let at = |committed| Some(AppFact { last: 1, committed, stamp: Some(7) });
+    for yours in [6, 7] {
+        let refused = world.push_with(1, stamped(2, yours, at(None)));
+        assert_eq!(refused, Err(Refusal::StampRegression { yours, stored: 7 }));
+    }
+    let content = content_hash(&[note("a")]);
+    let committed = Committed { dot: None, bundle_seq: BundleSeq(0), content, no_ops: vec![] };
+    assert!(world.push_with(1, stamped(1, 3, at(Some(committed)))).unwrap().repeated);
+    let refused = world.push_with(1, stamped(3, 6, at(None)));
+    assert_eq!(refused, Err(Refusal::OutOfOrder { expected: 2 }), "its number counts before its stamp");
+    assert!(world.push_with(1, stamped(2, 8, at(None))).is_ok());
+    assert!(
+        world
+            .push_with(1, named(3, vec![note("b")], Some(AppFact { last: 2, committed: None, stamp: Some(8) })))
+            .is_ok()
+    );
 }
 
 #[test]
@@ -258,7 +283,7 @@ fn an_app_bundle_that_changes_nothing_still_takes_its_number() {
     let known = MessageFact { content: Some(Hash::of(&post("m").payload)), ..MessageFact::default() };
     let push = Push { facts: message(known), ..named(1, vec![post("m")], None) };
     let outputs = world.input(1, Input::Push(push));
-    let app = AppBundle { source: "importer".into(), id: 1 };
+    let app = AppBundle { source: "importer".into(), id: 1, stamp: None };
     let content = content_hash(&[post("m")]);
     let expected = Change::AppBundle(app, Committed { dot: None, bundle_seq: BundleSeq(0), content, no_ops: vec![0] });
     assert!(matches!(&outputs[0], Output::Commit(change) if *change == expected));
