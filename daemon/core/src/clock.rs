@@ -101,4 +101,9 @@ mod tests {
         assert!(Stamp(((1 << 47) - 1) << 16 | 0xFFFF).is_valid());
         assert!(!Stamp((1 << 47) << 16).is_valid());
     }
+
+    #[test]
+    fn stamps_are_valid_below_two_to_the_63() {
+        assert!(Stamp((1 << 63) - 1).is_valid() && !Stamp(1 << 63).is_valid());
+    }
 }

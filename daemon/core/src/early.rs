@@ -110,4 +110,9 @@ mod tests {
         early.remove(bundle(3, 10).dot).unwrap();
         assert!(early.is_empty() && early.sources().is_empty());
     }
+
+    #[test]
+    fn sixteen_mebibytes_may_wait() {
+        assert_eq!(MAX_BYTES, 16_777_216);
+    }
 }

@@ -69,4 +69,10 @@ mod tests {
         assert_eq!(least.check(config.retention), Ok(()));
         assert!(Config { stale_after: Millis(least.stale_after.0 - 1), ..config }.check(config.retention).is_err());
     }
+
+    #[test]
+    fn by_default_a_device_is_stale_after_90_days_and_mail_lies_for_30() {
+        let config = Config::default();
+        assert_eq!((config.stale_after, config.retention), (Millis(7_776_000_000), Millis(2_592_000_000)));
+    }
 }

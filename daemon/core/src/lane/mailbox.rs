@@ -113,4 +113,9 @@ mod tests {
             assert_eq!(mailbox.is_filling(), filling, "{parcels} parcels, {bytes} bytes");
         }
     }
+
+    #[test]
+    fn a_relay_keeps_mail_for_thirty_days_and_a_mailbox_has_twelve_mebibytes() {
+        assert_eq!((KEEPS, MAX_BYTES), (Millis(2_592_000_000), 12_582_912));
+    }
 }

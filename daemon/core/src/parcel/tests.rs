@@ -145,3 +145,21 @@ fn a_parcel_may_have_exactly_its_largest_size() {
 fn of_a_source_of_which_nothing_stands_no_hash_is_written() {
     assert_eq!(EndedWire::from(&Ended::default()).hash, Vec::<u8>::new());
 }
+
+#[test]
+fn limits_that_devices_must_agree_on_are_these_numbers() {
+    assert_eq!((MAX_PARCEL, RUN_TARGET, MAX_RUNS, MAX_BODIES), (1_310_720, 262_144, 64, 32_768));
+    assert_eq!((MAX_VECTOR, MAX_ENDED, MAX_SUMS, MAX_RECORDS), (1_024, 256, 512, 4_096));
+    assert_eq!((crate::roster::MAX_RECORD_BYTES, crate::bundle::MAX_BODY), (8_192, 1_048_519));
+    assert_eq!((crate::snapshot::CHUNK_TARGET, crate::snapshot::MAX_ENTRIES), (1_048_576, 16_384));
+    assert_eq!((crate::snapshot::MAX_ENDS_BYTES, crate::evidence::MAX_TOLD), (655_360, 1_048_576));
+}
+
+#[test]
+fn a_parcel_of_as_many_parts_as_all_its_lists_may_have_is_decoded_and_of_many_more_is_not() {
+    // Field 99, empty: 64 runs, 2 × 1,024 heads and wants, 4,096 records, 1,024 relays, 256, 512, 8 and 2 × 64 are 8,136; beside them some
+    // kinds that stand once, less than 128.
+    let refused = |parts: usize| Parcel::decode(&[0x9A, 0x06, 0].repeat(parts)).unwrap_err();
+    assert_eq!(refused(8_136 + 24), ParcelError::Malformed("unknown version"));
+    assert_eq!(refused(8_136 + 128), ParcelError::Malformed("more parts than a parcel may have"));
+}

@@ -45,3 +45,12 @@ fn a_source_that_was_never_compacted_takes_no_bytes_for_its_floor() {
     let never = End { floor: Mark::default(), ..chunk().ends[0].clone() };
     assert_eq!(EndWire::from(&never).floor, None);
 }
+
+#[test]
+fn what_has_as_many_parts_as_all_its_lists_may_have_is_decoded_and_with_many_more_it_is_not() {
+    // The number of the snapshot, then field 99, empty: 16,384 entries, 1,024 ends, and a few kinds that stand once.
+    let chunk = |count: usize| ChunkWire::decode_bounded(&[vec![0x08, 1], [0x9A, 0x06, 0].repeat(count - 1)].concat());
+    assert!(chunk(17_408 + 4).is_some() && chunk(17_408 + 40).is_none());
+    let watermark = |count: usize| Hydration::decode(&[0x9A, 0x06, 0].repeat(count));
+    assert!(watermark(1_024 + 2).is_some() && watermark(1_024 + 40).is_none());
+}

@@ -90,4 +90,9 @@ mod tests {
         let length = u64::try_from(encoded.len()).unwrap().to_be_bytes();
         assert_eq!(content_hash(&ops[..1]), Hash::of(&[b"kinfolk/1/push", length.as_slice(), &encoded].concat()));
     }
+
+    #[test]
+    fn so_many_bytes_are_set_aside_and_answered_at_once() {
+        assert_eq!((crate::step::QUARANTINE_BYTES, crate::look::PAGE_BYTES), (65_536, 1_048_576));
+    }
 }

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::ids::{Hash, Millis, RelayId, Seq, SourceId};
 use crate::parcel::{MAX_STATEMENTS, MAX_VECTOR, Receipt, Statement};
 use crate::roster::Verified;
-use crate::step::{CallId, Input};
+use crate::step::Input;
 use crate::vector::Head;
 
 /// What device `n` says of itself: that it holds one bundle of each of so many sources.
@@ -25,11 +25,13 @@ fn statement(n: u8, heads: usize, relays: usize) -> Statement {
 fn surrounded(count: u8) -> World {
     let mut world = World::of(1);
     let mut parent = world.node(1).engine.roster().heads().into_iter().next().unwrap();
+    let mut records = Vec::new();
     for n in 2..=count {
         let record = addition(1, n, parent, u64::from(n));
         parent = record.id();
-        world.input(1, Input::Record { call: CallId(1), record: Verified::vouch(record) });
+        records.push(Verified::vouch(record));
     }
+    world.node(1).engine.take_records(records);
     world.input(1, Input::RelayAdded(OTHER));
     for (sibling, state) in &mut world.node(1).engine.siblings {
         state.relays = vec![if *sibling == id(2) { RELAY } else { OTHER }];

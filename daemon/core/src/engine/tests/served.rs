@@ -74,3 +74,14 @@ fn who_has_not_spoken_since_it_was_seen_to_lag_is_asked_before_it_is_sent_anythi
     assert!(mail.iter().any(|mail| mail.parcel.letter.receipt_requested));
     assert!(mail.iter().all(|mail| mail.seqs(3).is_empty()));
 }
+
+#[test]
+fn a_generation_that_no_device_can_have_is_not_outlived() {
+    for (seen, outlives) in [(1 << 63, false), ((1 << 63) - 1, true)] {
+        let mut world = World::of(2);
+        let mut mail = mail_of(2, &[]);
+        mail.parcel.letter.addressee_generation = seen;
+        world.deliver(&mail);
+        assert_eq!(world.status(1).source != source(1), outlives, "{seen}");
+    }
+}
