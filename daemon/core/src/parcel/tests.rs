@@ -163,3 +163,14 @@ fn a_parcel_of_as_many_parts_as_all_its_lists_may_have_is_decoded_and_of_many_mo
     assert_eq!(refused(8_136 + 24), ParcelError::Malformed("unknown version"));
     assert_eq!(refused(8_136 + 128), ParcelError::Malformed("more parts than a parcel may have"));
 }
+
+#[test]
+fn a_run_has_a_first_position_a_body_and_a_whole_signature() {
+    let whole = run_of(&chain(SourceId([3; 16]), 1));
+    assert!(whole.rebuild().is_ok());
+    assert!(RunBodies { first: Seq::ZERO, ..whole.clone() }.rebuild().is_err());
+    assert!(RunBodies { bodies: Vec::new(), ..whole.clone() }.rebuild().is_err());
+    for signature in [0, 63, 65] {
+        assert!(RunBodies { signature: vec![9; signature].into(), ..whole.clone() }.rebuild().is_err());
+    }
+}

@@ -344,3 +344,14 @@ fn of_sources_that_no_keeper_holds_nothing_goes() {
     world.node(3).engine.watermark.join(&vector(&[(9, 3)]));
     assert_eq!(world.prune(3).unwrap().upto, [(source(1), Seq(4))].into());
 }
+
+#[test]
+fn an_engine_that_took_something_back_lets_nothing_go_until_it_is_restored() {
+    let mut world = three();
+    world.lets_go(3);
+    world.drive(60_000);
+    world.node(3).engine.cut.insert(source(9));
+    assert_eq!(world.prune(3), Err(Hindrance::NoKeeper));
+    world.node(3).engine.cut.clear();
+    assert!(world.prune(3).is_ok());
+}

@@ -279,3 +279,13 @@ fn what_everybody_understands_is_what_the_least_of_those_who_said_it_does() {
         assert_eq!(compaction.op_level, least, "{levels:?}");
     }
 }
+
+#[test]
+fn an_engine_that_took_something_back_compacts_nothing_until_it_is_restored() {
+    let mut world = five(2);
+    world.says(2, [5, 0, 0]);
+    world.node(1).engine.cut.insert(source(9));
+    assert_eq!(world.compact(1), BTreeMap::new());
+    world.node(1).engine.cut.clear();
+    assert_eq!(world.compact(1), BTreeMap::from([(1, 5)]));
+}

@@ -312,3 +312,22 @@ fn what_comes_back_of_an_own_old_source_is_owed_to_the_others() {
         matches!(output, Output::Send(send) if send.to == id(3) && send.runs.iter().any(|run| run.source == source(9)))
     }));
 }
+
+#[test]
+fn a_snapshot_that_never_comes_is_given_up_and_the_watermark_is_told_all_the_same() {
+    let mut world = World::of(3);
+    world.told(2);
+    let ask = |world: &mut World| {
+        world.now = world.now.plus(Millis(120_000));
+        let now = world.at();
+        world.node(1).engine.hydration_for(id(2), now)
+    };
+    let asked = (0..20).take_while(|_| ask(&mut world).ask.is_some()).count();
+    assert_eq!((asked, world.status(1).hydrating), (11, None), "the first question left at once");
+    world.told(2);
+    (0..11).for_each(|_| assert!(ask(&mut world).ask.is_some()));
+    world.node(1).engine.watermark = vector(&[(1, 3)]);
+    world.node(1).engine.siblings.get_mut(&id(2)).unwrap().below = Some(Default::default());
+    let last = ask(&mut world);
+    assert_eq!((last.ask, last.watermark), (None, vector(&[(1, 3)])));
+}

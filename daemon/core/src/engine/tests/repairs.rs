@@ -3,7 +3,8 @@
 use super::disk::FIRST_EPOCH;
 use super::script::*;
 use super::world::*;
-use crate::ids::{Millis, Seq};
+use crate::bundle::Bundle;
+use crate::ids::{Hash, Millis, Seq};
 use crate::parcel::{Letter, Receipt, Want};
 use crate::step::{Change, Input, Output};
 
@@ -271,4 +272,23 @@ fn a_question_waits_for_the_way_to_be_free_and_is_not_lost() {
         world.answer(1, &send);
     }
     assert_eq!(asked(&mut world, 1, 2), [3]);
+}
+
+#[test]
+fn of_a_source_that_is_stopped_or_was_taken_back_nothing_is_asked_for() {
+    for (stopped, taken_back, asks) in [(false, false, 1), (true, false, 0), (false, true, 0)] {
+        let mut world = World::of(3);
+        let unborn = Bundle::write(dot(2, 1), Hash::default(), body(0)).unwrap();
+        if stopped {
+            world.deliver(&mail_of(3, &[run_of(2, &[unborn])]));
+        }
+        if taken_back {
+            world.node(1).engine.cut.insert(source(2));
+        }
+        let mut mail = mail_of(3, &[]);
+        mail.parcel.letter.receipt.vector = vector(&[(2, 5)]);
+        world.deliver(&mail);
+        world.pass(3_000);
+        assert_eq!(asked(&mut world, 1, 2).len(), asks);
+    }
 }
