@@ -83,6 +83,8 @@ pub struct Engine {
     context: Arc<VersionVector>,
     /// Whether the generation was raised above another copy's since the start.
     outbid: bool,
+    /// Whether a fresh source was taken because siblings believe that more is held than is.
+    forgetful: bool,
     early: Early,
     /// Sources that are stopped, and why; known anew after a start, when somebody offers what broke the rule.
     refused: BTreeMap<SourceId, Breach>,
@@ -183,6 +185,7 @@ impl Engine {
             vector,
             sources,
             outbid: false,
+            forgetful: false,
             early,
             refused: BTreeMap::new(),
             cut: BTreeSet::new(),

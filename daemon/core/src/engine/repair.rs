@@ -22,6 +22,9 @@ struct Ask {
     /// What was held when it was asked for last.
     held: Seq,
     attempts: u32,
+    /// How often the one that was asked spoke and did not answer.
+    unheeded: u32,
+    asked_at: Millis,
     next_at: Millis,
 }
 
@@ -41,14 +44,16 @@ impl Engine {
         let missing = self.missing(now);
         self.repair.asks.retain(|source, _| missing.contains_key(source));
         let mut wants: BTreeMap<DeviceId, Vec<Want>> = BTreeMap::new();
+        let mut forgotten = false;
         for (source, missing) in missing {
             let jitter = self.jitter();
             let held = self.vector.seq(source);
             let patience = if missing.by_lane { LANE_PATIENCE } else { FIRST_ASK };
-            let first = Ask { held, attempts: 0, next_at: now.mono.plus(patience) };
+            let first = Ask { held, attempts: 0, unheeded: 0, asked_at: now.mono, next_at: now.mono.plus(patience) };
             let ask = self.repair.asks.entry(source).or_insert(first);
             if held > ask.held {
-                *ask = Ask { held, attempts: 0, next_at: now.mono.plus(patience.max(PROGRESS_PAUSE)) };
+                let next_at = now.mono.plus(patience.max(PROGRESS_PAUSE));
+                *ask = Ask { held, attempts: 0, unheeded: 0, asked_at: now.mono, next_at };
             }
             if ask.next_at > now.mono {
                 continue;
@@ -59,11 +64,23 @@ impl Engine {
                 // Asked when the way is free: what frees it is an input.
                 continue;
             }
+            let heard = self.siblings.get(&holder).and_then(|sibling| sibling.heard_mono);
+            // It has spoken since it was asked, and said nothing of it: it believes that we hold it.
+            ask.unheeded += u32::from(ask.attempts > 0 && heard.is_some_and(|heard| heard >= ask.asked_at));
+            forgotten |= ask.unheeded >= UNHEEDED;
+            ask.asked_at = now.mono;
             ask.next_at = now.mono.plus(backed_off(ASK_AGAIN, ask.attempts, jitter));
             ask.attempts = ask.attempts.saturating_add(1);
+            if let Some(sibling) = self.siblings.get_mut(&holder).filter(|_| ask.attempts > 1) {
+                // Whatever comes back says that it has heard.
+                sibling.ask_receipt = true;
+            }
             wants.entry(holder).or_default().push(Want { source, after: held, upto: missing.upto, exact: false });
         }
         self.questions(reachable, now, &mut wants);
+        if forgotten {
+            self.forgot(now);
+        }
         wants
     }
 
@@ -126,3 +143,5 @@ const FIRST_ASK: Millis = Millis(2_000);
 const PROGRESS_PAUSE: Millis = Millis(5_000);
 /// The pause after an unanswered question, doubled each time: 5 s.
 const ASK_AGAIN: Millis = Millis(5_000);
+/// After so many questions that a holder heard and did not answer, this device takes itself for one that was put back.
+const UNHEEDED: u32 = 3;

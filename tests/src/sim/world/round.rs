@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use kinfolk_core::engine::Engine;
-use kinfolk_core::ids::{DeviceId, Millis};
+use kinfolk_core::ids::{DeviceId, Dot, Hash, Millis};
 use kinfolk_core::roster::{RosterChange, Verified};
 use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Reply, Send};
 
@@ -191,7 +191,9 @@ impl World {
                         let own = self.devices.get(index).map(|device| device.disk.model().source());
                         let back = mine && own != Some(append.bundle.dot.source);
                         self.tally.regained += u64::from(back);
+                        self.note_origin(append);
                     }
+                    self.tally.evidence += u64::from(matches!(change, Change::Evidence(_)));
                     self.tally.early += u64::from(matches!(change, Change::Early { .. }));
                     self.tally.cuts += u64::from(matches!(change, Change::Cut { .. }));
                     self.tally.chunks += u64::from(matches!(change, Change::Staged(_)));
@@ -276,9 +278,14 @@ impl World {
                 }
                 self.tally.repeated += u64::from(pushed.repeated);
                 let Some(dot) = pushed.dot else { return Ok(()) };
-                let held = device.disk.model().bundle(dot).is_some();
-                Broken::unless(held, "an accepted bundle is on disk", || format!("device {index}: {dot:?}"))?;
-                self.tally.accepted += u64::from(self.accepted.insert(dot));
+                // Two histories that part with this very bundle were found to, in the same group of inputs.
+                let written = |(origin, _): &&((Dot, Hash), (Dot, Hash))| origin.0 == dot;
+                let held = device.disk.model().bundle(dot).map(|bundle| bundle.hash);
+                let held = held.or_else(|| self.again.iter().find(written).map(|(origin, _)| origin.1));
+                let Some(hash) = held else {
+                    return Broken::rule("an accepted bundle is on disk", format!("device {index}: {dot:?}"));
+                };
+                self.tally.accepted += u64::from(self.accepted.insert((dot, hash)));
                 self.say(|| format!("device {index} accepts {} of {}", dot.seq, dot.source));
             }
             (Reply::Refused(refusal), Call::Push { numbered }) => {
@@ -348,6 +355,10 @@ impl World {
         let heard = heard.filter(|_| !device.strangers.contains(&mail.parcel.letter.sender));
         // What a removal that came in the same group of inputs takes back is not kept either.
         let heard = heard.filter(|run| model.roster().removal(run.device).is_none());
+        // Of two histories one is kept.
+        let copied =
+            |id: DeviceId| index_of(id).and_then(|at| self.devices.get(at)).is_some_and(|it| it.copy.is_some());
+        let heard = heard.filter(|run| !copied(run.device));
         for bundle in heard.flat_map(|run| &run.bundles) {
             let kept = model.vector().covers(bundle.dot) || model.waits(bundle.dot);
             Broken::unless(kept, "what is acknowledged is on disk", || format!("device {index}: {:?}", bundle.dot))?;

@@ -74,6 +74,7 @@ impl World {
         self.plan_compactions(count);
         self.plan_prekeys(count);
         self.plan_pruning(count);
+        self.plan_copies(count);
         while self.step(STORM)? {}
         Ok(())
     }

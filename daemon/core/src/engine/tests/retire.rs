@@ -50,6 +50,23 @@ fn a_device_put_back_to_an_older_image_takes_a_fresh_source_when_a_sibling_knows
 }
 
 #[test]
+fn a_disk_that_lost_only_what_others_wrote_gets_it_again_though_it_was_receipted() {
+    let mut world = World::of(2);
+    world.drive(20_000);
+    let image = world.node(2).disk.clone();
+    world.write(1, 3);
+    world.drive(60_000);
+    assert!(world.status(1).synced);
+    // Nothing tells it that it was put back.
+    world.put_back(2, image);
+    world.write(1, 1);
+    world.drive(300_000);
+    assert_eq!(world.held(2, 1), 4);
+    assert_ne!(world.status(2).source, source(2));
+    assert!((1..=2).all(|n| world.status(n).synced));
+}
+
+#[test]
 fn nothing_is_written_under_the_old_source_once_a_sibling_has_shown_more_of_it() {
     let mut world = World::of(2);
     world.write(1, 1);
