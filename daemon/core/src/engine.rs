@@ -51,6 +51,7 @@ use crate::epoch::Epoch;
 use crate::ids::{BundleSeq, DeviceId, Millis, Now, RelayId, Seq, SourceId};
 use crate::lane::KEEPS;
 use crate::roster::Roster;
+use crate::snapshot::End;
 use crate::step::{Change, Input, Output, Refusal, Reply, Saved, SavedSibling, Suspect};
 use crate::vector::VersionVector;
 
@@ -115,6 +116,8 @@ pub struct Engine {
     standing: VersionVector,
     hydration: Option<Hydration>,
     keeping: Keeping,
+    /// Where the sources of a snapshot end that is staged whole, while the log is asked whether it fits.
+    ends: Option<Vec<End>>,
     repair: Repair,
     under_way: BTreeMap<u64, dispatch::UnderWay>,
     tickets: u64,
@@ -205,6 +208,7 @@ impl Engine {
             standing: saved.standing,
             hydration: saved.hydrating.map(Hydration::resume),
             keeping: Keeping::resume(saved.prunes, saved.lacking, saved.words),
+            ends: None,
             repair: Repair::default(),
             under_way: BTreeMap::new(),
             // Answers to parcels that an engine before this one sent can still come in; they must name none of ours.

@@ -372,7 +372,7 @@ impl State {
             self.number(app, committed.clone())?;
         }
         self.cut.remove(&dot);
-        if self.roster.removed().next().is_none() {
+        if self.is_causal() {
             self.effects(bundle, &append.context, sabotage);
         } else {
             // What was seen by others may come after them, if it was cut and runs on.

@@ -22,9 +22,10 @@ struct Ask {
     /// What was held when it was asked for last.
     held: Seq,
     attempts: u32,
+    /// Who was asked last, and when.
+    asked: Option<(DeviceId, Millis)>,
     /// How often the one that was asked spoke and did not answer.
     unheeded: u32,
-    asked_at: Millis,
     next_at: Millis,
 }
 
@@ -49,11 +50,11 @@ impl Engine {
             let jitter = self.jitter();
             let held = self.vector.seq(source);
             let patience = if missing.by_lane { LANE_PATIENCE } else { FIRST_ASK };
-            let first = Ask { held, attempts: 0, unheeded: 0, asked_at: now.mono, next_at: now.mono.plus(patience) };
+            let fresh = |next_at| Ask { held, attempts: 0, asked: None, unheeded: 0, next_at };
+            let first = fresh(now.mono.plus(patience));
             let ask = self.repair.asks.entry(source).or_insert(first);
             if held > ask.held {
-                let next_at = now.mono.plus(patience.max(PROGRESS_PAUSE));
-                *ask = Ask { held, attempts: 0, unheeded: 0, asked_at: now.mono, next_at };
+                *ask = fresh(now.mono.plus(patience.max(PROGRESS_PAUSE)));
             }
             if ask.next_at > now.mono {
                 continue;
@@ -64,11 +65,12 @@ impl Engine {
                 // Asked when the way is free: what frees it is an input.
                 continue;
             }
-            let heard = self.siblings.get(&holder).and_then(|sibling| sibling.heard_mono);
+            let heard = |id| self.siblings.get(&id).and_then(|sibling| sibling.heard_mono);
+            let spoke = ask.asked.is_some_and(|(id, at)| heard(id).is_some_and(|heard| heard >= at));
             // It has spoken since it was asked, and said nothing of it: it believes that we hold it.
-            ask.unheeded += u32::from(ask.attempts > 0 && heard.is_some_and(|heard| heard >= ask.asked_at));
+            ask.unheeded += u32::from(spoke);
             forgotten |= ask.unheeded >= UNHEEDED;
-            ask.asked_at = now.mono;
+            ask.asked = Some((holder, now.mono));
             ask.next_at = now.mono.plus(backed_off(ASK_AGAIN, ask.attempts, jitter));
             ask.attempts = ask.attempts.saturating_add(1);
             if let Some(sibling) = self.siblings.get_mut(&holder).filter(|_| ask.attempts > 1) {

@@ -111,6 +111,11 @@ impl State {
         Ok(())
     }
 
+    /// Whether everything comes after all that its author had seen: nothing was ever taken back.
+    pub(super) fn is_causal(&self) -> bool {
+        self.roster.removed().next().is_none() && self.proofs.is_empty()
+    }
+
     /// The state anew from the kept log, in the order of stamps: nobody stamps before what he had seen.
     pub(super) fn replay(&mut self, sabotage: Option<Sabotage>) {
         let mut log: Vec<Logged> = self.log.values().cloned().collect();

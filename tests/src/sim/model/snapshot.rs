@@ -162,7 +162,7 @@ impl State {
                 body.ops.retain(|op| op.kind != KIND_MESSAGE_DELETE && op.kind != KIND_RECORD_DELETE);
             }
             let context = Arc::new(contexts.full().clone());
-            if self.roster.removed().next().is_none() {
+            if self.is_causal() {
                 self.effects(&bundle, &context, sabotage);
             }
             self.places.insert(at, dot);
@@ -179,7 +179,7 @@ impl State {
             }
             self.cut.retain(|dot, _| dot.source != source || dot.seq > end.at.head.seq);
         }
-        if self.roster.removed().next().is_some() {
+        if !self.is_causal() {
             self.replay(sabotage);
         }
         self.hydrating = None;

@@ -3,6 +3,8 @@
 //! The two copies take turns: one is stopped where it stands, the other goes on where it was stopped, and no state token tells either of
 //! them. So each writes a history of its own, and siblings hear of one or the other first. At the end both come to speak, one after the other. A
 //! copy that was made long before it first runs is a disk that lost its end unnoticed.
+//!
+//! A device that knows nobody is not copied: each of the two could compact alone, and of two histories that were both compacted neither can give way.
 
 use kinfolk_core::ids::{Dot, Hash, Millis, Seq, SourceId};
 use kinfolk_core::step::Append;
@@ -33,6 +35,9 @@ impl World {
     /// Somebody copies all that a device is.
     pub(super) fn copy(&mut self, index: usize) -> Held {
         let Some(device) = self.devices.get_mut(index).filter(|device| !device.lost) else { return Ok(()) };
+        if device.disk.model().roster().members().count() <= 1 {
+            return Ok(());
+        }
         device.copy = Some(device.disk.image()?);
         self.say(|| format!("device {index} is copied, with its name and its keys"));
         Ok(())
@@ -48,6 +53,7 @@ impl World {
         let Some(copy) = device.copy.take() else { return Ok(()) };
         device.copy = Some(device.disk.image()?);
         device.disk.put_back(&copy)?;
+        device.disturbed = true;
         device.held = device.disk.model().vector();
         device.ever.join(&device.held);
         device.app = AppState { answered: device.disk.model().last_of(&device.app_source()), trying: None };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kinfolk_core::ids::{DeviceId, Dot, Hash, Millis};
+use kinfolk_core::ids::{DeviceId, Dot, Hash, Millis, SourceId};
 use kinfolk_core::roster::{Roster, Verified};
 use kinfolk_core::vector::VersionVector;
 
@@ -10,6 +10,8 @@ use super::storm::STORM;
 use super::{Event, World};
 use crate::sim::broken::{Broken, Held};
 use crate::sim::device::Device;
+use crate::sim::disk::Image;
+use crate::sim::model::Model;
 use crate::sim::people;
 
 impl World {
@@ -97,7 +99,9 @@ impl World {
     fn check_end(&mut self) -> Held {
         let living = self.living();
         self.check_epochs(&living)?;
-        let writers: BTreeMap<_, _> = self.devices.iter().flat_map(|device| device.disk.model().writers()).collect();
+        let copies = self.devices.iter().filter_map(|device| device.copy.as_ref()).map(Image::model);
+        let disks = self.devices.iter().map(|device| device.disk.model()).chain(copies);
+        let writers: BTreeMap<_, _> = disks.flat_map(Model::writers).collect();
         let stays: BTreeSet<DeviceId> = living.iter().map(|index| people::device_id(*index)).collect();
         let mut known = VersionVector::default();
         living.iter().filter_map(|index| self.devices.get(*index)).for_each(|device| known.join(&device.ever));
@@ -126,6 +130,11 @@ impl World {
             let alone = roster.removed().count() == 1 && !self.gone;
             let counts = |dot: &Dot| {
                 let Some(writer) = writers.get(&dot.source) else { return true };
+                // Of two histories of a removed device one is kept.
+                let copied = |device: &&Device| device.copy.is_some() && people::device_id(device.index) == *writer;
+                if !stays.contains(writer) && self.devices.iter().any(|device| copied(&device)) {
+                    return false;
+                }
                 // A lost device told it to none but one that was removed.
                 if !stays.contains(writer) && !known.covers(*dot) {
                     return false;
@@ -134,7 +143,12 @@ impl World {
                 // Nobody has heard of a device that was added by a removed one.
                 roster.member(*writer).is_some() || removed.is_some_and(|it| alone && dot.seq <= it.end(dot.source))
             };
-            let lacks = |(dot, hash): &&(Dot, Hash)| counts(dot) && !self.holds(device.disk.model(), (*dot, *hash));
+            // A copy that has removed everybody else tells nobody.
+            let mut copies = self.devices.iter().filter_map(|device| device.copy.as_ref()).map(Image::model);
+            let alone = copies.find(|copy| copy.roster().members().count() == 1);
+            let holds =
+                |bundle| self.holds(device.disk.model(), bundle) || alone.is_some_and(|copy| self.holds(copy, bundle));
+            let lacks = |bundle: &&(Dot, Hash)| counts(&bundle.0) && !holds(**bundle);
             let gone: Vec<&(Dot, Hash)> = self.accepted.iter().filter(lacks).collect();
             Broken::unless(gone.is_empty(), "nothing accepted is lost", || format!("device {index}: {gone:?}"))?;
             compared += device.disk.compared;
@@ -148,7 +162,9 @@ impl World {
         let told = living.iter().filter_map(|index| self.devices.get(*index)).map(|device| {
             let status = device.engine.as_ref().map(|engine| engine.status(device.at(self.now)));
             let synced = status.as_ref().map(|status| (status.synced, status.pending_up, status.pending_down));
-            let held: Vec<u64> = device.held.iter().map(|(_, head)| head.seq.0).collect();
+            let short = |source: SourceId| format!("{:02x}{:02x}", source.0[0], source.0[1]);
+            let held: Vec<String> =
+                device.held.iter().map(|(it, head)| format!("{}:{}", short(it), head.seq)).collect();
             format!("\n  device {} holds {held:?}, synced {synced:?}", device.index)
         });
         format!("{} s after the storm:{}", self.now.since(STORM).0 / 1000, told.collect::<String>())

@@ -39,7 +39,8 @@ impl World {
             self.some_time(Event::Outage(relay));
             self.some_time(Event::Back(relay));
         }
-        if self.dice.chance(50) {
+        let removes = self.dice.chance(50);
+        if removes {
             let (by, whom) = (self.somebody(self.devices.len()), self.somebody(self.devices.len()));
             self.some_time(Event::Remove(by, whom));
             // In return, in a circle, or something else altogether; often before they have heard of each other.
@@ -74,7 +75,10 @@ impl World {
         self.plan_compactions(count);
         self.plan_prekeys(count);
         self.plan_pruning(count);
-        self.plan_copies(count);
+        if !(removes && self.hasty) {
+            // What ran before a removal and wakes when weeks have passed finds no mailbox any more: it is removed and joins anew.
+            self.plan_copies(count);
+        }
         while self.step(STORM)? {}
         Ok(())
     }

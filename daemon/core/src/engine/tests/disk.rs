@@ -10,7 +10,7 @@ use crate::clock::Stamp;
 use crate::epoch::{Epoch, HeldEpoch};
 use crate::evidence::{Comparison, Evidence, compare};
 use crate::ids::{DeviceId, Dot, Millis, Seq, SourceId};
-use crate::look::{Compared, Look, Looked};
+use crate::look::{Compared, Look, Looked, Partings};
 use crate::parcel::{Ended, RUN_TARGET, Run, RunBodies, SignedHead};
 use crate::prekey::HeldPrekey;
 use crate::roster::{Prekey, SignedRecord, Verified};
@@ -227,6 +227,15 @@ impl Disk {
                 let bundles: Vec<Bundle> = of(source).filter(|bundle| bundle.dot.seq > after).cloned().collect();
                 let more = bundles.len() > PAGE;
                 Looked::Beyond { source, bundles: bundles.into_iter().take(PAGE).collect(), more }
+            }
+            Look::Apart { from, places, staged } => {
+                let entries = self.staged.iter().map(|kept| (kept.source, Head { seq: kept.seq, hash: kept.hash }));
+                let mut partings = Partings::default();
+                for (source, Head { seq, hash }) in places.into_iter().chain(entries.filter(|_| staged)) {
+                    let held = of(source).find(|bundle| bundle.dot.seq == seq).map(|bundle| bundle.hash);
+                    held.into_iter().for_each(|held| partings.see(source, seq, held, hash));
+                }
+                Looked::Apart { from, parted: partings.parted(), staged }
             }
         }
     }
