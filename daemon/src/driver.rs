@@ -31,12 +31,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use kinfolk_core::contents::Wanted;
 use kinfolk_core::engine::{Config, Engine};
 use kinfolk_core::epoch::Epoch;
 use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, Millis, Now, RelayId};
 use kinfolk_core::op::Op;
 use kinfolk_core::roster::Roster;
-use kinfolk_core::step::{AppBundle, CallId, Compaction, Hindrance, Input, Pruning, Pushed, Refusal, Status};
+use kinfolk_core::step::{AppBundle, CallId, Compaction, Hindrance, Input, Missed, Pruning, Pushed, Refusal, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
@@ -142,6 +143,10 @@ pub(crate) enum Request {
         dry_run: bool,
         reply: oneshot::Sender<Result<Prunable, DriverError>>,
     },
+    Seek {
+        wanted: Vec<Wanted>,
+        reply: oneshot::Sender<Result<Sought, DriverError>>,
+    },
     Retain {
         days: Option<u32>,
         reply: oneshot::Sender<Result<(), DriverError>>,
@@ -157,6 +162,9 @@ pub(crate) enum Request {
 
 /// Which contents may go, or why none; and what went.
 pub(crate) type Prunable = (Result<Pruning, Hindrance>, Pruned);
+
+/// The contents that did not come, and why.
+pub(crate) type Sought = BTreeMap<Wanted, Missed>;
 
 /// Something small to do with the store, outside a transaction.
 type Work = Box<dyn FnOnce(&mut Store) -> Result<(), StoreError> + Send>;

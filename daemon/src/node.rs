@@ -5,6 +5,7 @@
 mod exchange;
 mod farewell;
 mod links;
+mod refill;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -43,6 +44,8 @@ pub struct Node {
     links: Mutex<Vec<Link>>,
     /// Rung when a link wants to be reached sooner than planned.
     reach_again: Arc<Notify>,
+    /// Rung when more should be here than before.
+    pub(crate) refill_again: Arc<Notify>,
     plan: watch::Sender<Plan>,
     on_battery: AtomicBool,
     /// Whether workers watch and look by themselves.
@@ -76,6 +79,7 @@ impl Node {
             kek,
             links: Mutex::new(links),
             reach_again: Arc::default(),
+            refill_again: Arc::default(),
             plan: watch::channel(plan).0,
             on_battery: AtomicBool::new(false),
             live: watch::channel(false).0,
@@ -87,6 +91,7 @@ impl Node {
         let (reached, first) = oneshot::channel();
         tokio::spawn(Self::keep_reaching(Arc::downgrade(&node), reached));
         tokio::spawn(Self::keep_passing(Arc::downgrade(&node)));
+        tokio::spawn(Self::keep_refilling(Arc::downgrade(&node)));
         // Until its first round the driver has nothing to show; whoever asks then would hear that nothing is in sync.
         node.driver.keep(|_| Ok(())).await.ok();
         // A relay that hangs keeps nobody from working.

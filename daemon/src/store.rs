@@ -21,6 +21,7 @@ mod apply;
 mod apps;
 mod collections;
 mod compact;
+mod contents;
 mod conversations;
 mod convert;
 mod cut;
@@ -43,6 +44,7 @@ mod prune;
 mod quarantine;
 mod reader;
 mod rebuild;
+mod refill;
 mod registers;
 mod restore;
 mod revision;
@@ -81,6 +83,7 @@ pub use self::reader::{
     Lookup, MARKERS_SETTING, MAX_PAGE, MAX_PAST, Marking, MessageView, Part, PastChange, Piece, Policy, Range, Reach,
     Reader, RecordView, Sought, Stretch, TracedBundle, WholePast,
 };
+pub use self::refill::Lacking;
 pub use self::verify::{MAX_PROBLEMS, Problem, Report};
 
 use self::apply::Origin;

@@ -12,13 +12,15 @@
 //! the roster, `epochs` follows the group's secrets and `prekeys` the device's own, `dispatch` decides what to tell whom, `knock` reaches who lost
 //! keys, `bridge` and `hearsay` hand on bundles and receipts, `repair` asks for what is missing, `silence` speaks to who is silent, `retire` takes a
 //! fresh source when the own one may be written elsewhere, `withheld` notices relays that keep mail, `compact` finds what all have, `hydrate` catches up,
-//! `fork` ends sources written twice, `reissue` writes anew what is lost so, and `bodies` says which contents may go.
+//! `fork` ends sources written twice, `reissue` writes anew what is lost so, `bodies` says which contents
+//! may go, and `contents` asks for those that went.
 
 mod bodies;
 mod breach;
 mod bridge;
 mod compact;
 mod config;
+mod contents;
 mod dispatch;
 mod epochs;
 mod fork;
@@ -35,6 +37,7 @@ mod reissue;
 mod repair;
 mod report;
 mod retire;
+mod saying;
 mod serve;
 mod sibling;
 mod silence;
@@ -63,6 +66,7 @@ pub use self::pass::PassMark;
 pub use self::retire::next_generation;
 
 use self::breach::Breach;
+use self::contents::Seeking;
 use self::dispatch::Lying;
 use self::fork::Forks;
 use self::prekeys::OwnPrekeys;
@@ -118,6 +122,8 @@ pub struct Engine {
     keeping: Keeping,
     /// Where the sources of a snapshot end that is staged whole, while the log is asked whether it fits.
     ends: Option<Vec<End>>,
+    /// Contents that somebody wants to see.
+    seeking: Seeking,
     repair: Repair,
     under_way: BTreeMap<u64, dispatch::UnderWay>,
     tickets: u64,
@@ -209,6 +215,7 @@ impl Engine {
             hydration: saved.hydrating.map(Hydration::resume),
             keeping: Keeping::resume(saved.prunes, saved.lacking, saved.words),
             ends: None,
+            seeking: Seeking::default(),
             repair: Repair::default(),
             under_way: BTreeMap::new(),
             // Answers to parcels that an engine before this one sent can still come in; they must name none of ours.
@@ -312,6 +319,7 @@ impl Engine {
             Input::Prunes(prunes) => self.set_prunes(prunes, now),
             Input::Lacking(lacking) => self.set_lacking(lacking, now),
             Input::Prune { call, before_us, dry_run } => self.prune(call, before_us, dry_run, now),
+            Input::Seek { call, wanted } => self.seek(call, wanted, now),
             Input::Tick => {}
         }
     }
@@ -322,6 +330,7 @@ impl Engine {
         self.age_epochs(now);
         self.age_prekeys(now);
         self.keep_bodies(now);
+        self.answer_seekers(now);
         if self.gate_open {
             self.dispatch(now);
         }
@@ -373,7 +382,7 @@ impl Engine {
         }
         let save_at = self.unsaved_since.map(|since| since.plus(SAVE_AFTER));
         let send_at = if self.gate_open { self.wake_at(now) } else { None };
-        save_at.into_iter().chain(send_at).min()
+        save_at.into_iter().chain(send_at).chain(self.seeking.wake_at(now.mono)).min()
     }
 
     /// Saves what siblings said.

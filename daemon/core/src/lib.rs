@@ -5,7 +5,7 @@
 //! rule: what a reply, a send or an acknowledgement rests on is committed by an output before it.
 //!
 //! Reading order: [`ids`], [`clock`], [`value`], [`op`], [`conversation`], [`marker`], [`vector`], [`bundle`], [`merge`], [`digest`], [`epoch`], [`prekey`], [`roster`],
-//! [`parcel`], [`evidence`], [`compact`], [`snapshot`], [`stub`], [`bodies`], [`lane`], [`early`], [`look`], [`step`], [`engine`].
+//! [`parcel`], [`evidence`], [`compact`], [`snapshot`], [`stub`], [`bodies`], [`contents`], [`lane`], [`early`], [`look`], [`step`], [`engine`].
 //!
 //! **Invariant:** this crate touches no clock, randomness, file, socket, environment, thread or log. Time and randomness
 //! are arguments. `.clippy.toml` beside it and the tidy test hold that.
@@ -15,6 +15,7 @@ mod bound;
 pub mod bundle;
 pub mod clock;
 pub mod compact;
+pub mod contents;
 pub mod conversation;
 pub mod digest;
 pub mod early;

@@ -12,6 +12,7 @@ use prost::Message;
 use crate::bodies::Bodies;
 use crate::bound;
 use crate::bundle::{Bundle, HeadWire};
+use crate::contents::Contents;
 use crate::digest::Sum;
 use crate::epoch::{Epoch, GivenEpoch, KeptEpoch, MAX_GIVEN};
 use crate::evidence::{Evidence, EvidenceWire, MAX_PIECES};
@@ -41,10 +42,10 @@ pub const MAX_BODIES: usize = 32 * 1024;
 pub const MAX_ENDED: usize = 256;
 /// Most collections whose sums are told: 512 × (name ≤ 128 + sum 40 + 6) are at most 87 KiB.
 pub const MAX_SUMS: usize = 512;
-/// Most fields of a parcel: its 31 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, given epochs, and
+/// Most fields of a parcel: its 32 kinds, runs, vector, wants, all roster records, relays, sources of removed devices, sums, given epochs, and
 /// statements with those who cannot be heard.
 const MAX_PARTS: usize =
-    31 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN + 2 * MAX_STATEMENTS;
+    32 + MAX_RUNS + 2 * MAX_VECTOR + MAX_RECORDS + 1024 + MAX_ENDED + MAX_SUMS + MAX_GIVEN + 2 * MAX_STATEMENTS;
 
 /// All that is said besides bundles.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +102,8 @@ pub struct Letter {
     pub distant: Vec<Distant>,
     /// Who keeps the contents of messages.
     pub bodies: Bodies,
+    /// Contents that are asked for and given.
+    pub contents: Contents,
 }
 
 /// Whose a source is that ends because its device was removed, and what of it stands.
@@ -358,6 +361,9 @@ struct ParcelWire {
     /// What [`Bodies`] writes: its parts are counted before they are decoded.
     #[prost(bytes = "bytes", tag = "70")]
     bodies: Bytes,
+    /// What [`Contents`] writes, for the same reason.
+    #[prost(bytes = "bytes", tag = "71")]
+    contents: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -462,6 +468,7 @@ impl From<&Letter> for ParcelWire {
             statements: letter.statements.iter().map(From::from).collect(),
             distant: letter.distant.iter().map(From::from).collect(),
             bodies: letter.bodies.encode(),
+            contents: letter.contents.encode(),
         }
     }
 }
@@ -531,6 +538,7 @@ impl ParcelWire {
             return Err(Malformed("a signature is 64 bytes"));
         }
         let bodies = Bodies::decode(&self.bodies).ok_or(Malformed("bad word about contents"))?;
+        let contents = Contents::decode(&self.contents).ok_or(Malformed("bad contents"))?;
         let records = self.records.into_iter();
         Ok(Letter {
             sender: DeviceId::from_slice(&self.sender).ok_or(Malformed("sender is not 16 bytes"))?,
@@ -563,6 +571,7 @@ impl ParcelWire {
             statements,
             distant,
             bodies,
+            contents,
         })
     }
 }
@@ -644,6 +653,7 @@ impl Letter {
             statements: Vec::new(),
             distant: Vec::new(),
             bodies: Bodies::default(),
+            contents: Contents::default(),
         }
     }
 }

@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use crate::bundle::Bundle;
 use crate::clock::Stamp;
+use crate::contents::{Content, Wanted};
 use crate::digest::Sum;
 use crate::epoch::{Epoch, HeldEpoch, KeptEpoch};
 use crate::evidence::{Evidence, Verdict};
@@ -32,7 +33,7 @@ use crate::snapshot::{Ask, Chunk};
 use crate::vector::{Head, VersionVector};
 
 pub use self::app::{AppBundle, AppFact, Committed, REMEMBERED, content_hash};
-pub use self::bodies::{Hindrance, Pruning, Word};
+pub use self::bodies::{Hindrance, Missed, Pruning, Word};
 pub use self::hydration::{Compaction, Gain, Hydrating, Join};
 
 /// Names a caller that waits for a reply.
@@ -161,6 +162,13 @@ pub enum Input {
         /// Only say which.
         dry_run: bool,
     },
+    /// Somebody wants to see contents that are elsewhere ([`crate::contents`]).
+    Seek {
+        /// Who waits for them.
+        call: CallId,
+        /// Which.
+        wanted: Vec<Wanted>,
+    },
     /// Nothing but time has passed.
     Tick,
 }
@@ -287,6 +295,8 @@ pub enum Change {
     Compact(Compaction),
     /// Old contents go: their messages become stubs ([`crate::stub`]).
     Prune(Pruning),
+    /// Contents are back: where the stub of such a message is, it becomes the post again.
+    Contents(Vec<Content>),
     /// The word that all contents held here are kept, given to a sibling or, without one, over.
     Word {
         /// The sibling.
@@ -375,6 +385,8 @@ pub enum Reply {
     Compacted(Compaction),
     /// Which contents went, or why none.
     Pruned(Result<Pruning, Hindrance>),
+    /// The contents that did not come, and why. All others are here.
+    Sought(BTreeMap<Wanted, Missed>),
 }
 
 /// A durable push.
@@ -489,6 +501,8 @@ pub struct Send {
     pub runs: Vec<RunRequest>,
     /// The chunk of a snapshot to put into the letter; there are no runs beside one.
     pub chunk: Option<Ask>,
+    /// The contents to put into the letter, as far as they are here and fit; there are no runs beside them.
+    pub contents: Vec<Wanted>,
     /// The source whose evidence to tell, if any: the driver puts it into the letter, or one of its runs, by turns, among the runs.
     pub evidence: Option<SourceId>,
 }

@@ -4,7 +4,7 @@ use kinfolk_core::step::{Compaction, Pushed, Reply};
 use tokio::sync::oneshot;
 use tracing::error;
 
-use super::{DriverError, Prunable, PushError};
+use super::{DriverError, Prunable, PushError, Sought};
 use crate::store::{Compacted, Store};
 
 /// Someone who waits for the engine's reply.
@@ -13,6 +13,7 @@ pub(super) enum Call {
     Author(oneshot::Sender<Result<(), DriverError>>),
     Compact(oneshot::Sender<Result<(Compaction, Compacted), DriverError>>),
     Prune(oneshot::Sender<Result<Prunable, DriverError>>),
+    Seek(oneshot::Sender<Result<Sought, DriverError>>),
 }
 
 impl Call {
@@ -33,10 +34,21 @@ impl Call {
                 drop(caller.send(Ok((compaction, went))));
             }
             (Self::Prune(caller), Reply::Pruned(pruning)) => drop(caller.send(Ok((pruning, store.last_pruning())))),
-            (Self::Push(_), Reply::Recorded | Reply::Compacted(_) | Reply::Pruned(_))
-            | (Self::Author(_), Reply::Pushed(_) | Reply::Compacted(_) | Reply::Pruned(_))
-            | (Self::Compact(_), Reply::Recorded | Reply::Pushed(_) | Reply::Refused(_) | Reply::Pruned(_))
-            | (Self::Prune(_), Reply::Recorded | Reply::Pushed(_) | Reply::Refused(_) | Reply::Compacted(_)) => {
+            (Self::Seek(caller), Reply::Sought(missed)) => drop(caller.send(Ok(missed))),
+            (Self::Push(_), Reply::Recorded | Reply::Compacted(_) | Reply::Pruned(_) | Reply::Sought(_))
+            | (Self::Author(_), Reply::Pushed(_) | Reply::Compacted(_) | Reply::Pruned(_) | Reply::Sought(_))
+            | (
+                Self::Compact(_),
+                Reply::Recorded | Reply::Pushed(_) | Reply::Refused(_) | Reply::Pruned(_) | Reply::Sought(_),
+            )
+            | (
+                Self::Prune(_),
+                Reply::Recorded | Reply::Pushed(_) | Reply::Refused(_) | Reply::Compacted(_) | Reply::Sought(_),
+            )
+            | (
+                Self::Seek(_),
+                Reply::Recorded | Reply::Pushed(_) | Reply::Refused(_) | Reply::Compacted(_) | Reply::Pruned(_),
+            ) => {
                 error!("the engine answered a call of another kind");
             }
         }
@@ -48,6 +60,7 @@ impl Call {
             Self::Author(caller) => drop(caller.send(Err(fault))),
             Self::Compact(caller) => drop(caller.send(Err(fault))),
             Self::Prune(caller) => drop(caller.send(Err(fault))),
+            Self::Seek(caller) => drop(caller.send(Err(fault))),
         }
     }
 }

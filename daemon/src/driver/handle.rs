@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use kinfolk_core::contents::Wanted;
 use kinfolk_core::ids::{BundleSeq, DeviceId, RelayId};
 use kinfolk_core::op::Op;
 use kinfolk_core::roster::{Addition, Roster};
 use kinfolk_core::step::{AppBundle, Compaction, Input, Pushed};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{DriverError, Picture, Prunable, PushError, Request, Trail};
+use super::{DriverError, Picture, Prunable, PushError, Request, Sought, Trail};
 use crate::relay::worker;
 use crate::store::{Compacted, Store, StoreError};
 
@@ -153,12 +154,27 @@ impl Handle {
         answer.await.map_err(|_| DriverError::Stopping)?
     }
 
-    /// Contents go after so many days from now on; `None`: they stay.
+    /// Asks siblings for contents that are elsewhere, and waits for as long as that makes sense. Gives those that did not come, and why; the others
+    /// are here.
+    ///
+    /// # Errors
+    /// When the store fails or the daemon is stopping.
+    pub(crate) async fn seek(&self, wanted: Vec<Wanted>) -> Result<Sought, DriverError> {
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::Seek { wanted, reply }).await?;
+        answer.await.map_err(|_| DriverError::Stopping)?
+    }
+
+    /// Contents go after so many days from now on; `None`: they stay. Younger ones that were let go by hand come back.
     ///
     /// # Errors
     /// When the store fails or the daemon is stopping.
     pub(crate) async fn retain(&self, days: Option<u32>) -> Result<(), DriverError> {
-        self.keep(move |store| store.set_retention(days)).await?;
+        let set = move |store: &mut Store| {
+            store.leave_nothing()?;
+            store.set_retention(days)
+        };
+        self.keep(set).await?;
         let (reply, answer) = oneshot::channel();
         self.request(Request::Retain { days, reply }).await?;
         answer.await.map_err(|_| DriverError::Stopping)?

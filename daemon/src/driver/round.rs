@@ -159,6 +159,7 @@ impl Driver {
                     | Input::Prunes(_)
                     | Input::Lacking(_)
                     | Input::Prune { .. }
+                    | Input::Seek { .. }
                     | Input::Tick => {}
                 }
                 self.engine.handle(input, now);
@@ -194,6 +195,10 @@ impl Driver {
                 self.compact(call, now)?;
             }
             Request::Prune { before_us, dry_run, reply } => self.prune(before_us, dry_run, reply, now)?,
+            Request::Seek { wanted, reply } => {
+                let call = self.register(Call::Seek(reply));
+                self.engine.handle(Input::Seek { call, wanted }, now);
+            }
             Request::Retain { days, reply } => {
                 self.retain(days, now);
                 // Answered when the picture shows it.
@@ -325,6 +330,7 @@ impl Driver {
             }
             Request::Compact { reply, .. } => drop(reply.send(Err(DriverError::from(fault)))),
             Request::Prune { reply, .. } => drop(reply.send(Err(DriverError::from(fault)))),
+            Request::Seek { reply, .. } => drop(reply.send(Err(DriverError::from(fault)))),
             Request::Stop { done } => drop(done.send(())),
         }
     }

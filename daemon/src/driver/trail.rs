@@ -124,6 +124,7 @@ impl Trail {
             | Input::Prunes(_)
             | Input::Lacking(_)
             | Input::Prune { .. }
+            | Input::Seek { .. }
             | Input::Tick => {}
         }
     }
@@ -203,7 +204,18 @@ mod tests {
         let run = RunRequest { device: DeviceId([9; 16]), source: SOURCE, after: Seq(after), upto: Seq(upto) };
         let letter = Letter::bare(DeviceId([9; 16]), Millis(0));
         let (prekey, epoch) = (Prekey::default(), Default::default());
-        Send { ticket, to: PHONE, relay: RELAY, prekey, epoch, letter, runs: vec![run], chunk: None, evidence: None }
+        Send {
+            ticket,
+            to: PHONE,
+            relay: RELAY,
+            prekey,
+            epoch,
+            letter,
+            runs: vec![run],
+            chunk: None,
+            contents: Vec::new(),
+            evidence: None,
+        }
     }
 
     fn letter(upto: u64) -> VerifiedParcel {

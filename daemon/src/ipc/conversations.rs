@@ -15,14 +15,17 @@ use ipc_proto::v1::{
 use kinfolk_core::ids::BundleSeq;
 use tonic::{Request, Response, Status};
 
+use super::admission::Deadline;
+use super::bodies::Fetch;
 use super::caller::Caller;
 use super::convert::push::Asked;
 use super::convert::{conversation, invalid, message};
+use super::page::Page;
 use super::pipe::Events;
 use super::watch::{Filter, Watching, readable};
 use super::{Api, bodies, error, page, read, records};
 use crate::apps::Scope;
-use crate::store::ConversationView;
+use crate::store::{ConversationView, Reader};
 
 /// Conversations of a page when no size was asked for.
 const USUAL_PAGE: usize = 100;
@@ -124,24 +127,29 @@ impl Conversations for Api {
     ) -> Result<Response<ListMessagesResponse>, Status> {
         let node = self.node()?;
         Caller::of(&request).conversation(&request.get_ref().conversation, Scope::Read)?;
-        Ok(Response::new(pages::list(&node, request.into_inner()).await?))
+        let fetch = fetch(&request, request.get_ref().only_here);
+        Ok(Response::new(pages::list(&node, fetch, request.into_inner()).await?))
     }
 
     async fn get_message(&self, request: Request<GetMessageRequest>) -> Result<Response<GetMessageResponse>, Status> {
         let (node, caller) = (self.node()?, Caller::of(&request));
+        let fetch = fetch(&request, request.get_ref().only_here);
         let id = request.into_inner().id;
-        let found = read(&node.reader, move |reader| reader.message(&id)).await?;
         // One in a conversation that the caller may not read is as good as none.
-        let found = found.filter(|view| caller.conversation(&view.body.conversation, Scope::Read).is_ok());
-        let found = found.ok_or_else(|| ErrorDetail::new(ErrorCode::NotFound, "there is no such message"))?;
-        let mut message = message::show(found);
-        bodies::tell_keepers(&node, std::iter::once(&mut message));
+        let read = move |reader: &Reader| {
+            let found = reader.message(&id)?;
+            let found = found.filter(|view| caller.conversation(&view.body.conversation, Scope::Read).is_ok());
+            Ok(Page { items: found.into_iter().map(message::show).collect(), next: String::new() })
+        };
+        let found = bodies::whole(&node, fetch, read).await?.items.pop();
+        let message = found.ok_or_else(|| ErrorDetail::new(ErrorCode::NotFound, "there is no such message"))?;
         Ok(Response::new(GetMessageResponse { message: Some(message) }))
     }
 
     async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchResponse>, Status> {
         let (node, caller) = (self.node()?, Caller::of(&request));
-        Ok(Response::new(pages::search(&node, &caller, request.into_inner()).await?))
+        let fetch = fetch(&request, request.get_ref().only_here);
+        Ok(Response::new(pages::search(&node, &caller, fetch, request.into_inner()).await?))
     }
 
     async fn watch(&self, request: Request<WatchMessagesRequest>) -> Result<Response<Self::WatchStream>, Status> {
@@ -172,6 +180,11 @@ impl Api {
         let result = asked.results(&pushed).pop().unwrap_or_default();
         Ok(Written { id: result.message_id, no_op: result.no_op, source_id, seq, bundle_seq })
     }
+}
+
+/// Until when bodies may be fetched for this call.
+fn fetch<T>(request: &Request<T>, only_here: bool) -> Fetch {
+    Fetch::new(only_here, request.extensions().get().map(|Deadline(at)| *at))
 }
 
 fn borrowed((at, name): &(i64, String)) -> (i64, &str) {

@@ -49,6 +49,7 @@ impl Store {
             Change::Stands { source, head } => floors::stands(&self.connection, *source, *head),
             Change::Compact(compaction) => self.compact(compaction),
             Change::Prune(pruning) => self.prune(pruning),
+            Change::Contents(contents) => self.contents(contents),
             Change::Word { to, word } => self.word(*to, *word),
             Change::HydrationBegun(state) => self.begin_hydration(state),
             Change::Staged(chunk) => self.stage(chunk),

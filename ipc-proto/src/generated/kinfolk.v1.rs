@@ -203,6 +203,9 @@ pub struct BodyElsewhere {
     /// Names of the devices that keep all bodies; empty = none has said so since this device started.
     #[prost(string, repeated, tag = "2")]
     pub kept_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why it could not be fetched just now. What was not asked for, in a watch or an export, has none.
+    #[prost(enumeration = "BodyReach", tag = "70")]
+    pub reach: i32,
 }
 /// Description of an attached file.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -246,6 +249,43 @@ pub struct DeleteMessage {
     /// When, Unix microseconds; absent = the time of the write.
     #[prost(int64, optional, tag = "2")]
     pub at_us: ::core::option::Option<i64>,
+}
+/// What became of fetching a body from another device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BodyReach {
+    /// It was not asked for.
+    Unspecified = 0,
+    /// No other device can be reached: there is none, no relay answers, or the sync mode is manual or off.
+    NoDevice = 1,
+    /// Other devices were asked, and none answered in time. The answer is taken when it comes: ask again later.
+    NoAnswer = 2,
+    /// All devices that can be reached were asked, and none of them has it.
+    Gone = 3,
+}
+impl BodyReach {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BODY_REACH_UNSPECIFIED",
+            Self::NoDevice => "BODY_REACH_NO_DEVICE",
+            Self::NoAnswer => "BODY_REACH_NO_ANSWER",
+            Self::Gone => "BODY_REACH_GONE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BODY_REACH_UNSPECIFIED" => Some(Self::Unspecified),
+            "BODY_REACH_NO_DEVICE" => Some(Self::NoDevice),
+            "BODY_REACH_NO_ANSWER" => Some(Self::NoAnswer),
+            "BODY_REACH_GONE" => Some(Self::Gone),
+            _ => None,
+        }
+    }
 }
 /// How far a message has come. The order of the values is the order of the lattice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -3986,7 +4026,7 @@ pub struct StoreCompactResponse {
     #[prost(uint64, tag = "5")]
     pub sources: u64,
 }
-/// Asks to let go of the bodies of old messages.
+/// Asks to let go of the bodies of old messages. They come back by themselves only after the retention is set anew.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StorePruneRequest {
     /// Of messages created longer ago than this, milliseconds. Absent = the retention that is set; `invalid_argument` without one.
@@ -4018,7 +4058,7 @@ pub struct StorePruneResponse {
 /// How long bodies of messages stay on this device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetRetentionRequest {
-    /// Days, 1 to 36,500; absent = for good: nothing more goes.
+    /// Days, 1 to 36,500; absent = for good. What is younger and went before comes back in the background.
     #[prost(uint32, optional, tag = "1")]
     pub days: ::core::option::Option<u32>,
 }
@@ -6990,6 +7030,9 @@ pub struct GetMessageRequest {
     /// Its id.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
+    /// Do not fetch its body if that is not on this device; see `ListMessagesRequest`.
+    #[prost(bool, tag = "70")]
+    pub only_here: bool,
 }
 /// A message.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -7026,6 +7069,10 @@ pub struct ListMessagesRequest {
     /// Only messages created at this instant or later.
     #[prost(string, tag = "8")]
     pub created_from: ::prost::alloc::string::String,
+    /// Do not fetch bodies that are not on this device. Otherwise other devices are asked for them, within the deadline of the call and for 10 s
+    /// at most; fetched bodies stay here until old ones are let go the next time.
+    #[prost(bool, tag = "70")]
+    pub only_here: bool,
 }
 /// A page of messages.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -7062,6 +7109,9 @@ pub struct SearchRequest {
     /// Only messages created at this instant or later.
     #[prost(string, tag = "7")]
     pub created_from: ::prost::alloc::string::String,
+    /// Do not fetch bodies of what was found that are not on this device. Words in them are not found in either case.
+    #[prost(bool, tag = "70")]
+    pub only_here: bool,
 }
 /// A page of hits.
 #[derive(Clone, PartialEq, ::prost::Message)]

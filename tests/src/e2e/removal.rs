@@ -86,7 +86,7 @@ fn mail(world: &World) -> Result<BTreeSet<PathBuf>, Failed> {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Looks until something holds.
-fn until(holds: impl Fn() -> Result<bool, Failed>, what: &str) -> Result<(), Failed> {
+pub(super) fn until(holds: impl Fn() -> Result<bool, Failed>, what: &str) -> Result<(), Failed> {
     let deadline = Instant::now() + PATIENCE;
     while !holds()? {
         expect(Instant::now() < deadline, || what.to_owned())?;

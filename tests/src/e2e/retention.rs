@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::device::Device;
 use super::pairing::converged;
+use super::removal::until;
 use super::world::World;
 use super::{Failed, Programs, expect, same};
 
@@ -39,6 +40,29 @@ pub(super) fn prunes(programs: &Programs) -> Result<(), Failed> {
     let lines = export.lines().filter(|line| line.contains("\"elsewhere\"")).collect::<Vec<_>>().join("\n");
     a.refuses_with(&["import", "-"], &lines, 1, "invalid_argument")?;
 
+    // Whoever looks sees them all the same, and has them from then on.
+    let local = b.json(&["msg", "list", "family", "--only-here"])?;
+    same("bodies that are shown without asking", shown(&local), (0, u64::from(MESSAGES)))?;
+    let page = b.json(&["msg", "list", "family", "--limit", "20"])?;
+    same("bodies of a page that is looked at", shown(&page), (20, 0))?;
+    let status = b.json(&["status"])?;
+    same("bodies elsewhere after that", number(&status["retention"], "elsewhere"), u64::from(MESSAGES) - 20)?;
+    same("what it finds after that", found(&b)?, 20)?;
+    b.ok(&["store", "verify"])?;
+
+    // When nobody can be asked it says so.
+    b.ok(&["sync", "mode", "off"])?;
+    let page = b.json(&["msg", "list", "family", "--limit", "30"])?;
+    same("bodies of a page without others", shown(&page), (20, 10))?;
+    let reach = page["messages"][29]["elsewhere"]["reach"].as_str();
+    same("why the oldest has none", reach, Some("no_device"))?;
+    b.ok(&["sync", "mode", "realtime"])?;
+    a.kill()?;
+    let page = b.json(&["msg", "list", "family", "--limit", "30"])?;
+    let reach = page["messages"][29]["elsewhere"]["reach"].as_str();
+    same("why it has none while the other device is down", reach, Some("no_answer"))?;
+    a.start()?;
+
     // Both go on, and so does one that joins over the lean one.
     a.ok(&["msg", "post", "family", "after that", "--id", "later"])?;
     a.kill()?;
@@ -48,6 +72,30 @@ pub(super) fn prunes(programs: &Programs) -> Result<(), Failed> {
     for device in [&a, &b, &c] {
         device.ok(&["store", "verify"])?;
     }
+    // It asks whoever has them, not only the one that it joined over.
+    let page = c.json(&["msg", "list", "family", "--limit", "100"])?;
+    same("bodies that the third device shows", shown(&page), (u64::from(MESSAGES) + 1, 0))?;
+    c.ok(&["store", "verify"])?;
+    converged(&[&a, &b, &c])?;
+    brings_back(&a, &b, &c)
+}
+
+/// What a device should have comes back by itself, and then nobody relies on the keeper any more.
+fn brings_back(a: &Device, b: &Device, c: &Device) -> Result<(), Failed> {
+    // The third device was never told to do without anything.
+    until(|| Ok(elsewhere(c)? == 0), "the third device has all bodies")?;
+    expect(elsewhere(b)? > 0, || "what was let go by hand stays away".into())?;
+    let archive = b.json(&["export", &b.home.join("archive.ndjson").to_string_lossy()])?;
+    same("bodies that are not in an export", number(&archive, "bodies_elsewhere"), elsewhere(b)?)?;
+    b.ok(&["store", "retention", "off"])?;
+    until(|| Ok(elsewhere(b)? == 0), "the bodies come back")?;
+    same("what is found again", found(b)?, u64::from(MESSAGES))?;
+    for device in [a, b, c] {
+        device.ok(&["store", "verify"])?;
+    }
+    let is_free = || Ok(a.json(&["status"])?["retention"]["keeps_for"].as_array().is_some_and(Vec::is_empty));
+    until(is_free, "nobody relies on the first device any more")?;
+    b.ok(&["store", "compare"])?;
     Ok(())
 }
 
@@ -66,6 +114,18 @@ fn history() -> String {
 fn found(device: &Device) -> Result<u64, Failed> {
     let hits = device.json(&["msg", "search", "ancient", "--limit", "100"])?;
     Ok(hits["hits"].as_array().map_or(0, |hits| hits.len() as u64))
+}
+
+/// Bodies that are on other devices only.
+fn elsewhere(device: &Device) -> Result<u64, Failed> {
+    Ok(number(&device.json(&["status"])?["retention"], "elsewhere"))
+}
+
+/// How many messages of a page have a body, and how many have not.
+fn shown(page: &Value) -> (u64, u64) {
+    let messages = page["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let lean = messages.iter().filter(|message| !message["elsewhere"].is_null()).count();
+    ((messages.len() - lean) as u64, lean as u64)
 }
 
 fn number(report: &Value, name: &str) -> u64 {

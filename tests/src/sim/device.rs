@@ -77,6 +77,8 @@ pub(super) enum Request {
     Compact,
     /// Contents of all messages go, as far as somebody keeps them.
     Prune,
+    /// Somebody wants to see messages whose contents are elsewhere.
+    Seek,
 }
 
 /// Who waits for an answer.
@@ -86,6 +88,7 @@ pub(super) enum Call {
     Author(Box<RosterChange>),
     Compact,
     Prune,
+    Seek,
 }
 
 /// An app that numbers its bundles and retries until it is answered.

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use kinfolk::store::{DbKey, Exported, NewDevice, Reader, Store, StoreError};
+use kinfolk_core::contents::{Contents, Wanted};
 use kinfolk_core::ids::{DeviceId, Hash};
 use kinfolk_core::op::Op;
 use kinfolk_core::step::{AppBundle, AppFact, Change, Fact, Saved};
@@ -184,6 +185,19 @@ impl Disk {
             same("facts of an app", &read.flatten(), &facts.1)?;
         }
         Ok(facts)
+    }
+
+    /// What a sibling that asks for contents gets.
+    ///
+    /// # Errors
+    /// When the database and the model differ.
+    pub fn give(&self, wanted: &[Wanted]) -> Result<Contents, Broken> {
+        let contents = self.model.give(wanted);
+        if let Some(database) = &self.database {
+            let read = database.reader.contents(wanted).map_err(|error| failed(&error))?;
+            same("contents that are given", &read, &contents)?;
+        }
+        Ok(contents)
     }
 
     /// The person decides whether contents go.

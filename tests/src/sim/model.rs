@@ -15,6 +15,7 @@ mod rows;
 mod sending;
 mod shown;
 mod snapshot;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -314,6 +315,7 @@ impl State {
             Change::Quarantine(_) => {}
             Change::Compact(compaction) => self.compact(&compaction.watermark, sabotage),
             Change::Prune(pruning) => self.prune(pruning)?,
+            Change::Contents(contents) => self.put_back(contents)?,
             Change::Word { to, word } => self.word(*to, *word)?,
             Change::HydrationBegun(state) => (self.hydrating, self.staged) = (Some(*state), Vec::new()),
             Change::HydrationOver => (self.hydrating, self.staged) = (None, Vec::new()),
@@ -321,13 +323,6 @@ impl State {
             Change::Join(join) => self.join(join, sabotage)?,
         }
         Ok(())
-    }
-
-    fn take_fresh(&mut self, source: SourceId, generation: u64) -> Held {
-        let used = self.sources.contains_key(&source);
-        Broken::unless(!used, "a fresh source was never written", || format!("{source}"))?;
-        let before = self.fresh.replace((source, generation)).map_or(0, |(_, generation)| generation);
-        Broken::unless(generation > before, "generations only grow", || format!("{generation} after {before}"))
     }
 
     fn append(&mut self, append: &Append, sabotage: Option<Sabotage>) -> Held {

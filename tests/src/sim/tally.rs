@@ -124,6 +124,8 @@ tally! {
     words: "words given that contents are kept",
     /// Contents that went.
     prunings: "contents let go",
+    /// How many of them were fetched again.
+    fetched: "contents fetched again",
     /// Registers in which concurrent writes disagree, at the end.
     conflicts: "conflicts",
     /// Messages with one id and different contents, at the end.

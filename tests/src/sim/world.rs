@@ -125,6 +125,8 @@ enum Event {
     Compact(usize),
     /// Contents go, as far as somebody keeps them.
     Prune(usize),
+    /// Somebody wants to see what is elsewhere.
+    Seek(usize),
     /// The person decides whether contents go by themselves.
     Retain(usize, bool),
 }
@@ -293,6 +295,7 @@ impl World {
             Event::Way(way) => self.go(way),
             Event::Compact(index) => self.ask(index, Request::Compact),
             Event::Prune(index) => self.ask(index, Request::Prune),
+            Event::Seek(index) => self.ask(index, Request::Seek),
             Event::Retain(index, prunes) => self.retain(index, prunes)?,
         }
         Ok(())

@@ -1,6 +1,9 @@
 //! Contents that are elsewhere: what letters say of them, and what is left in the log.
 
+use bytes::Bytes;
 use kinfolk_core::bodies::Bodies;
+use kinfolk_core::contents::{Content, Contents, Wanted};
+use kinfolk_core::ids::Hash;
 use kinfolk_core::op::{KIND_MESSAGE_STUB, Meaning, MessageBody, Op};
 use kinfolk_core::parcel::{self, Letter, Parcel};
 use kinfolk_core::stub::{Elsewhere, Stub};
@@ -14,6 +17,16 @@ fn what_is_said_and_left_of_contents_that_are_elsewhere_keeps_its_bytes() {
     let letter = Letter { bodies, ..bare(1_767_323_045_678) };
     let file =
         frozen("parcel-bodies", "a letter that asks and promises to keep", &parcel::encode(&letter, &[]).unwrap());
+    assert_eq!(Parcel::decode(&file).unwrap().letter, letter);
+
+    let contents = Contents {
+        wanted: vec![Wanted { content: Hash([0x31; 32]), id: "m-1".into() }],
+        given: vec![Content { id: "m-2".into(), payload: Bytes::from_static(b"a payload") }],
+        missing: vec![Wanted { content: Hash([0x32; 32]), id: "m-3".into() }],
+    };
+    let letter = Letter { contents, ..bare(1_767_323_045_678) };
+    let today = parcel::encode(&letter, &[]).unwrap();
+    let file = frozen("parcel-contents", "a letter that asks for a content, gives one and lacks one", &today);
     assert_eq!(Parcel::decode(&file).unwrap().letter, letter);
 
     let whole = message_body();

@@ -10,30 +10,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::knock::common;
+use super::saying::{Cargo, Saying};
 use super::telling::Telling;
 use super::{Engine, RelayState};
-use crate::epoch::Epoch;
+use crate::contents::{Contents, Wanted};
 use crate::ids::{DeviceId, Millis, Now, RelayId, Seq, SourceId};
 use crate::lane::{RESEND_MIN, backed_off};
 use crate::parcel::{Letter, Receipt, Want};
-use crate::snapshot::{Ask, Hydration};
+use crate::snapshot::Hydration;
 use crate::step::{Output, RunRequest, Send};
-
-/// What a parcel says beside its bundles.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Saying {
-    /// In how many letters the roster is told, if the sibling may not know it, or not our epoch.
-    pub(super) roster_pieces: Option<u32>,
-    /// What was said before was not answered.
-    pub(super) in_vain: bool,
-    pub(super) ask: bool,
-    pub(super) receipt_was_due: bool,
-    /// It is a word to a sibling that is silent.
-    pub(super) word: bool,
-    pub(super) evidence: Option<SourceId>,
-    /// It [knocks](super::knock) under this epoch.
-    pub(super) knock: Option<Epoch>,
-}
 
 /// A parcel given to a relay worker.
 #[derive(Clone, Debug)]
@@ -74,9 +59,11 @@ impl Engine {
                 ways.insert(id, relay);
             }
         }
-        let mut wants = self.wants(&ways.keys().copied().collect(), now);
+        let reachable = ways.keys().copied().collect();
+        let (mut wants, mut contents) = (self.wants(&reachable, now), self.ask_for_contents(&reachable, now));
         for (id, relay) in ways {
-            self.send_to(id, relay, wants.remove(&id).unwrap_or_default(), now);
+            let (wants, wanted) = (wants.remove(&id).unwrap_or_default(), contents.remove(&id).unwrap_or_default());
+            self.send_to(id, relay, wants, wanted, now);
         }
         live.into_iter().for_each(|id| self.show_to_quiet(id, now));
         stale.into_iter().for_each(|id| self.show_to_stale(id, now));
@@ -99,7 +86,7 @@ impl Engine {
         lane.is_free(relay, now.mono).then_some(relay)
     }
 
-    fn send_to(&mut self, to: DeviceId, relay: RelayId, wants: Vec<Want>, now: Now) {
+    fn send_to(&mut self, to: DeviceId, relay: RelayId, wants: Vec<Want>, wanted: Vec<Wanted>, now: Now) {
         let (own, last, me) = (self.source, self.last(), self.me);
         let (hydration, hearsay) = (self.hydration_for(to, now), self.has_hearsay(to, now));
         let jitter = if self.forks.summary().is_some() { self.jitter() } else { 0 };
@@ -119,12 +106,14 @@ impl Engine {
             Some(RunRequest { device, source: *source, after: owed.after, upto: owed.upto })
         }));
         let chunk = sibling.chunk_asked.take();
-        if chunk.is_some() {
+        let gives = chunk.is_none() && hydration.watermark.is_empty();
+        let given = if gives { std::mem::take(&mut sibling.contents_asked) } else { Vec::new() };
+        if chunk.is_some() || !given.is_empty() {
             runs.clear();
         }
         let receipt_due = sibling.receipt_due.is_some_and(|due| due <= now.mono);
-        // A chunk leaves no room for a roster, and neither does a watermark beside runs.
-        let room = chunk.is_none() && hydration.watermark.is_empty();
+        // A chunk leaves no room for a roster, neither do contents, nor a watermark beside runs.
+        let room = gives && given.is_empty();
         let tell = !sibling.is_told() && sibling.roster_at <= now.mono && room;
         let ask = std::mem::take(&mut sibling.ask_receipt);
         let (sums_requested, tell_sums) =
@@ -132,10 +121,12 @@ impl Engine {
         let compares = sums_requested || tell_sums;
         let evidence = if room { sibling.next_evidence(&self.forks, now.mono, jitter) } else { None };
         let brings = !runs.is_empty() || chunk.is_some() || !wants.is_empty() || hydration != Hydration::default();
+        let brings = brings || !given.is_empty() || !wanted.is_empty();
         let (in_vain, roster_attempts) = (sibling.lane.is_waiting_long(), sibling.roster_attempts);
         let tell_roster = room && (in_vain || (tell && !sibling.roster_known));
-        // Evidence may fill a parcel.
-        let pass_on = hearsay && room && !tell_roster && evidence.is_none();
+        // Evidence may fill a parcel; what is asked for beside it is asked for again.
+        let pass_on = hearsay && room && !tell_roster && evidence.is_none() && wanted.is_empty();
+        let wanted = if tell_roster || evidence.is_some() { Vec::new() } else { wanted };
         if !brings && !receipt_due && !tell && !ask && !compares && evidence.is_none() && !pass_on {
             return;
         }
@@ -150,7 +141,8 @@ impl Engine {
         let receipt_was_due = sibling.receipt_due.take().is_some();
         let sums = tell_sums.then(Vec::new);
         let has_evidence = evidence.is_some();
-        let statements = if room && !tell_roster && !has_evidence { self.hearsay(to, now) } else { Vec::new() };
+        let speaks = room && !tell_roster && !has_evidence && wanted.is_empty();
+        let statements = if speaks { self.hearsay(to, now) } else { Vec::new() };
         let Telling { records, pieces } = if tell_roster { self.tell_roster(to) } else { Telling::default() };
         let epochs = if tell || (in_vain && room) { self.gifts(to, in_vain) } else { Vec::new() };
         let letter = Letter {
@@ -162,6 +154,7 @@ impl Engine {
             epochs,
             hydration,
             statements,
+            contents: Contents { wanted, ..Contents::default() },
             ..self.letter(to, now)
         };
         let repeats = in_vain || (tell && roster_attempts > 0);
@@ -173,7 +166,7 @@ impl Engine {
             evidence,
             ..Saying::default()
         };
-        self.depart(to, relay, letter, (runs, chunk), said, now);
+        self.depart(to, relay, letter, Cargo { runs, chunk, contents: given }, said, now);
     }
 
     /// A letter of which the roster is all that counts.
@@ -181,7 +174,7 @@ impl Engine {
         let Telling { records, pieces } = self.tell_roster(to);
         let letter = Letter { records, ..self.letter(to, now) };
         let said = Saying { roster_pieces: Some(pieces), in_vain: true, ..Saying::default() };
-        self.depart(to, relay, letter, (Vec::new(), None), said, now);
+        self.depart(to, relay, letter, Cargo::default(), said, now);
     }
 
     pub(super) fn letter(&self, to: DeviceId, now: Now) -> Letter {
@@ -211,10 +204,11 @@ impl Engine {
         to: DeviceId,
         relay: RelayId,
         letter: Letter,
-        (runs, chunk): (Vec<RunRequest>, Option<Ask>),
+        cargo: Cargo,
         said: Saying,
         now: Now,
     ) {
+        let Cargo { runs, chunk, contents } = cargo;
         let jitter = self.jitter();
         let (ticket, own) = (self.tickets, self.source);
         let sealing = match said.knock {
@@ -248,7 +242,18 @@ impl Engine {
         let under_way = UnderWay { to, relay, own: own_after, foreign, receipt_was_due, asked, word };
         self.under_way.insert(ticket, under_way);
         let evidence = said.evidence;
-        self.outputs.push_back(Output::Send(Send { ticket, to, relay, prekey, epoch, letter, runs, chunk, evidence }));
+        self.outputs.push_back(Output::Send(Send {
+            ticket,
+            to,
+            relay,
+            prekey,
+            epoch,
+            letter,
+            runs,
+            chunk,
+            contents,
+            evidence,
+        }));
     }
 
     /// What a parcel came to.
@@ -324,7 +329,7 @@ impl Engine {
     /// Healthy relays that the sibling polls, fastest first; those of about equal speed in the person's order. All healthy ones when none of
     /// ours is both, and after those when it has not answered for long: it moved or we did, or the word of where else it looks was lost
     /// with the relay that both had.
-    fn healthy_for(&self, sibling: DeviceId) -> Vec<RelayId> {
+    pub(super) fn healthy_for(&self, sibling: DeviceId) -> Vec<RelayId> {
         let Some(sibling) = self.siblings.get(&sibling) else { return Vec::new() };
         let polled: BTreeSet<RelayId> = sibling.relays.iter().copied().collect();
         let mute = sibling.calls >= CALLS_BEFORE_DOUBT || sibling.lane.is_unanswered();

@@ -15,7 +15,7 @@
 use bytes::Bytes;
 
 use super::Engine;
-use super::dispatch::Saying;
+use super::saying::{Cargo, Saying};
 use super::telling::Telling;
 use crate::epoch::Epoch;
 use crate::ids::{DeviceId, Now, RelayId};
@@ -43,7 +43,7 @@ impl Engine {
         let prekey = self.prekeys.newest.clone();
         let letter = Letter { receipt_requested: true, records, prekey, ..self.letter(to, now) };
         let said = Saying { knock: Some(under), in_vain: true, word: true, ..Saying::default() };
-        self.depart(to, relay, letter, (Vec::new(), None), said, now);
+        self.depart(to, relay, letter, Cargo::default(), said, now);
         true
     }
 }

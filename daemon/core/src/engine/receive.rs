@@ -51,11 +51,13 @@ impl Engine {
             let mut letter = parcel.letter;
             let same_roster = letter.roster_hash == self.roster.hash();
             let hydration = std::mem::take(&mut letter.hydration);
+            let contents = std::mem::take(&mut letter.contents);
             self.hear_bodies(&letter, now);
             self.heard(sender, letter, now);
             let passed_on = parcel.statements.iter().any(|said| said.get().device != sender);
             parcel.statements.iter().for_each(|said| self.hear_of(said.get(), sender, now));
             self.hydrate(sender, hydration, same_roster, now);
+            self.hear_contents(sender, contents, now);
             if let Some(sibling) = self.siblings.get_mut(&sender).filter(|_| passed_on) {
                 // It passes them on until our letter shows them.
                 sibling.due(now.mono.plus(RECEIPT_DELAY));

@@ -7,6 +7,7 @@ use super::fork::{Forks, Key};
 use super::hearsay::{Passing, Stated};
 use super::silence::Quiet;
 use super::withheld::Unheard;
+use crate::contents::Wanted;
 use crate::digest::Sum;
 use crate::epoch::Epoch;
 use crate::ids::{DeviceId, Hash, Millis, RelayId, Seq, SourceId};
@@ -89,6 +90,8 @@ pub(super) struct Sibling {
     pub(super) below: Option<Below>,
     /// The chunk of a snapshot that it asked for.
     pub(super) chunk_asked: Option<Ask>,
+    /// The contents that it asked for last.
+    pub(super) contents_asked: Vec<Wanted>,
     /// While it is stale: when to show it that we are here.
     pub(super) beacon_at: Millis,
     /// How often that was done since the start.

@@ -10,7 +10,7 @@
 //!   it says makes the pauses begin anew, so that two devices at rest speak a few times on the first day and once a day from then on. One from which
 //!   a receipt is awaited is told all that anyway (`dispatch`).
 
-use super::dispatch::Saying;
+use super::saying::{Cargo, Saying};
 use super::telling::Telling;
 use super::{Engine, spread};
 use crate::ids::{DeviceId, Millis, Now, RelayId};
@@ -95,7 +95,7 @@ impl Engine {
         let letter = Letter { receipt_requested: true, records, epochs: self.gifts(to, true), ..self.letter(to, now) };
         let roster_pieces = unknown.then_some(pieces);
         let said = Saying { roster_pieces, in_vain, word: true, ..Saying::default() };
-        self.depart(to, relay, letter, (Vec::new(), None), said, now);
+        self.depart(to, relay, letter, Cargo::default(), said, now);
     }
 }
 

@@ -6,6 +6,7 @@ mod causal;
 mod clocks;
 mod compaction;
 mod comparing;
+mod contents;
 mod disk;
 mod disputes;
 mod ends;

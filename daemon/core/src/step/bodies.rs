@@ -32,3 +32,14 @@ pub enum Hindrance {
     /// A sibling of an earlier version would not understand what is left.
     OldVersion(DeviceId),
 }
+
+/// Why a content did not come.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Missed {
+    /// There is nobody to ask: no live sibling can be reached, or none of them understands the question.
+    Nobody,
+    /// No answer came in time. One that comes later is taken, too.
+    Silent,
+    /// All that could be asked say that they do not have it.
+    Gone,
+}

@@ -1,7 +1,8 @@
 //! `kin devices`.
 
 use ipc_proto::v1::{
-    Device, ListDevicesRequest, ListDevicesResponse, RenameDeviceRequest, RevokeDeviceRequest, RevokeDeviceResponse,
+    Device, GetStatusRequest, ListDevicesRequest, ListDevicesResponse, RenameDeviceRequest, Retention,
+    RevokeDeviceRequest, RevokeDeviceResponse,
 };
 use serde_json::json;
 
@@ -59,6 +60,15 @@ impl Devices {
                 })
             }
             Self::Revoke { device, yes } => {
+                let listed = admin.list_devices(ListDevicesRequest {}).await?.into_inner();
+                let status = admin.get_status(GetStatusRequest {}).await?.into_inner();
+                let alone = kept_there_alone(&device, &listed.devices, &status.retention.unwrap_or_default());
+                if alone > 0 {
+                    context.output.note(&format!(
+                        "the bodies of {alone} messages are not on this device, and no device but {device} has said that it keeps them: they may be \
+                         lost with it. `kin store retention off` brings them here first"
+                    ));
+                }
                 let question = format!("Remove {device} from your devices, for good?");
                 if !terminal::confirm(&question, yes).await? {
                     return Err(Failure::Interrupted);
@@ -67,11 +77,19 @@ impl Devices {
                 let object = json!({
                     "device": revoked.device.as_ref().map(view::device),
                     "unaware": revoked.unaware.iter().map(view::device).collect::<Vec<_>>(),
+                    "bodies_kept_there_alone": alone,
                 });
                 context.output.show("devices.revoke", object, |style| farewell(&revoked, style))
             }
         }
     }
+}
+
+/// How many bodies are not here and no other device is known to keep, if that device goes. It is named as a person names it: id, beginning of the id, or name.
+fn kept_there_alone(device: &str, devices: &[Device], retention: &Retention) -> u64 {
+    let named = devices.iter().find(|known| known.name == device || known.id.starts_with(device));
+    let name = named.map_or(device, |known| known.name.as_str());
+    if retention.kept_by.iter().any(|keeper| keeper != name) { 0 } else { retention.elsewhere }
 }
 
 fn farewell(revoked: &RevokeDeviceResponse, style: Style) -> String {
@@ -122,6 +140,21 @@ mod tests {
         if it knows passwords or keys of a relay, change them there and on your devices: with them it can delete or flood mail
         not yet told: desk, attic; `kin devices list` shows when they are
         ");
+    }
+
+    #[test]
+    fn bodies_that_only_the_removed_device_keeps_are_counted() {
+        let server = Device { id: "0d".repeat(16), name: "server".into(), ..Device::default() };
+        let kept_by = |names: &[&str]| {
+            let kept_by = names.iter().map(|name| (*name).to_owned()).collect();
+            Retention { elsewhere: 12, kept_by, ..Retention::default() }
+        };
+        let alone = |device: &str, retention| kept_there_alone(device, std::slice::from_ref(&server), &retention);
+        assert_eq!((alone("server", kept_by(&["server"])), alone("0d0d", kept_by(&["server"]))), (12, 12));
+        assert_eq!(alone("server", kept_by(&["desk", "server"])), 0);
+        assert_eq!(alone("phone", kept_by(&["server"])), 0);
+        assert_eq!(alone("server", kept_by(&[])), 12, "nobody has said anything since the start");
+        assert_eq!(alone("server", Retention::default()), 0);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use ipc_proto::v1::{JoinRequest, KeyStore, join_event::Event};
 use serde_json::json;
 use tokio_stream::StreamExt;
 
+use crate::catching;
 use crate::context::Context;
 use crate::daemon;
 use crate::failure::Failure;
@@ -55,6 +56,9 @@ impl Join {
             let done = matches!(event, Event::Joined(_));
             show(context, &event)?;
             if done {
+                if !context.output.json {
+                    catching::follow(&client).await;
+                }
                 return Ok(());
             }
         }

@@ -7,6 +7,7 @@
 //! One file a group of commands; [`failure`] maps what goes wrong to exit codes, [`output`] prints words or JSON.
 
 mod apps;
+mod catching;
 mod completions;
 mod condition;
 mod conflicts;

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use ipc_proto::Client;
 use ipc_proto::v1::{
-    BodyElsewhere, DeleteRequest, GetMessageRequest, ListMessagesRequest, Message, MessageStatus, Op, PostRequest,
-    PushRequest, SearchHit, SearchRequest, SetMessageStatus, SetStatusRequest, message::Body, op,
+    BodyElsewhere, BodyReach, DeleteRequest, GetMessageRequest, ListMessagesRequest, Message, MessageStatus, Op,
+    PostRequest, PushRequest, SearchHit, SearchRequest, SetMessageStatus, SetStatusRequest, message::Body, op,
 };
 use serde_json::{Value, json};
 
@@ -37,6 +37,9 @@ pub(crate) enum Msg {
     List {
         /// The conversation
         conversation: String,
+        /// Do not ask other devices for bodies that are not on this one
+        #[arg(long)]
+        only_here: bool,
         #[command(flatten)]
         stretch: Stretch,
         #[command(flatten)]
@@ -120,9 +123,9 @@ impl Msg {
                     false => answer.id,
                 })
             }
-            Self::List { conversation, stretch, page } => {
+            Self::List { conversation, only_here, stretch, page } => {
                 let oldest_first = stretch.oldest_first;
-                let request = stretch.request(conversation, page)?;
+                let request = ListMessagesRequest { only_here, ..stretch.request(conversation, page)? };
                 let page = context.client().await?.conversations().list_messages(request).await?.into_inner();
                 let messages: Vec<Value> = page.messages.iter().map(view::local_message).collect();
                 let object = json!({ "messages": messages, "next": next(&page.next_page_token) });
@@ -137,7 +140,7 @@ impl Msg {
                 })
             }
             Self::Get { id } => {
-                let request = GetMessageRequest { id };
+                let request = GetMessageRequest { id, ..GetMessageRequest::default() };
                 let answer = context.client().await?.conversations().get_message(request).await?.into_inner();
                 let message = answer.message.unwrap_or_default();
                 let object = json!({ "message": view::local_message(&message) });
@@ -153,6 +156,7 @@ impl Msg {
                     sender,
                     created_before,
                     created_from,
+                    only_here: false,
                 };
                 let page = context.client().await?.conversations().search(request).await?.into_inner();
                 let object = json!({
@@ -212,7 +216,8 @@ impl Msg {
 /// The ids of the unread messages of a conversation.
 async fn unread(client: &Client, conversation: String) -> Result<BTreeSet<String>, Failure> {
     let mut ids = BTreeSet::new();
-    let mut request = ListMessagesRequest { conversation, page_size: 1000, ..ListMessagesRequest::default() };
+    let mut request =
+        ListMessagesRequest { conversation, page_size: 1000, only_here: true, ..ListMessagesRequest::default() };
     loop {
         let page = client.conversations().list_messages(request.clone()).await?.into_inner();
         let unread = page.messages.into_iter().filter(|message| !message.outbound && message.read_at_us.is_none());
@@ -257,11 +262,18 @@ fn hit_words(hit: &SearchHit, style: Style) -> String {
 
 /// Where the body of a message is.
 fn kept(elsewhere: &BodyElsewhere) -> String {
-    let BodyElsewhere { size, kept_by } = elsewhere;
-    match kept_by.as_slice() {
-        [] => format!("({size} bytes, not on this device)"),
-        devices => format!("({size} bytes, kept by {})", printable(&devices.join(", "))),
-    }
+    let BodyElsewhere { size, kept_by, .. } = elsewhere;
+    let place = match kept_by.as_slice() {
+        [] => "not on this device".to_owned(),
+        devices => format!("kept by {}", printable(&devices.join(", "))),
+    };
+    let why = match elsewhere.reach() {
+        BodyReach::Unspecified => "",
+        BodyReach::NoDevice => "; no other device can be reached",
+        BodyReach::NoAnswer => "; no answer yet, look again later",
+        BodyReach::Gone => "; no device that can be reached has it",
+    };
+    format!("({size} bytes, {place}{why})")
 }
 
 /// A message as it stands in a conversation.

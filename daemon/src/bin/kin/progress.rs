@@ -19,11 +19,21 @@ pub(crate) fn counter(json: bool) -> ProgressBar {
     shown(ProgressBar::no_length().with_style(style("{spinner} {human_pos} {msg}")), json)
 }
 
+/// A bar over steps of which not much is known at first. Draws nothing when nobody looks.
+pub(crate) fn steps(json: bool) -> ProgressBar {
+    shown(ProgressBar::no_length().with_style(style("{bar:30} {percent:>3} %  {msg}")), json)
+}
+
+/// Whether anybody looks.
+pub(crate) fn is_shown(json: bool) -> bool {
+    !json && std::io::stderr().is_terminal()
+}
+
 fn shown(bar: ProgressBar, json: bool) -> ProgressBar {
-    if json || !std::io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    } else {
+    if is_shown(json) {
         bar.enable_steady_tick(Duration::from_millis(100));
+    } else {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
     }
     bar
 }

@@ -18,6 +18,7 @@ use crate::output::{Style, printable};
 ///
 /// The messages stay, with their place, people, times and status; their text and attachments go from this device, and words in them are no longer
 /// found here. Only what every device has confirmed goes, and only while another device has given its word to keep all bodies. Compacts first.
+/// Whoever looks at such a message later gets its body from another device. The bodies come back by themselves when the retention is set anew.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   kin store prune --older-than 90d --dry-run
@@ -33,7 +34,8 @@ pub(crate) struct Prune {
 
 /// Show or set how long bodies of messages stay on this device
 ///
-/// Once a day the daemon lets go of older ones that another device keeps. Off at first: every body stays.
+/// Once a day the daemon lets go of older ones that another device keeps. Off at first: every body stays. What is younger and lacking comes back in
+/// the background.
 #[derive(Debug, clap::Args)]
 #[command(
     name = "retention",

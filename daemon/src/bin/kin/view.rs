@@ -3,8 +3,9 @@
 mod conversation;
 
 use ipc_proto::v1::{
-    App, Bundle, Change, ChangeKind, Comparison, Device, DeviceComparison, Grant, KeyProtection, Message, Record,
-    RecoveryState, Relay, RelayFault, RowConflict, Scope, Status, SyncMode, change::Now, message::Body,
+    App, BodyElsewhere, BodyReach, Bundle, Change, ChangeKind, Comparison, Device, DeviceComparison, Grant,
+    KeyProtection, Message, Record, RecoveryState, Relay, RelayFault, RowConflict, Scope, Status, SyncMode, change::Now,
+    message::Body,
 };
 use serde_json::{Map, Value, json};
 
@@ -46,7 +47,10 @@ pub(crate) fn message(message: &Message) -> Map<String, Value> {
         out.insert("attachments".into(), attachments.into());
     }
     if let Some(elsewhere) = &message.elsewhere {
-        out.insert("elsewhere".into(), json!({ "size": elsewhere.size, "kept_by": elsewhere.kept_by }));
+        out.insert(
+            "elsewhere".into(),
+            json!({ "size": elsewhere.size, "kept_by": elsewhere.kept_by, "reach": reach(elsewhere) }),
+        );
         return out;
     }
     let body = match &message.body {
@@ -297,6 +301,16 @@ fn change(change: &Change) -> Value {
         }
     }
     out.into()
+}
+
+/// Why a body could not be fetched just now; nothing when it was not asked for.
+fn reach(elsewhere: &BodyElsewhere) -> Value {
+    match elsewhere.reach() {
+        BodyReach::Unspecified => Value::Null,
+        BodyReach::NoDevice => "no_device".into(),
+        BodyReach::NoAnswer => "no_answer".into(),
+        BodyReach::Gone => "gone".into(),
+    }
 }
 
 fn attachment(attachment: &ipc_proto::v1::Attachment) -> Value {

@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 use tokio_stream::StreamExt;
 
+use crate::catching::Catching;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::{instant, view};
@@ -56,12 +57,14 @@ impl Wait {
                 let left = self.timeout.saturating_sub(begin.elapsed());
                 let mut changes = client.admin().watch_status(WatchStatusRequest {}).await?.into_inner();
                 let synced = async {
+                    let catching = Catching::new(context.output.json);
                     let mut mode = None;
                     while let Some(status) = changes.next().await {
                         let status = status?;
                         if status.synced {
                             return Ok(status);
                         }
+                        catching.show(&status);
                         if mode.replace(status.mode()) != Some(status.mode()) {
                             context.output.note(idle(status.mode()));
                         }

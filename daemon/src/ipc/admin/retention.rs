@@ -33,6 +33,9 @@ pub(super) async fn prune(node: &Node, request: StorePruneRequest) -> Result<Sto
         return Err(invalid("how old? no retention is set: say `older_than_ms`, or set one").into());
     };
     let before_us = before(wall_clock(), Millis(age));
+    if !request.dry_run {
+        node.driver.keep(move |store| store.leave(before_us)).await.map_err(|fault| error::driver(&fault))?;
+    }
     let until = Instant::now() + PATIENCE;
     let mut answer = StorePruneResponse::default();
     loop {
@@ -77,6 +80,7 @@ pub(super) async fn set(api: &Api, request: SetRetentionRequest) -> Result<SetRe
         return Err(invalid(format!("bodies stay 1 to {MOST_DAYS} days, or for good")).into());
     }
     node.driver.retain(request.days).await.map_err(|fault| error::driver(&fault))?;
+    node.refill_again.notify_one();
     Ok(SetRetentionResponse { status: Some(status::read(&api.daemon, &node).await?) })
 }
 

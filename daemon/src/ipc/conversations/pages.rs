@@ -7,12 +7,13 @@ use ipc_proto::v1::{
 use tonic::Status;
 
 use crate::apps::Scope;
+use crate::ipc::bodies::Fetch;
 use crate::ipc::caller::Caller;
 use crate::ipc::convert::{invalid, message};
 use crate::ipc::watch::readable;
 use crate::ipc::{bodies, page, read};
 use crate::node::Node;
-use crate::store::{Hit, Range, Sought};
+use crate::store::{Hit, Range, Reader, Sought};
 
 /// Messages of a page when no size was asked for.
 const USUAL_PAGE: usize = 100;
@@ -22,7 +23,11 @@ const USUAL_HITS: usize = 20;
 const MAX_QUERY: usize = 1_024;
 
 /// A page of a conversation.
-pub(super) async fn list(node: &Node, request: ListMessagesRequest) -> Result<ListMessagesResponse, Status> {
+pub(super) async fn list(
+    node: &Node,
+    fetch: Fetch,
+    request: ListMessagesRequest,
+) -> Result<ListMessagesResponse, Status> {
     let oldest_first = match request.order() {
         MessageOrder::OldestFirst => true,
         MessageOrder::NewestFirst | MessageOrder::Unspecified => false,
@@ -40,23 +45,27 @@ pub(super) async fn list(node: &Node, request: ListMessagesRequest) -> Result<Li
         |anchor, time| anchor >= time,
     );
     let range = Range { after, before, oldest_first };
-    let page = read(&node.reader, move |reader| {
+    let page = move |reader: &Reader| {
         let rest = |place: Option<&(i64, String)>| match place {
             Some(place) => range.clone().behind(place.clone()),
             None => range.clone(),
         };
         let some = |place: Option<&(i64, String)>, most| reader.messages(&conversation, &rest(place), most);
-        page::fill(place, size, some, |seen| (seen.created_us, seen.id.clone()), message::show)
-    });
-    let mut page = page.await?;
-    bodies::tell_keepers(node, page.items.iter_mut());
+        page::fill(place.clone(), size, some, |seen| (seen.created_us, seen.id.clone()), message::show)
+    };
+    let page = bodies::whole(node, fetch, page).await?;
     Ok(ListMessagesResponse { messages: page.items, next_page_token: page.next })
 }
 
 /// A page of what a search finds.
-pub(super) async fn search(node: &Node, caller: &Caller, request: SearchRequest) -> Result<SearchResponse, Status> {
+pub(super) async fn search(
+    node: &Node,
+    caller: &Caller,
+    fetch: Fetch,
+    request: SearchRequest,
+) -> Result<SearchResponse, Status> {
     let names = readable(caller);
-    let SearchRequest { query, conversation, page_size, page_token, sender, created_before, created_from } = request;
+    let SearchRequest { query, conversation, page_size, page_token, sender, created_before, created_from, .. } = request;
     if query.len() > MAX_QUERY || sender.len() > MAX_QUERY {
         return Err(invalid(format!("a query and the name of a sender have at most {MAX_QUERY} bytes")).into());
     }
@@ -73,13 +82,12 @@ pub(super) async fn search(node: &Node, caller: &Caller, request: SearchRequest)
     };
     let before: Option<i64> = page::place(&page_token)?;
     let size = page::size(page_size, USUAL_HITS);
-    let page = read(&node.reader, move |reader| {
+    let page = move |reader: &Reader| {
         let some = |before: Option<&i64>, most| reader.search(&sought, before.copied(), most);
         let shown = |hit: &Hit| names.has(&hit.message.body.conversation);
         page::fill_some(before, size, some, shown, |hit| hit.place, show_hit)
-    });
-    let mut page = page.await?;
-    bodies::tell_keepers(node, page.items.iter_mut().filter_map(|hit| hit.message.as_mut()));
+    };
+    let page = bodies::whole(node, fetch, page).await?;
     Ok(SearchResponse { hits: page.items, next_page_token: page.next })
 }
 

@@ -67,7 +67,8 @@ pub(in crate::ipc) fn show(message: MessageView) -> v1::Message {
         sent_at_us,
         delivered_at_us,
         read_at_us,
-        elsewhere: elsewhere.map(|elsewhere| v1::BodyElsewhere { size: elsewhere.size, kept_by: Vec::new() }),
+        elsewhere: elsewhere
+            .map(|elsewhere| v1::BodyElsewhere { size: elsewhere.size, ..v1::BodyElsewhere::default() }),
         unread,
     }
 }

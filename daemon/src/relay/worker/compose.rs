@@ -1,5 +1,6 @@
 //! From an [`Outgoing`] parcel to an envelope: read the bundles, sign the own head and what is said of the own state, encode, seal.
 
+use kinfolk_core::contents::Contents;
 use kinfolk_core::evidence::{Evidence, MAX_PIECES, MAX_TOLD};
 use kinfolk_core::ids::{EnvelopeId, Seq, SourceId};
 use kinfolk_core::parcel::{self, ParcelError, RUN_TARGET, Run, RunBodies, SignedHead};
@@ -83,6 +84,10 @@ pub(super) fn compose(
             end.signed = Some(SignedHead { device, source, head, signature });
         }
         send.letter.hydration.chunk = Some(Box::new(chunk));
+    }
+    if !send.contents.is_empty() {
+        let wanted = std::mem::take(&mut send.letter.contents.wanted);
+        send.letter.contents = Contents { wanted, ..reader.contents(&send.contents)? };
     }
     if send.letter.signature.is_some() {
         let content = send.letter.statement().content();

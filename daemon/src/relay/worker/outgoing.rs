@@ -44,8 +44,10 @@ pub(super) async fn run(shared: Shared, reader: Reader, mut outbox: mpsc::Receiv
 async fn compose_off_loop(outgoing: Outgoing, reader: &Reader, shared: &Shared) -> Result<Composed, ComposeError> {
     let fresh = outgoing.fresh.as_ref().map(|fresh| fresh.run.bodies.iter().map(bytes::Bytes::len).sum::<usize>());
     let in_memory = if fresh.is_some() { 1 } else { 0 };
-    let from_disk =
-        outgoing.send.chunk.is_some() || outgoing.send.evidence.is_some() || outgoing.send.runs.len() > in_memory;
+    let from_disk = outgoing.send.chunk.is_some()
+        || !outgoing.send.contents.is_empty()
+        || outgoing.send.evidence.is_some()
+        || outgoing.send.runs.len() > in_memory;
     if !from_disk && fresh.unwrap_or_default() <= LIVE_BYTES {
         return compose(outgoing, reader, &shared.credentials);
     }

@@ -6,7 +6,8 @@ use proptest::sample::Index;
 use super::compaction::{put, vector_of};
 use super::convergence::{a_history, play, state};
 use super::*;
-use kinfolk_core::ids::{Seq, SourceId};
+use kinfolk_core::contents::{Content, GIVEN_TARGET, Wanted};
+use kinfolk_core::ids::{Hash, Seq, SourceId};
 use kinfolk_core::op::{Attachment, KIND_MESSAGE_STUB, MessageBody, Op};
 use kinfolk_core::step::{Fact, Pruning};
 use kinfolk_core::vector::VersionVector;
@@ -30,6 +31,27 @@ impl Home {
         self.store.apply(&Change::Prune(pruning(before_us, vector))).unwrap();
         self.store.commit().unwrap();
         self.store.last_pruning()
+    }
+
+    /// All contents that are elsewhere come from another device, letter by letter.
+    fn fetch(&mut self, from: &Self) {
+        let sql = "SELECT id FROM message WHERE stub IS NOT NULL";
+        let mut statement = self.store.connection.prepare(sql).unwrap();
+        let ids: Vec<String> = statement.query_map((), |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        drop(statement);
+        for part in ids.chunks(3) {
+            let wanted = contents::wanted(&self.store.connection, part, usize::MAX).unwrap();
+            assert_eq!(wanted.len(), part.len());
+            let given = contents::given(&from.store.connection, &wanted).unwrap();
+            assert_eq!((given.given.len(), given.missing.len()), (part.len(), 0));
+            self.put_back(given.given);
+        }
+    }
+
+    fn put_back(&mut self, contents: Vec<Content>) {
+        self.store.begin().unwrap();
+        self.store.apply(&Change::Contents(contents)).unwrap();
+        self.store.commit().unwrap();
     }
 
     fn files_hold(&self, words: &str) -> bool {
@@ -92,6 +114,11 @@ proptest! {
         home.store.begin().unwrap();
         home.store.rollback().unwrap();
         prop_assert_eq!(home.store.lacking(), lacking);
+        // And what is fetched from whoever has it makes everything what it was.
+        home.fetch(&plain);
+        prop_assert_eq!((home.store.lacking(), state(&home)), (0, state(&plain)));
+        prop_assert_eq!(home.store.digest(), plain.store.digest());
+        home.proves_itself();
         let sound = "INSERT INTO message_text (message_text, rank) VALUES ('integrity-check', 1)";
         home.store.connection.execute_batch(sound).unwrap();
     }
@@ -197,6 +224,130 @@ fn a_deletion_of_a_message_whose_content_went_takes_it_out_of_the_count() {
     assert_eq!(home.store.lacking(), 0);
     assert_eq!(home.count("SELECT count(*) FROM message_text"), 0);
     home.proves_itself();
+}
+
+/// A device with a message whose content went, and the content.
+fn lean() -> (Home, Author, Content) {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let op = long_post("m", 5, "ancient");
+    let post = a.write(vec![op.clone()]);
+    home.take(&[&post]);
+    home.compact(&vector_of([&post]));
+    assert_eq!(home.prune(10, &vector_of([&post])).bodies, 1);
+    (home, a, Content { id: "m".into(), payload: op.payload.into() })
+}
+
+#[test]
+fn a_content_that_comes_back_is_shown_and_found_again_and_may_go_again() {
+    let (mut home, _, content) = lean();
+    let [wanted] = home.reader().wanted(&["m".into(), "none".into()], 1).unwrap().try_into().unwrap();
+    assert_eq!(wanted, Wanted { content: Hash::of(&content.payload), id: "m".into() });
+    home.put_back(vec![content.clone()]);
+    home.proves_itself();
+    let reader = home.reader();
+    let whole = reader.message("m").unwrap().unwrap();
+    assert_eq!((whole.elsewhere, whole.body.attachments.len()), (None, 1));
+    assert!(whole.body.text.starts_with("ancient") && home.files_hold("ancient"));
+    assert_eq!(reader.search("ancient", None, None, 9).unwrap().len(), 1);
+    assert_eq!((home.store.lacking(), reader.wanted(&["m".into()], 1).unwrap()), (0, Vec::new()));
+    assert_eq!(reader.contents(&[wanted]).unwrap().given, [content]);
+    let mut home = home.reopen();
+    assert_eq!(home.store.lacking(), 0);
+    let vector = home.store.restore().unwrap().watermark;
+    assert_eq!(home.prune(10, &vector).bodies, 1);
+    home.proves_itself();
+}
+
+#[test]
+fn what_comes_back_too_late_or_is_something_else_changes_nothing() {
+    let (mut home, mut a, content) = lean();
+    let other = Content { payload: long_post("m", 5, "else").payload.into(), ..content.clone() };
+    home.put_back(vec![other, Content { id: "n".into(), ..content.clone() }]);
+    assert_eq!((home.store.lacking(), home.files_hold("else")), (1, false));
+    home.take(&[&a.write(vec![Op::message_delete("m", None)])]);
+    home.put_back(vec![content.clone()]);
+    home.proves_itself();
+    assert_eq!((home.store.lacking(), home.reader().message("m").unwrap()), (0, None));
+
+    let (mut home, _, content) = lean();
+    home.put_back(vec![content.clone(), content]);
+    assert_eq!(home.store.lacking(), 0, "twice is once");
+}
+
+#[test]
+fn a_letter_takes_as_many_contents_as_fit_and_says_which_are_missing() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let large = |id: &str| {
+        let text = "x".repeat(GIVEN_TARGET / 2 + 1);
+        Op::message_post(id, &MessageBody { conversation: "c".into(), text, ..MessageBody::default() })
+    };
+    let ops = ["m", "n", "o"].map(large);
+    let short = long_post("p", 5, "short");
+    let all: Vec<_> = ops.iter().chain([&short]).map(|op| a.write(vec![op.clone()])).collect();
+    home.take(&all.iter().collect::<Vec<_>>());
+    let ask = |op: &Op| Wanted { content: Hash::of(&op.payload), id: op.key.clone() };
+    let stranger = Wanted { content: Hash([9; 32]), id: "m".into() };
+    let nobody = Wanted { content: Hash([8; 32]), id: "none".into() };
+    let wanted = [stranger.clone(), ask(&ops[0]), ask(&ops[1]), nobody.clone(), ask(&short)];
+    let contents = home.reader().contents(&wanted).unwrap();
+    let ids: Vec<&str> = contents.given.iter().map(|content| content.id.as_str()).collect();
+    assert_eq!((ids, contents.missing), (vec!["m", "p"], vec![stranger, nobody]));
+    let sizes: Vec<_> = home.reader().wanted(&["m".into()], 1).unwrap();
+    assert_eq!(sizes, [], "nothing is lacking");
+}
+
+#[test]
+fn as_many_contents_are_asked_for_as_a_page_holds() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let ids: Vec<String> = (0..4).map(|n| format!("m{n}")).collect();
+    let all: Vec<_> = ids.iter().map(|id| a.write(vec![long_post(id, 5, "words")])).collect();
+    home.take(&all.iter().collect::<Vec<_>>());
+    home.compact(&vector_of(&all));
+    assert_eq!(home.prune(10, &vector_of(&all)).bodies, 4);
+    let size = long_post("m0", 5, "words").payload.len();
+    let count = |most: usize| home.reader().wanted(&ids, most).unwrap().len();
+    assert_eq!((count(1), count(size), count(size + 1), count(4 * size), count(usize::MAX)), (1, 1, 2, 4, 4));
+}
+
+#[test]
+fn what_is_lacking_is_told_newest_first_and_what_was_let_go_by_hand_is_remembered() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let all: Vec<_> = (1..=5).map(|at| a.write(vec![long_post(&format!("m{at}"), at, "words")])).collect();
+    home.take(&all.iter().collect::<Vec<_>>());
+    home.compact(&vector_of(&all));
+    assert_eq!(home.prune(5, &vector_of(&all)).bodies, 4);
+    let reader = home.reader();
+    let ids = |lacking: &Lacking| lacking.wanted.iter().map(|wanted| wanted.id.clone()).collect::<Vec<_>>();
+    let first = reader.lacking(2, None, 2).unwrap();
+    assert_eq!((ids(&first), first.last.clone()), (vec!["m4".into(), "m3".into()], Some((3, "m3".into()))));
+    let second = reader.lacking(2, first.last.as_ref(), 2).unwrap();
+    assert_eq!((ids(&second), second.last.clone()), (vec!["m2".into()], Some((2, "m2".into()))));
+    assert_eq!(reader.lacking(2, second.last.as_ref(), 2).unwrap(), Lacking::default());
+    assert_eq!(ids(&reader.lacking(i64::MIN, None, 9).unwrap()).len(), 4);
+
+    assert_eq!(reader.left().unwrap(), None);
+    home.store.leave(3).unwrap();
+    home.store.leave(-7).unwrap();
+    let home = home.reopen();
+    assert_eq!(home.reader().left().unwrap(), Some(3), "the latest counts");
+    home.store.leave_nothing().unwrap();
+    assert_eq!(home.reader().left().unwrap(), None);
+}
+
+#[test]
+fn what_is_lacking_is_told_a_letter_at_a_time() {
+    let (mut home, mut a) = (Home::new(), Author::new(1, 100));
+    let large = |id: &str| {
+        let text = "x".repeat(GIVEN_TARGET / 2 + 1);
+        let body = MessageBody { conversation: "c".into(), text, created_us: Some(1), ..MessageBody::default() };
+        Op::message_post(id, &body)
+    };
+    let all: Vec<_> = ["m", "n"].map(|id| a.write(vec![large(id)])).into();
+    home.take(&all.iter().collect::<Vec<_>>());
+    home.compact(&vector_of(&all));
+    assert_eq!(home.prune(5, &vector_of(&all)).bodies, 2);
+    let lacking = home.reader().lacking(0, None, 9).unwrap();
+    assert_eq!((lacking.wanted.len(), lacking.last), (1, Some((1, "n".into()))));
 }
 
 #[test]

@@ -116,6 +116,31 @@ impl Messages {
         }
     }
 
+    /// A content is back.
+    pub(super) fn come_back(&mut self, id: &str, whole: &MessageBody) {
+        if let Some(post) = self.living.get_mut(id).and_then(|message| message.post.as_mut()) {
+            (post.whole, post.body) = (true, whole.clone());
+        }
+    }
+
+    /// The bundle that posted a message which lacks that content.
+    pub(super) fn lean(&self, id: &str, content: Hash) -> Option<Dot> {
+        let post = self.living.get(id)?.post.as_ref()?;
+        (!post.whole && post.content == content).then_some(post.dot)
+    }
+
+    /// The bundle that posted a message whose content is here.
+    pub(super) fn whole(&self, id: &str) -> Option<Dot> {
+        let post = self.living.get(id)?.post.as_ref()?;
+        post.whole.then_some(post.dot)
+    }
+
+    /// The messages that lack their content, with its hash.
+    pub(super) fn elsewhere(&self) -> impl Iterator<Item = (&str, Hash)> {
+        let posts = self.living.iter().filter_map(|(id, message)| Some((id.as_str(), message.post.as_ref()?)));
+        posts.filter(|(_, post)| !post.whole).map(|(id, post)| (id, post.content))
+    }
+
     /// Whether that content is here, or of no use.
     pub(super) fn keeps(&self, id: &str, content: Hash) -> bool {
         let post = self.living.get(id).and_then(|message| message.post.as_ref());
@@ -124,8 +149,7 @@ impl Messages {
 
     /// How many messages have their content elsewhere.
     pub(super) fn lacking(&self) -> u64 {
-        let posts = self.living.values().filter_map(|message| message.post.as_ref());
-        u64::try_from(posts.filter(|post| !post.whole).count()).unwrap_or_default()
+        u64::try_from(self.elsewhere().count()).unwrap_or_default()
     }
 
     pub(super) fn leaves(&self) -> impl Iterator<Item = Hash> {

@@ -1,8 +1,7 @@
 //! Contents in a world: who lets go of them, and that somebody always has them.
 
-use std::collections::BTreeMap;
-
-use kinfolk_core::ids::{Hash, Millis, Now};
+use kinfolk_core::contents::Wanted;
+use kinfolk_core::ids::{Millis, Now};
 use kinfolk_core::op::{KIND_MESSAGE_POST, MessageBody, Op};
 use kinfolk_core::step::{Change, Hindrance, Input, Pruning};
 use prost::Message;
@@ -12,7 +11,6 @@ use super::{Event, World};
 use crate::sim::broken::{Broken, Held};
 use crate::sim::device::Request;
 use crate::sim::dice::Dice;
-use crate::sim::model::Model;
 use crate::sim::sabotage::Sabotage;
 
 impl World {
@@ -32,6 +30,11 @@ impl World {
             let (index, at) = (somebody(&mut luck), luck.below(STORM.0));
             self.queue_at(Millis(at), Event::Compact(index));
             self.queue_at(Millis(at + luck.below(60_000)), Event::Prune(index));
+        }
+        let mut luck = Dice::new(self.seed ^ SEEKING);
+        for _ in 0..luck.between(4, 12) {
+            let (index, at) = (somebody(&mut luck), luck.below(STORM.0));
+            self.queue_at(Millis(at), Event::Seek(index));
         }
     }
 
@@ -87,27 +90,47 @@ impl World {
     /// Of every message whose content goes, another device has it, unless its disk went or was put back.
     pub(super) fn check_bodies(&mut self, index: usize, change: &Change) -> Held {
         self.tally.words += u64::from(matches!(change, Change::Word { word: Some(_), .. }));
+        if let Change::Contents(contents) = change {
+            self.tally.fetched += u64::try_from(contents.len()).unwrap_or_default();
+        }
         if !matches!(change, Change::Prune(_)) {
             return Ok(());
         }
         let Some(device) = self.devices.get(index) else { return Ok(()) };
-        let lacked = elsewhere(device.disk.model());
+        let lacked = device.disk.model().elsewhere();
         self.tally.prunings += u64::try_from(lacked.len()).unwrap_or_default().saturating_sub(device.lacking);
         let excused = self.gone || self.tally.put_back + self.tally.lost_devices + self.tally.removals > 0;
-        for (id, content) in lacked.into_iter().filter(|_| !excused) {
+        for Wanted { id, content } in lacked.into_iter().filter(|_| !excused) {
             let kept = self.devices.iter().any(|other| other.disk.model().keeps(&id, content));
             Broken::unless(kept, "somebody keeps every content", || format!("device {index} lets go of {id}"))?;
         }
         Ok(())
     }
+
+    /// At the end somebody wants to see everything. What any device that can be reached has, all get.
+    pub(super) fn show_all(&mut self) -> Held {
+        let living = self.living();
+        if !self.lets_go() || self.apart(&living) > 0 {
+            return Ok(());
+        }
+        living.iter().for_each(|index| self.ask(*index, Request::Seek));
+        let until = self.now.plus(SEEKING_ENDS);
+        while self.step(until)? {}
+        let models = || living.iter().filter_map(|index| self.devices.get(*index)).map(|device| device.disk.model());
+        for lacking in models() {
+            for Wanted { id, content } in lacking.elsewhere() {
+                let had = models().any(|model| model.keeps(&id, content));
+                Broken::unless(!had, "what somebody has can be had by all", || id.clone())?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// The messages that lack their content, with its hash.
-fn elsewhere(model: &Model) -> BTreeMap<String, Hash> {
-    let shown = model.shown().messages.into_iter();
-    shown.filter_map(|(id, message)| Some((id, message.elsewhere?))).collect()
-}
+/// Until all that was asked for at the end has come, or is given up: 15 min.
+const SEEKING_ENDS: Millis = Millis(900_000);
 
 /// Name the sub-streams of the dice.
+const SEEKING: u64 = 0x5EE_C1D6;
 const PRUNES: u64 = 0xB0_D1E5;
 const PRUNING: u64 = 0x57_0B5;

@@ -31,6 +31,7 @@ pub(super) fn brief(change: &Change) -> String {
         Change::Stands { source, head } => format!("that {source} stands up to {}", head.seq),
         Change::Compact(compaction) => format!("the watermark {:?}", compaction.watermark),
         Change::Prune(pruning) => format!("that contents go, of {} sources", pruning.upto.len()),
+        Change::Contents(contents) => format!("{} contents that were elsewhere", contents.len()),
         Change::Word { to, word } => format!("its word to {to}: {word:?}"),
         Change::HydrationBegun(state) => format!("that a snapshot of {} begins", state.from),
         Change::Staged(chunk) => format!("the chunk up to {} of {}", chunk.upto.0, chunk.last.0),

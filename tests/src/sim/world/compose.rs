@@ -1,6 +1,7 @@
 //! Parcels, as relay workers would write and read them.
 
 use bytes::Bytes;
+use kinfolk_core::contents::Contents;
 use kinfolk_core::ids::{Seq, SourceId};
 use kinfolk_core::parcel::{Parcel, RUN_TARGET, VerifiedParcel, encode};
 use kinfolk_core::roster::Verified;
@@ -51,6 +52,10 @@ pub(super) fn compose(
         let count = u64::try_from(run.bodies.len()).unwrap_or_default();
         reached.push((run.source, Seq(request.after.0 + count)));
         runs.push(run);
+    }
+    if !send.contents.is_empty() {
+        let wanted = std::mem::take(&mut letter.contents.wanted);
+        letter.contents = Contents { wanted, ..device.disk.give(&send.contents)? };
     }
     if let Some(ask) = send.chunk {
         letter.hydration.chunk = Some(Box::new(device.disk.chunk(ask)?));

@@ -52,6 +52,8 @@ impl World {
         let most = (lost * some + out_of_reach) * ENVELOPES_TO_A_LOST_DEVICE + some * some * WORDS_AT_REST;
         Broken::unless(sent <= most, "who has nothing to say is silent", || format!("{sent} of at most {most}"))?;
         self.check_end()?;
+        self.show_all()?;
+        self.check_end()?;
         // Nothing was written since the world was found equal: once is enough for what takes long.
         self.devices.iter().try_for_each(|device| device.disk.verify())
     }

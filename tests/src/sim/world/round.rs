@@ -105,7 +105,9 @@ impl World {
                 None => return Ok(()),
             },
             Request::Tell(input) => input.clone(),
-            Request::Push { .. } | Request::Author(_) | Request::Compact | Request::Prune => Input::Tick,
+            Request::Push { .. } | Request::Author(_) | Request::Compact | Request::Prune | Request::Seek => {
+                Input::Tick
+            }
         };
         let now = self.now;
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
@@ -131,6 +133,10 @@ impl World {
             Request::Prune => {
                 let call = device.register(Call::Prune);
                 Input::Prune { call, before_us: i64::MAX, dry_run: false }
+            }
+            Request::Seek => {
+                let call = device.register(Call::Seek);
+                Input::Seek { call, wanted: device.disk.model().elsewhere() }
             }
         };
         if let Input::Received { parcel, .. } = &input {
@@ -173,6 +179,7 @@ impl World {
             | Input::Prunes(_)
             | Input::Lacking(_)
             | Input::Prune { .. }
+            | Input::Seek { .. }
             | Input::Tick => Vec::new(),
         };
         engine.handle(input, at);
@@ -307,6 +314,7 @@ impl World {
                 self.tally.compactions += u64::from(!compaction.watermark.is_empty());
             }
             (Reply::Pruned(pruning), Call::Prune) => self.pruned(index, &pruning)?,
+            (Reply::Sought(missed), Call::Seek) => self.say(|| format!("device {index} misses {missed:?}")),
             (reply, call) => {
                 return Broken::rule("an answer fits its question", format!("{reply:?} to {call:?}"));
             }

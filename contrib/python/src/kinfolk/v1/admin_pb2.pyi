@@ -1742,7 +1742,7 @@ Global___StoreCompactResponse: _TypeAlias = StoreCompactResponse  # noqa: Y015
 
 @_typing.final
 class StorePruneRequest(_message.Message):
-    """Asks to let go of the bodies of old messages."""
+    """Asks to let go of the bodies of old messages. They come back by themselves only after the retention is set anew."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1816,7 +1816,7 @@ class SetRetentionRequest(_message.Message):
 
     DAYS_FIELD_NUMBER: _builtins.int
     days: _builtins.int
-    """Days, 1 to 36,500; absent = for good: nothing more goes."""
+    """Days, 1 to 36,500; absent = for good. What is younger and went before comes back in the background."""
     def __init__(
         self,
         *,

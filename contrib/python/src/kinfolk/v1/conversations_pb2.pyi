@@ -477,16 +477,20 @@ class GetMessageRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
+    ONLY_HERE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id."""
+    only_here: _builtins.bool
+    """Do not fetch its body if that is not on this device; see `ListMessagesRequest`."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
+        only_here: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "only_here", b"only_here"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -530,6 +534,7 @@ class ListMessagesRequest(_message.Message):
     AFTER_ID_FIELD_NUMBER: _builtins.int
     CREATED_BEFORE_FIELD_NUMBER: _builtins.int
     CREATED_FROM_FIELD_NUMBER: _builtins.int
+    ONLY_HERE_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     """The conversation. One without messages gives an empty page."""
     page_size: _builtins.int
@@ -548,6 +553,10 @@ class ListMessagesRequest(_message.Message):
     """Only messages created before this instant, RFC 3339 with offset; empty = no bound."""
     created_from: _builtins.str
     """Only messages created at this instant or later."""
+    only_here: _builtins.bool
+    """Do not fetch bodies that are not on this device. Otherwise other devices are asked for them, within the deadline of the call and for 10 s
+    at most; fetched bodies stay here until old ones are let go the next time.
+    """
     def __init__(
         self,
         *,
@@ -559,10 +568,11 @@ class ListMessagesRequest(_message.Message):
         after_id: _builtins.str = ...,
         created_before: _builtins.str = ...,
         created_from: _builtins.str = ...,
+        only_here: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "conversation", b"conversation", "created_before", b"created_before", "created_from", b"created_from", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "before_id", b"before_id", "conversation", b"conversation", "created_before", b"created_before", "created_from", b"created_from", "only_here", b"only_here", "order", b"order", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -609,6 +619,7 @@ class SearchRequest(_message.Message):
     SENDER_FIELD_NUMBER: _builtins.int
     CREATED_BEFORE_FIELD_NUMBER: _builtins.int
     CREATED_FROM_FIELD_NUMBER: _builtins.int
+    ONLY_HERE_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Words, all of which must be there; `"red wine"` asks for words side by side, `vine*` for words that begin so. No
     other syntax. At most 1,024 bytes.
@@ -625,6 +636,8 @@ class SearchRequest(_message.Message):
     """Only messages created before this instant, RFC 3339 with offset; empty = no bound."""
     created_from: _builtins.str
     """Only messages created at this instant or later."""
+    only_here: _builtins.bool
+    """Do not fetch bodies of what was found that are not on this device. Words in them are not found in either case."""
     def __init__(
         self,
         *,
@@ -635,10 +648,11 @@ class SearchRequest(_message.Message):
         sender: _builtins.str = ...,
         created_before: _builtins.str = ...,
         created_from: _builtins.str = ...,
+        only_here: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "created_before", b"created_before", "created_from", b"created_from", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "sender", b"sender"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "created_before", b"created_before", "created_from", b"created_from", "only_here", b"only_here", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "sender", b"sender"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

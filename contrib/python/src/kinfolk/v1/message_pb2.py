@@ -24,23 +24,25 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kinfolk/v1/message.proto\x12\nkinfolk.v1\"\xc1\x03\n\x07Message\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x12\n\nrecipients\x18\x04 \x03(\t\x12\r\n\x05group\x18\x05 \x01(\t\x12\x10\n\x08outbound\x18\x06 \x01(\x08\x12\x0e\n\x04text\x18\x07 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x08 \x01(\x0cH\x00\x12\x14\n\x0c\x63ontent_type\x18\t \x01(\t\x12\x12\n\ncreated_at\x18\n \x01(\t\x12\x10\n\x08reply_to\x18\x0b \x01(\t\x12+\n\x0b\x61ttachments\x18\x0c \x03(\x0b\x32\x16.kinfolk.v1.Attachment\x12\x17\n\nsent_at_us\x18\r \x01(\x03H\x01\x88\x01\x01\x12\x1c\n\x0f\x64\x65livered_at_us\x18\x0e \x01(\x03H\x02\x88\x01\x01\x12\x17\n\nread_at_us\x18\x0f \x01(\x03H\x03\x88\x01\x01\x12,\n\telsewhere\x18\x10 \x01(\x0b\x32\x19.kinfolk.v1.BodyElsewhere\x12\x0e\n\x06unread\x18\x11 \x01(\x08\x42\x06\n\x04\x62odyB\r\n\x0b_sent_at_usB\x12\n\x10_delivered_at_usB\r\n\x0b_read_at_us\".\n\rBodyElsewhere\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x0f\n\x07kept_by\x18\x02 \x03(\t\"`\n\nAttachment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\x10\n\x08location\x18\x05 \x01(\t\"g\n\x10SetMessageStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x06status\x18\x02 \x01(\x0e\x32\x19.kinfolk.v1.MessageStatus\x12\x12\n\x05\x61t_us\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_at_us\"9\n\rDeleteMessage\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\x05\x61t_us\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_at_us*\x7f\n\rMessageStatus\x12\x1e\n\x1aMESSAGE_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13MESSAGE_STATUS_SENT\x10\x01\x12\x1c\n\x18MESSAGE_STATUS_DELIVERED\x10\x02\x12\x17\n\x13MESSAGE_STATUS_READ\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kinfolk/v1/message.proto\x12\nkinfolk.v1\"\xc1\x03\n\x07Message\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x12\n\nrecipients\x18\x04 \x03(\t\x12\r\n\x05group\x18\x05 \x01(\t\x12\x10\n\x08outbound\x18\x06 \x01(\x08\x12\x0e\n\x04text\x18\x07 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x08 \x01(\x0cH\x00\x12\x14\n\x0c\x63ontent_type\x18\t \x01(\t\x12\x12\n\ncreated_at\x18\n \x01(\t\x12\x10\n\x08reply_to\x18\x0b \x01(\t\x12+\n\x0b\x61ttachments\x18\x0c \x03(\x0b\x32\x16.kinfolk.v1.Attachment\x12\x17\n\nsent_at_us\x18\r \x01(\x03H\x01\x88\x01\x01\x12\x1c\n\x0f\x64\x65livered_at_us\x18\x0e \x01(\x03H\x02\x88\x01\x01\x12\x17\n\nread_at_us\x18\x0f \x01(\x03H\x03\x88\x01\x01\x12,\n\telsewhere\x18\x10 \x01(\x0b\x32\x19.kinfolk.v1.BodyElsewhere\x12\x0e\n\x06unread\x18\x11 \x01(\x08\x42\x06\n\x04\x62odyB\r\n\x0b_sent_at_usB\x12\n\x10_delivered_at_usB\r\n\x0b_read_at_us\"T\n\rBodyElsewhere\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x0f\n\x07kept_by\x18\x02 \x03(\t\x12$\n\x05reach\x18\x46 \x01(\x0e\x32\x15.kinfolk.v1.BodyReach\"`\n\nAttachment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\x10\n\x08location\x18\x05 \x01(\t\"g\n\x10SetMessageStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x06status\x18\x02 \x01(\x0e\x32\x19.kinfolk.v1.MessageStatus\x12\x12\n\x05\x61t_us\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_at_us\"9\n\rDeleteMessage\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\x05\x61t_us\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_at_us*p\n\tBodyReach\x12\x1a\n\x16\x42ODY_REACH_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42ODY_REACH_NO_DEVICE\x10\x01\x12\x18\n\x14\x42ODY_REACH_NO_ANSWER\x10\x02\x12\x13\n\x0f\x42ODY_REACH_GONE\x10\x03*\x7f\n\rMessageStatus\x12\x1e\n\x1aMESSAGE_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13MESSAGE_STATUS_SENT\x10\x01\x12\x1c\n\x18MESSAGE_STATUS_DELIVERED\x10\x02\x12\x17\n\x13MESSAGE_STATUS_READ\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kinfolk.v1.message_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MESSAGESTATUS']._serialized_start=802
-  _globals['_MESSAGESTATUS']._serialized_end=929
+  _globals['_BODYREACH']._serialized_start=840
+  _globals['_BODYREACH']._serialized_end=952
+  _globals['_MESSAGESTATUS']._serialized_start=954
+  _globals['_MESSAGESTATUS']._serialized_end=1081
   _globals['_MESSAGE']._serialized_start=41
   _globals['_MESSAGE']._serialized_end=490
   _globals['_BODYELSEWHERE']._serialized_start=492
-  _globals['_BODYELSEWHERE']._serialized_end=538
-  _globals['_ATTACHMENT']._serialized_start=540
-  _globals['_ATTACHMENT']._serialized_end=636
-  _globals['_SETMESSAGESTATUS']._serialized_start=638
-  _globals['_SETMESSAGESTATUS']._serialized_end=741
-  _globals['_DELETEMESSAGE']._serialized_start=743
-  _globals['_DELETEMESSAGE']._serialized_end=800
+  _globals['_BODYELSEWHERE']._serialized_end=576
+  _globals['_ATTACHMENT']._serialized_start=578
+  _globals['_ATTACHMENT']._serialized_end=674
+  _globals['_SETMESSAGESTATUS']._serialized_start=676
+  _globals['_SETMESSAGESTATUS']._serialized_end=779
+  _globals['_DELETEMESSAGE']._serialized_start=781
+  _globals['_DELETEMESSAGE']._serialized_end=838
 # @@protoc_insertion_point(module_scope)

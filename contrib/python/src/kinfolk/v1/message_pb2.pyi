@@ -19,6 +19,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _BodyReach:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BodyReachEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BodyReach.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BODY_REACH_UNSPECIFIED: _BodyReach.ValueType  # 0
+    """It was not asked for."""
+    BODY_REACH_NO_DEVICE: _BodyReach.ValueType  # 1
+    """No other device can be reached: there is none, no relay answers, or the sync mode is manual or off."""
+    BODY_REACH_NO_ANSWER: _BodyReach.ValueType  # 2
+    """Other devices were asked, and none answered in time. The answer is taken when it comes: ask again later."""
+    BODY_REACH_GONE: _BodyReach.ValueType  # 3
+    """All devices that can be reached were asked, and none of them has it."""
+
+class BodyReach(_BodyReach, metaclass=_BodyReachEnumTypeWrapper):
+    """What became of fetching a body from another device."""
+
+BODY_REACH_UNSPECIFIED: BodyReach.ValueType  # 0
+"""It was not asked for."""
+BODY_REACH_NO_DEVICE: BodyReach.ValueType  # 1
+"""No other device can be reached: there is none, no relay answers, or the sync mode is manual or off."""
+BODY_REACH_NO_ANSWER: BodyReach.ValueType  # 2
+"""Other devices were asked, and none answered in time. The answer is taken when it comes: ask again later."""
+BODY_REACH_GONE: BodyReach.ValueType  # 3
+"""All devices that can be reached were asked, and none of them has it."""
+Global___BodyReach: _TypeAlias = BodyReach  # noqa: Y015
+
 class _MessageStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -166,8 +194,11 @@ class BodyElsewhere(_message.Message):
 
     SIZE_FIELD_NUMBER: _builtins.int
     KEPT_BY_FIELD_NUMBER: _builtins.int
+    REACH_FIELD_NUMBER: _builtins.int
     size: _builtins.int
     """How long the message is as a whole, in bytes."""
+    reach: Global___BodyReach.ValueType
+    """Why it could not be fetched just now. What was not asked for, in a watch or an export, has none."""
     @_builtins.property
     def kept_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the devices that keep all bodies; empty = none has said so since this device started."""
@@ -177,10 +208,11 @@ class BodyElsewhere(_message.Message):
         *,
         size: _builtins.int = ...,
         kept_by: _abc.Iterable[_builtins.str] | None = ...,
+        reach: Global___BodyReach.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_by", b"kept_by", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_by", b"kept_by", "reach", b"reach", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::script::{genesis, member, run_of};
 use super::world::EPOCH;
 use crate::bundle::Bundle;
 use crate::clock::Stamp;
+use crate::contents::{Content, Contents, Wanted};
 use crate::epoch::{Epoch, HeldEpoch};
 use crate::evidence::{Comparison, Evidence, compare};
-use crate::ids::{DeviceId, Dot, Millis, Seq, SourceId};
+use crate::ids::{DeviceId, Dot, Hash, Millis, Seq, SourceId};
 use crate::look::{Compared, Look, Looked, Partings};
 use crate::parcel::{Ended, RUN_TARGET, Run, RunBodies, SignedHead};
 use crate::prekey::HeldPrekey;
@@ -49,6 +52,8 @@ pub(super) struct Disk {
     pub(super) lacking: u64,
     pub(super) words: BTreeMap<DeviceId, Word>,
     pub(super) prunings: Vec<Pruning>,
+    /// Contents that are here, by the ids of their messages.
+    pub(super) contents: BTreeMap<String, Bytes>,
 }
 
 impl Disk {
@@ -117,6 +122,9 @@ impl Disk {
             Change::Stands { source, head } => self.standing.advance(*source, *head),
             Change::Compact(compaction) => self.watermark.join(&compaction.watermark),
             Change::Prune(pruning) => self.prunings.push(pruning.clone()),
+            Change::Contents(contents) => {
+                self.contents.extend(contents.iter().map(|content| (content.id.clone(), content.payload.clone())));
+            }
             Change::Word { to, word: Some(word) } => drop(self.words.insert(*to, *word)),
             Change::Word { to, word: None } => drop(self.words.remove(to).unwrap()),
             Change::HydrationBegun(state) => (self.hydrating, self.staged) = (Some(*state), Vec::new()),
@@ -198,6 +206,18 @@ impl Disk {
             lacking: self.lacking,
             words: self.words.clone(),
         }
+    }
+
+    /// What a sibling that asks for contents gets.
+    pub(super) fn give(&self, wanted: &[Wanted]) -> Contents {
+        let mut contents = Contents::default();
+        for Wanted { content, id } in wanted {
+            match self.contents.get(id).filter(|payload| Hash::of(payload) == *content) {
+                Some(payload) => contents.given.push(Content { id: id.clone(), payload: payload.clone() }),
+                None => contents.missing.push(Wanted { content: *content, id: id.clone() }),
+            }
+        }
+        contents
     }
 
     /// Answers a question of the engine.

@@ -6,6 +6,7 @@ use super::disk::Disk;
 use bytes::Bytes;
 
 use super::script::{addition, genesis, id, member, minting, note, source, verified};
+use crate::contents::Contents;
 use crate::engine::{Config, Engine};
 use crate::epoch::Epoch;
 use crate::ids::{Hash, Millis, Now, RelayId, Seq};
@@ -241,7 +242,9 @@ impl World {
         let reached = runs.iter().map(|run| (run.source, Seq(run.first.0 + run.bodies.len() as u64 - 1))).collect();
         let told = send.evidence.and_then(|source| disk.evidence.iter().find(|((of, _), _)| *of == source));
         let evidence = told.map(|(_, (evidence, _))| evidence.clone()).into_iter().collect();
-        let parcel = verified(&Letter { evidence, ..send.letter.clone() }, &runs);
+        let wanted = send.letter.contents.wanted.clone();
+        let contents = Contents { wanted, ..disk.give(&send.contents) };
+        let parcel = verified(&Letter { evidence, contents, ..send.letter.clone() }, &runs);
         self.mail.push_back(Mail {
             from: n,
             to: send.to.0[0],

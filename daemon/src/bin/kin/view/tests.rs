@@ -1,6 +1,6 @@
 //! Snapshots of the JSON that scripts read.
 
-use ipc_proto::v1::{Attachment, BodyElsewhere, MessageName, Retention, Sibling};
+use ipc_proto::v1::{Attachment, MessageName, Retention, Sibling};
 
 use super::*;
 
@@ -42,9 +42,9 @@ fn a_full_message_and_an_empty_one() {
 
 #[test]
 fn a_message_whose_body_is_elsewhere_has_none_and_says_who_keeps_it() {
-    let elsewhere = BodyElsewhere { size: 4_000, kept_by: vec!["server".into()] };
+    let elsewhere = BodyElsewhere { size: 4_000, kept_by: vec!["server".into()], reach: BodyReach::NoAnswer.into() };
     let lean = Message { id: "m1".into(), elsewhere: Some(elsewhere), ..Message::default() };
-    let json = r#"{"id":"m1","elsewhere":{"size":4000,"kept_by":["server"]}}"#;
+    let json = r#"{"id":"m1","elsewhere":{"size":4000,"kept_by":["server"],"reach":"no_answer"}}"#;
     assert_eq!(Value::from(message(&lean)).to_string(), json);
 }
 
