@@ -29,7 +29,7 @@ use crate::driver::wall_clock;
 use crate::ipc;
 use crate::logging;
 use crate::node::{MAX_RELAYS, Node};
-use crate::pairing::{self, Invitation, InviteError, InviteEvent, JoinError, JoinEvent};
+use crate::pairing::{self, Invitation, InviteError, InviteEvent, JoinError, JoinEvent, Wishes};
 use crate::relay::{RelayError, RelayUrl};
 use crate::seal::{Bearer, BearerHash};
 use crate::setup::{Found, Fresh, Places, SetupError, private_dir};
@@ -238,14 +238,14 @@ impl Daemon {
         self: &Arc<Self>,
         card: String,
         name: String,
-        relays: Vec<String>,
+        wishes: Wishes,
     ) -> Result<mpsc::Receiver<JoinEvent>, JoinError> {
         self.must_be_new()?;
         let (events, heard) = mpsc::channel(8);
         let daemon = Arc::clone(self);
         tokio::spawn(async move {
             let last = match daemon.making.try_lock() {
-                Ok(_making) => daemon.try_join(&card, &name, &relays, &events).await,
+                Ok(_making) => daemon.try_join(&card, &name, &wishes, &events).await,
                 Err(_) => Err(SetupError::Busy.into()),
             };
             let last = last.map_or_else(JoinEvent::Failed, JoinEvent::Joined);
@@ -258,11 +258,11 @@ impl Daemon {
         &self,
         card: &str,
         name: &str,
-        relays: &[String],
+        wishes: &Wishes,
         events: &mpsc::Sender<JoinEvent>,
     ) -> Result<Arc<Node>, JoinError> {
         self.must_be_new()?;
-        let joined = pairing::join(&self.places, self.spans, card, name, relays, events).await;
+        let joined = pairing::join(&self.places, self.spans, card, name, wishes, events).await;
         let node = match joined {
             Ok(node) => node,
             // A device that was made and did not start is a device: it is opened as after a restart.

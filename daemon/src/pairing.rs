@@ -22,8 +22,8 @@ use crate::seal::pairing::PairingError;
 use crate::setup::SetupError;
 
 pub use self::invite::{Invitation, InviteEvent};
-pub use self::join::JoinEvent;
 pub(crate) use self::join::join;
+pub use self::join::{JoinEvent, Wishes};
 
 /// Why nobody was added.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -85,6 +85,8 @@ pub struct Fresh {
     pub prekey: Prekey,
     /// The relays it begins with: they are written down with the rest, so that no crash leaves a device that reaches nobody.
     pub relays: Vec<(RelayId, RelayUrl)>,
+    /// Contents of messages from before this instant, in microseconds since the Unix epoch, may come after the rest.
+    pub recent_us: Option<i64>,
 }
 
 impl Fresh {
@@ -105,7 +107,7 @@ impl Fresh {
             platform: std::env::consts::OS.to_owned(),
             prekey: credentials::announced(&prekey),
         };
-        Ok(Self { device, identity, prekey, relays: Vec::new() })
+        Ok(Self { device, identity, prekey, relays: Vec::new(), recent_us: None })
     }
 
     /// The first record of a roster with only this device.
@@ -225,6 +227,9 @@ impl Places {
         };
         let store = Store::create(&directory, &DbKey::new(*store_key.as_bytes()), &device)?;
         keep(&store, kek, IDENTITY, fresh.identity.to_bytes().as_slice(), rng)?;
+        if let Some(since_us) = fresh.recent_us {
+            store.set_recent(since_us)?;
+        }
         for (id, url) in &fresh.relays {
             store.add_relay(&saved_relay(kek, *id, url, rng)?)?;
         }

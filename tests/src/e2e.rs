@@ -84,6 +84,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a compacted log tells a device that joins later all that counts", run: compaction::joins_later },
     Scenario { name: "a device killed while it catches up goes on", run: compaction::killed_while_catching_up },
     Scenario { name: "old bodies go from a device while another one keeps them", run: retention::prunes },
+    Scenario { name: "who joins for the recent past has old bodies later", run: retention::joins_for_the_recent },
     Scenario { name: "every wrong use gets its own exit code", run: errors::exit_codes },
     Scenario { name: "a bad line stops an import by its number", run: errors::bad_line },
     Scenario { name: "an oversized message is refused and nothing else is lost", run: errors::too_large },

@@ -119,6 +119,8 @@ pub struct Engine {
     /// Up to where nothing can be taken back ([`membership`](self)).
     standing: VersionVector,
     hydration: Option<Hydration>,
+    /// From which instant on contents are wanted at once.
+    recent_us: Option<i64>,
     keeping: Keeping,
     /// Where the sources of a snapshot end that is staged whole, while the log is asked whether it fits.
     ends: Option<Vec<End>>,
@@ -213,6 +215,7 @@ impl Engine {
             watermark: saved.watermark,
             standing: saved.standing,
             hydration: saved.hydrating.map(Hydration::resume),
+            recent_us: saved.recent_us,
             keeping: Keeping::resume(saved.prunes, saved.lacking, saved.words),
             ends: None,
             seeking: Seeking::default(),

@@ -21,6 +21,9 @@
 //! sender last took a fresh source ([`number`]), and for a sender that has not noticed, each question names the bundle that was staged
 //! last (`tail`): when that does not lie there, the answer begins anew and says so.
 //!
+//! **The recent past first.** Who asks may say from which instant on it wants contents of messages at once. Older posts then come as stubs ([`crate::stub`]), the
+//! whole state as ever, in one join; what was left out is fetched afterwards like anything that is elsewhere ([`crate::contents`]).
+//!
 //! **Who vouches.** An entry is not what its author signed: its chain has holes. The sibling's signature over the parcel
 //! vouches for all of a snapshot; a run needs less trust, and is used wherever it can be had.
 
@@ -28,9 +31,13 @@ mod wire;
 
 use bytes::Bytes;
 
+use crate::bundle::Bundle;
 use crate::clock::Stamp;
-use crate::ids::{BundleSeq, DeviceId, Hash, Seq, SourceId};
+use crate::ids::{BundleSeq, DeviceId, Dot, Hash, Seq, SourceId};
+use crate::merge;
+use crate::op::MessageBody;
 use crate::parcel::SignedHead;
+use crate::stub;
 use crate::vector::{Head, VersionVector};
 
 /// Most bytes of the entries of a chunk, unless the first alone is larger: 1 MiB. Beside them, receipt and watermark of 1,024 sources (128 KiB)
@@ -61,6 +68,18 @@ pub struct Ask {
     pub after: BundleSeq,
     /// The hash of the last bundle that was staged, if one was: it must be the last one up to that place.
     pub tail: Option<Hash>,
+    /// Contents of messages from before this instant, in microseconds since the Unix epoch, may be left out ([`recent`]).
+    pub recent_us: Option<i64>,
+}
+
+/// What is left of the body of an entry whose messages from before an instant may come without their contents; `None` when that changes nothing.
+///
+/// Only what is at or below the sender's watermark is shortened so: above it a body is held against the hash of its bundle.
+pub fn recent(entry: &Kept, since_us: i64) -> Option<Bytes> {
+    let dot = Dot { source: entry.source, seq: entry.seq };
+    let stamp = Bundle::rebuild(dot, Hash::default(), entry.body.clone()).ok()?.body?.stamp;
+    let is_old = |post: &MessageBody| merge::time_or_stamp(post.created_us, stamp) < since_us;
+    stub::shorten_all(&entry.body, is_old).map(Bytes::from)
 }
 
 /// A part of the kept log.

@@ -552,6 +552,8 @@ pub struct Saved {
     pub standing: VersionVector,
     /// A snapshot under way to here.
     pub hydrating: Option<Hydrating>,
+    /// Contents of messages from before this instant, in microseconds since the Unix epoch, may come after the rest.
+    pub recent_us: Option<i64>,
     /// What evidence says of sources, and how often each of them was ended, ever earlier.
     pub verdicts: Vec<(Verdict, u32)>,
     /// All prekeys of this device whose seeds are held.

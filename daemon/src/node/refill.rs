@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kinfolk_core::ids::Millis;
 use kinfolk_core::step::Missed;
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
 use super::Node;
 use crate::driver::{before, wall_clock};
@@ -74,7 +74,7 @@ impl Node {
             last = Some(place);
         }
         if came > 0 {
-            debug!(came, "bodies came back");
+            info!(came, "bodies came back");
         }
         Ok(outcome)
     }
@@ -92,6 +92,6 @@ impl Node {
 /// Contents that are asked for at a time: a letter or two.
 const BATCH: usize = 64;
 const DAY_MS: u64 = 24 * 3_600_000;
-/// From one pass to the next: 30 s; twice as long each time that somebody could not be reached, at most 1 h.
-const SHORTEST: Duration = Duration::from_secs(30);
+/// From one pass to the next: 10 s; twice as long each time that somebody could not be reached, at most 1 h.
+const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(3_600);

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use super::rendezvous::Rendezvous;
 use super::{JoinError, OFFER_PATIENCE, left, welcome};
 use crate::config::Spans;
-use crate::driver::wall_clock;
+use crate::driver::{before, wall_clock};
 use crate::node::{MAX_RELAYS, Node};
 use crate::relay::{self, Relay, RelayError, RelayUrl};
 use crate::seal;
@@ -35,20 +35,30 @@ pub enum JoinEvent {
     Failed(JoinError),
 }
 
-/// Joins the family of the device that shows `card`; tells how it goes. Ends early when nobody listens. `places_of_relays` are the
-/// URLs under which this device reaches the card's relays, where they differ: a folder is seldom mounted at the same path twice.
+/// What a device that joins wants to be different for itself.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// The URLs under which it reaches the card's relays, where they differ: a folder is seldom mounted at the same path twice.
+    pub relays: Vec<String>,
+    /// Contents of messages that are older than this may come after the rest.
+    pub recent: Option<Millis>,
+}
+
+/// Joins the family of the device that shows `card`; tells how it goes. Ends early when nobody listens.
 pub(crate) async fn join(
     places: &Places,
     spans: Spans,
     card: &str,
     name: &str,
-    places_of_relays: &[String],
+    wishes: &Wishes,
     events: &mpsc::Sender<JoinEvent>,
 ) -> Result<Arc<Node>, JoinError> {
     let card = Card::parse(card.trim()).map_err(PairingError::from)?;
+    let Wishes { relays: places_of_relays, recent } = wishes;
     let mut fresh = Fresh::generate(name, &mut rand::rng())?;
+    fresh.recent_us = recent.map(|age| before(wall_clock(), age));
     let joiner = Joiner::new(card, &fresh.device, &fresh.identity, &fresh.prekey, wall_clock())?;
-    let candidates = [places_of_relays, joiner.card().relays()].concat();
+    let candidates = [places_of_relays.as_slice(), joiner.card().relays()].concat();
     let reached = reach(&candidates).await?;
     let urls = reached.iter().map(|(_, url)| url.to_string()).collect();
     for (relay, url) in &reached {

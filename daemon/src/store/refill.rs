@@ -10,6 +10,9 @@ use super::{Reader, Store, StoreError};
 /// The setting that says from before which instant contents were let go by hand, in microseconds since the Unix epoch.
 const SETTING: &str = "let-go";
 
+/// The setting that says from which instant on contents are wanted at once.
+const RECENT: &str = "recent";
+
 /// Contents that are to come back.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Lacking {
@@ -25,6 +28,16 @@ impl Store {
         let before_us =
             self.setting(SETTING)?.and_then(|text| text.parse().ok()).map_or(before_us, |b: i64| b.max(before_us));
         self.put_setting(SETTING, &before_us.to_string())
+    }
+
+    /// Contents of messages from before an instant may come after the rest when this device catches up.
+    pub fn set_recent(&self, since_us: i64) -> Result<(), StoreError> {
+        self.put_setting(RECENT, &since_us.to_string())
+    }
+
+    /// That instant.
+    pub(super) fn recent(&self) -> Result<Option<i64>, StoreError> {
+        Ok(self.setting(RECENT)?.and_then(|text| text.parse().ok()))
     }
 
     /// What was let go by hand may come back.

@@ -44,6 +44,7 @@ impl Store {
             watermark: floors::watermark(&self.connection)?,
             standing: floors::standing(&self.connection)?,
             hydrating: self.hydrating()?,
+            recent_us: self.recent()?,
             verdicts: self.saved_verdicts()?,
             prunes: self.retention()?.is_some(),
             lacking: self.cache.lacking,

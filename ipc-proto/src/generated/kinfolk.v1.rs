@@ -3832,6 +3832,9 @@ pub struct JoinRequest {
     /// another path. At most 8.
     #[prost(string, repeated, tag = "4")]
     pub relay_urls: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Bodies of messages that are older than this, milliseconds, may come after all the rest. Absent = everything at once.
+    #[prost(uint64, optional, tag = "70")]
+    pub recent_ms: ::core::option::Option<u64>,
 }
 /// How joining goes, in this order.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -80,7 +80,7 @@ impl Device {
             card: uri,
             device_name: "b".into(),
             key_store: KeyStore::File.into(),
-            relay_urls: Vec::new(),
+            ..JoinRequest::default()
         };
         let mut confirmed = Instant::now();
         let mut joining = other.client.admin().join(request).await?.into_inner();

@@ -211,8 +211,13 @@ impl Device {
 
     /// Adds `other` to this device's siblings, as a person with both in front of them.
     pub(super) fn pair_with(&self, other: &Self) -> Result<(), Failed> {
+        self.pair_as(other, &[])
+    }
+
+    /// The same; the other one joins with these options.
+    pub(super) fn pair_as(&self, other: &Self, options: &[&str]) -> Result<(), Failed> {
         let mut invitation = Invitation::open(self)?;
-        let mut answer = Answer::give(other, &invitation.card)?;
+        let mut answer = Answer::give_as(other, &invitation.card, options)?;
         let code = answer.check_code()?;
         self.ok(&["pair", "confirm", &code, "--yes"])?;
         answer.joined()?;
@@ -283,7 +288,11 @@ pub(super) struct Answer {
 impl Answer {
     /// Gives `device` the card.
     pub(super) fn give(device: &Device, card: &str) -> Result<Self, Failed> {
-        let mut child = device.spawn(&["join", "-", "--name", &device.name, "--json"])?;
+        Self::give_as(device, card, &[])
+    }
+
+    fn give_as(device: &Device, card: &str, options: &[&str]) -> Result<Self, Failed> {
+        let mut child = device.spawn(&[&["join", "-", "--name", &device.name, "--json"], options].concat())?;
         let lines = reader(&mut child)?;
         let mut stdin = child.stdin.take().ok_or_else(|| Failed::Expected("a pipe".into()))?;
         writeln!(stdin, "{card}").map_err(Failed::io("giving kin join the card"))?;

@@ -80,6 +80,24 @@ pub(super) fn prunes(programs: &Programs) -> Result<(), Failed> {
     brings_back(&a, &b, &c)
 }
 
+pub(super) fn joins_for_the_recent(programs: &Programs) -> Result<(), Failed> {
+    let world = World::new(programs)?;
+    let a = world.first("a")?;
+    a.ok_with(&["import", "-"], &history())?;
+    a.ok(&["msg", "post", "family", "just now", "--id", "recent"])?;
+    a.ok(&["store", "compact"])?;
+    let b = world.blank("b")?;
+    a.pair_as(&b, &["--recent", "30d"])?;
+    converged(&[&a, &b])?;
+    until(|| Ok(elsewhere(&b)? == 0), "what is older has followed")?;
+    let log = std::fs::read_to_string(b.log()).map_err(Failed::io("reading a log"))?;
+    expect(log.contains("bodies came back"), || "old bodies that came after the rest".into())?;
+    same("what is found", found(&b)?, u64::from(MESSAGES))?;
+    expect(a.ok(&["export"])? == b.ok(&["export"])?, || "the same export".into())?;
+    b.ok(&["store", "verify"])?;
+    Ok(())
+}
+
 /// What a device should have comes back by itself, and then nobody relies on the keeper any more.
 fn brings_back(a: &Device, b: &Device, c: &Device) -> Result<(), Failed> {
     // The third device was never told to do without anything.

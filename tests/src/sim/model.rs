@@ -175,6 +175,7 @@ impl Model {
             watermark: self.watermark(),
             standing: state.standing.clone(),
             hydrating: state.hydrating,
+            recent_us: None,
             verdicts: state.proofs.values().map(|(evidence, times)| (evidence.verdict(), *times)).collect(),
             prekey: state.prekeys.newest(),
             prekeys: state.prekeys.saved(),

@@ -189,7 +189,7 @@ fn what_parcels_say_of_compacted_logs_keeps_its_bytes() {
     let mut letter = bare(1_767_323_045_678);
     letter.hydration = snapshot::Hydration {
         watermark: mark(5).context,
-        ask: Some(snapshot::Ask { snapshot: 3, after: BundleSeq(10), tail: None }),
+        ask: Some(snapshot::Ask { snapshot: 3, after: BundleSeq(10), ..snapshot::Ask::default() }),
         chunk: Some(Box::new(chunk)),
     };
     let today = parcel::encode(&letter, &[]).unwrap();

@@ -100,7 +100,7 @@ impl Engine {
         hydration.ask_at = now.mono.plus(backed_off(ASK_AGAIN, hydration.attempts, jitter).min(ASK_AGAIN_MAX));
         hydration.attempts += 1;
         let Hydrating { snapshot, after, tail, .. } = hydration.state;
-        let ask = Ask { snapshot, after, tail };
+        let ask = Ask { snapshot, after, tail, recent_us: self.recent_us };
         snapshot::Hydration { watermark, ask: Some(ask), chunk: None }
     }
 

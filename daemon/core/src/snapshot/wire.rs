@@ -64,6 +64,8 @@ struct AskWire {
     after: u64,
     #[prost(bytes = "vec", tag = "3")]
     tail: Vec<u8>,
+    #[prost(sint64, optional, tag = "70")]
+    recent_us: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -131,13 +133,14 @@ pub(super) struct MarkWire {
 impl From<Ask> for AskWire {
     fn from(ask: Ask) -> Self {
         let tail = ask.tail.map(|hash| hash.0.to_vec()).unwrap_or_default();
-        Self { snapshot: ask.snapshot, after: ask.after.0, tail }
+        Self { snapshot: ask.snapshot, after: ask.after.0, tail, recent_us: ask.recent_us }
     }
 }
 
 impl AskWire {
     fn read(&self) -> Ask {
-        Ask { snapshot: self.snapshot, after: BundleSeq(self.after), tail: Hash::from_slice(&self.tail) }
+        let tail = Hash::from_slice(&self.tail);
+        Ask { snapshot: self.snapshot, after: BundleSeq(self.after), tail, recent_us: self.recent_us }
     }
 }
 

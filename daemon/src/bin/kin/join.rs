@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipc_proto::v1::{JoinRequest, KeyStore, join_event::Event};
 use serde_json::json;
@@ -24,6 +25,7 @@ use crate::view;
 #[command(after_help = "Examples:
   kin join -                        then paste the card
   kin join - --name phone < card.txt
+  kin join - --recent 30d           what is older follows in the background
   kin join - --relay file:///mnt/nas/kin    the shared folder is mounted elsewhere here")]
 pub(crate) struct Join {
     /// `-` for stdin, or a file that holds the card
@@ -35,6 +37,9 @@ pub(crate) struct Join {
     /// Where this device reaches the shared storage, if elsewhere than the other one; may be given several times
     #[arg(long, value_name = "URL")]
     relay: Vec<String>,
+    /// Bodies of older messages may come after all the rest, in the background: 12h, 30d. They are fetched at once when they are looked at
+    #[arg(long, value_parser = instant::span, value_name = "TIME")]
+    recent: Option<Duration>,
     /// What protects the keys of this device
     #[arg(long, value_enum, default_value_t = KeyStoreChoice::Auto)]
     keystore: KeyStoreChoice,
@@ -49,6 +54,7 @@ impl Join {
             device_name: self.name.unwrap_or_default(),
             key_store: KeyStore::from(self.keystore).into(),
             relay_urls: self.relay,
+            recent_ms: self.recent.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         };
         let mut events = client.admin().join(request).await?.into_inner();
         while let Some(event) = events.next().await {

@@ -17,7 +17,7 @@ use crate::ipc::convert::device;
 use crate::ipc::pipe::{End, Events, Pipe};
 use crate::ipc::{Api, error};
 use crate::node::Node;
-use crate::pairing::{InviteEvent, JoinEvent as Joining};
+use crate::pairing::{InviteEvent, JoinEvent as Joining, Wishes};
 
 /// Invites one device.
 pub(super) async fn show(api: &Api, request: &Request<PairShowRequest>) -> Result<Response<Events<PairEvent>>, Status> {
@@ -38,8 +38,8 @@ pub(super) fn join(api: &Api, request: &Request<JoinRequest>) -> Result<Response
     let asked = request.get_ref();
     devices::check_key_store(asked.key_store)?;
     let name = devices::named(asked.device_name.clone())?;
-    let events =
-        api.daemon.join(asked.card.clone(), name, asked.relay_urls.clone()).map_err(|refused| error::join(&refused))?;
+    let wishes = Wishes { relays: asked.relay_urls.clone(), recent: asked.recent_ms.map(Millis) };
+    let events = api.daemon.join(asked.card.clone(), name, wishes).map_err(|refused| error::join(&refused))?;
     let daemon = api.daemon.clone();
     api.pipes.open(request, move |pipe| async move { follow_join(&daemon, events, pipe).await })
 }

@@ -6,8 +6,10 @@ use rusqlite::{Connection, OptionalExtension};
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, Seq, SourceId};
 use kinfolk_core::parcel::SignedHead;
-use kinfolk_core::snapshot::{self, Ask, CHUNK_TARGET, Chunk, End, Kept, MAX_ENDS_BYTES, MAX_ENTRIES, Mark};
-use kinfolk_core::vector::Head;
+use kinfolk_core::snapshot::{
+    self, Ask, CHUNK_TARGET, Chunk, End, Kept, MAX_ENDS_BYTES, MAX_ENTRIES, Mark, recent,
+};
+use kinfolk_core::vector::{Head, VersionVector};
 
 use super::Reader;
 use crate::store::convert::{int, uint, vector_from_bytes};
@@ -41,6 +43,7 @@ pub(in crate::store) fn chunk(connection: &Connection, ask: Ask, target: usize) 
                WHERE l.bundle_seq > ?1 ORDER BY l.bundle_seq";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query((int(after.0),))?;
+    let floors = if ask.recent_us.is_some() { floors::watermark(connection)? } else { VersionVector::default() };
     let mut bytes = 0;
     while chunk.entries.len() < MAX_ENTRIES {
         let Some(row) = rows.next()? else {
@@ -51,15 +54,19 @@ pub(in crate::store) fn chunk(connection: &Connection, ask: Ask, target: usize) 
             }
             break;
         };
-        let body = row.get_ref(4)?.as_blob().unwrap_or_default();
-        if bytes + body.len() + ENTRY_OVERHEAD > target && !chunk.entries.is_empty() {
+        let body = Bytes::copy_from_slice(row.get_ref(4)?.as_blob().unwrap_or_default());
+        let (source, seq) = (SourceId(row.get(1)?), Seq(uint(row.get(2)?)));
+        let mut kept = Kept { source, seq, hash: Hash(row.get(3)?), body };
+        let since_us = ask.recent_us.filter(|_| seq <= floors.seq(source));
+        if let Some(short) = since_us.and_then(|since_us| recent(&kept, since_us)) {
+            kept.body = short;
+        }
+        if bytes + kept.body.len() + ENTRY_OVERHEAD > target && !chunk.entries.is_empty() {
             break;
         }
-        bytes += body.len() + ENTRY_OVERHEAD;
+        bytes += kept.body.len() + ENTRY_OVERHEAD;
         chunk.upto = BundleSeq(uint(row.get(0)?));
-        let (source, seq) = (SourceId(row.get(1)?), Seq(uint(row.get(2)?)));
-        let body = Bytes::copy_from_slice(body);
-        chunk.entries.push(Kept { source, seq, hash: Hash(row.get(3)?), body });
+        chunk.entries.push(kept);
     }
     Ok(chunk)
 }

@@ -8,7 +8,7 @@ use super::convergence::{a_history, play, reorder, state};
 use super::*;
 use crate::store::reader::snapshot::chunk;
 use kinfolk_core::ids::Seq;
-use kinfolk_core::op::Op;
+use kinfolk_core::op::{MessageBody, Op};
 use kinfolk_core::snapshot::{Ask, Chunk, Mark};
 use kinfolk_core::step::{Gain, Hydrating, Join};
 use kinfolk_core::vector::VersionVector;
@@ -23,11 +23,23 @@ impl Home {
     }
 
     /// Takes all that `from` has, as an engine would ask for it; with other things in between.
-    pub(super) fn catch_up(&mut self, from: &Home, target: usize, mut between: impl FnMut(&mut Self)) {
+    pub(super) fn catch_up(&mut self, from: &Home, target: usize, between: impl FnMut(&mut Self)) {
+        self.catch_up_since(from, target, None, between);
+    }
+
+    /// The same; contents from before an instant may be left out.
+    fn catch_up_since(
+        &mut self,
+        from: &Home,
+        target: usize,
+        recent_us: Option<i64>,
+        mut between: impl FnMut(&mut Self),
+    ) {
         let mut state = Hydrating { from: DeviceId([8; 16]), snapshot: 1, ..Hydrating::default() };
         self.write(&Change::HydrationBegun(state));
         loop {
-            let mut chunk = from.chunk(Ask { snapshot: state.snapshot, after: state.after, tail: state.tail }, target);
+            let ask = Ask { snapshot: state.snapshot, after: state.after, tail: state.tail, recent_us };
+            let mut chunk = from.chunk(ask, target);
             if chunk.snapshot != state.snapshot {
                 assert_eq!(chunk.after, BundleSeq(0), "another snapshot begins anew");
                 state = Hydrating { from: state.from, snapshot: chunk.snapshot, ..Hydrating::default() };
@@ -118,6 +130,42 @@ proptest! {
 }
 
 #[test]
+fn who_wants_the_recent_past_first_holds_the_same_and_lacks_what_is_older() {
+    let (mut old, mut new, mut a) = (Home::new(), Home::new(), Author::new(3, 100));
+    let told = |id: &str, at: Option<i64>| {
+        let text = format!("what {id} says ").repeat(20);
+        let body = MessageBody { conversation: "c".into(), text, created_us: at, ..MessageBody::default() };
+        Op::message_post(id, &body)
+    };
+    // The stamp of the third is an instant long before 1971, and counts where no other is given.
+    let posts = [told("old", Some(5)), told("new", Some(YEAR_US)), told("plain", None), told("above", Some(6))];
+    let all: Vec<Written> = posts.into_iter().map(|post| a.write(vec![post])).collect();
+    old.take(&all.iter().collect::<Vec<_>>());
+    old.compact(&vector_of(&all[..3]));
+    new.catch_up_since(&old, 200, Some(YEAR_US), |_| {});
+    new.proves_itself();
+    assert_eq!((new.store.digest(), new.vector()), (old.store.digest(), old.vector()));
+    let lacking = new.reader().lacking(i64::MIN, None, 9).unwrap();
+    let ids: Vec<&str> = lacking.wanted.iter().map(|wanted| wanted.id.as_str()).collect();
+    assert_eq!((ids, new.store.lacking()), (vec!["plain", "old"], 2), "above the watermark everything comes whole");
+    let given = old.reader().contents(&lacking.wanted).unwrap().given;
+    new.write(&Change::Contents(given));
+    new.proves_itself();
+    assert_eq!((new.store.lacking(), state(&new)), (0, state(&old)));
+}
+
+#[test]
+fn the_instant_of_what_is_recent_is_kept() {
+    let home = Home::new();
+    assert_eq!(home.store.restore().unwrap().recent_us, None);
+    home.store.set_recent(-9).unwrap();
+    assert_eq!(home.reopen().store.restore().unwrap().recent_us, Some(-9));
+}
+
+/// A year after 1970, in microseconds.
+const YEAR_US: i64 = 365 * 24 * 3_600 * 1_000_000;
+
+#[test]
 fn a_new_device_holds_the_same_after_a_snapshot_and_goes_on_with_runs() {
     let (mut old, mut new, mut a) = (Home::new(), Home::new(), Author::new(3, 100));
     let all: Vec<Written> = (0..20).map(|n| a.write(vec![put("a", n), post(&format!("m{n}"), "hello")])).collect();
@@ -169,7 +217,8 @@ fn a_snapshot_goes_on_where_it_was_after_a_restart_of_either_side() {
     let (old, new) = (old.reopen(), new.reopen());
     state = new.store.restore().unwrap().hydrating.unwrap();
     assert_eq!((state.after, state.staged), (chunk.upto, chunk.entries.len() as u64));
-    let rest = old.chunk(Ask { snapshot: state.snapshot, after: state.after, tail: state.tail }, 1 << 20);
+    let ask = Ask { snapshot: state.snapshot, after: state.after, tail: state.tail, recent_us: None };
+    let rest = old.chunk(ask, 1 << 20);
     assert_eq!(rest.entries.first().map(|entry| entry.seq), Some(Seq(state.staged + 1)));
     assert_eq!(rest.ends.len(), 1);
 }
@@ -182,7 +231,7 @@ fn a_snapshot_that_was_begun_before_a_compaction_begins_anew() {
     old.compact(&vector_of(&all[..2]));
     let first = old.chunk(Ask::default(), 1);
     old.compact(&vector_of(&all));
-    let next = old.chunk(Ask { snapshot: first.snapshot, after: first.upto, tail: None }, 1);
+    let next = old.chunk(Ask { snapshot: first.snapshot, after: first.upto, ..Ask::default() }, 1);
     assert_eq!((next.snapshot, next.after, next.anew), (first.snapshot + 1, BundleSeq(0), true));
     new.catch_up(&old, 100, |_| {});
     assert_eq!(new.store.digest(), old.store.digest());
@@ -202,7 +251,7 @@ fn a_snapshot_of_an_order_that_was_put_back_begins_anew() {
     }
     let first = old.chunk(Ask::default(), 300);
     let tail = first.entries.last().map(|kept| kept.hash);
-    let ask = Ask { snapshot: first.snapshot, after: first.upto, tail };
+    let ask = Ask { snapshot: first.snapshot, after: first.upto, tail, recent_us: None };
     assert_eq!(old.chunk(ask, 300).after, first.upto);
     let next = put_back.chunk(ask, 300);
     assert_eq!((next.snapshot, next.after, next.anew), (first.snapshot, BundleSeq(0), true), "unnoticed");

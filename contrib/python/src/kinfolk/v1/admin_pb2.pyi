@@ -1220,12 +1220,15 @@ class JoinRequest(_message.Message):
     DEVICE_NAME_FIELD_NUMBER: _builtins.int
     KEY_STORE_FIELD_NUMBER: _builtins.int
     RELAY_URLS_FIELD_NUMBER: _builtins.int
+    RECENT_MS_FIELD_NUMBER: _builtins.int
     card: _builtins.str
     """The card as shown by the other device."""
     device_name: _builtins.str
     """What the person calls this device, 1–64 bytes of UTF-8; empty = the host name."""
     key_store: Global___KeyStore.ValueType
     """What protects its keys."""
+    recent_ms: _builtins.int
+    """Bodies of messages that are older than this, milliseconds, may come after all the rest. Absent = everything at once."""
     @_builtins.property
     def relay_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Where this device reaches the card's relays, if elsewhere than the other one does, such as a folder mounted at
@@ -1239,12 +1242,15 @@ class JoinRequest(_message.Message):
         device_name: _builtins.str = ...,
         key_store: Global___KeyStore.ValueType = ...,
         relay_urls: _abc.Iterable[_builtins.str] | None = ...,
+        recent_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_recent_ms", b"_recent_ms", "recent_ms", b"recent_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "device_name", b"device_name", "key_store", b"key_store", "relay_urls", b"relay_urls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recent_ms", b"_recent_ms", "card", b"card", "device_name", b"device_name", "key_store", b"key_store", "recent_ms", b"recent_ms", "relay_urls", b"relay_urls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__recent_ms: _TypeAlias = _typing.Literal["recent_ms"]  # noqa: Y015
+    _WhichOneofArgType__recent_ms: _TypeAlias = _typing.Literal["_recent_ms", b"_recent_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recent_ms) -> _WhichOneofReturnType__recent_ms | None: ...
 
 Global___JoinRequest: _TypeAlias = JoinRequest  # noqa: Y015
 

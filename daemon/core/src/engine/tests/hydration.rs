@@ -73,7 +73,7 @@ fn who_lacks_what_was_compacted_asks_chunk_by_chunk_and_joins_with_the_last() {
     world.told(2);
     assert_eq!(world.asked(2), Some(Ask::default()));
     assert_eq!(World::commits(&world.about(2, sends(chunk(4, 0, 2, vec![])))), ["begun", "staged"]);
-    assert_eq!(world.asked(2), Some(Ask { snapshot: 4, after: BundleSeq(2), tail: Some(head(2).hash) }));
+    assert_eq!(world.asked(2), Some(Ask { snapshot: 4, after: BundleSeq(2), tail: Some(head(2).hash), recent_us: None }));
     let outputs = world.about(2, sends(chunk(4, 2, 3, vec![end(3, 3)])));
     assert_eq!(World::commits(&outputs), ["staged", "join"]);
     assert_eq!(world.held(1, 9), 3);
@@ -89,6 +89,15 @@ fn who_lacks_nothing_below_a_watermark_asks_nobody() {
     let watermark = vector(&[(1, 3)]);
     assert!(World::commits(&world.about(2, Hydration { watermark, ..Hydration::default() })).is_empty());
     assert_eq!(world.status(1).hydrating, None);
+}
+
+#[test]
+fn who_wants_the_recent_past_first_says_so_whenever_it_asks() {
+    let mut world = World::of(3);
+    world.node(1).disk.recent_us = Some(7);
+    world.restart(1);
+    world.told(2);
+    assert_eq!(world.asked(2), Some(Ask { recent_us: Some(7), ..Ask::default() }));
 }
 
 #[test]
@@ -122,7 +131,7 @@ fn a_sender_that_was_put_back_and_gives_out_its_places_anew_begins_anew_whatever
         let anew = |upto| sends(Chunk { anew: true, ..chunk(number, 0, upto, vec![]) });
         assert_eq!(World::commits(&world.about(2, anew(1))), ["begun", "staged"]);
         assert_eq!(world.status(1).hydrating.map(|state| (state.snapshot, state.staged)), Some((number, 1)));
-        let asked = Ask { snapshot: number, after: BundleSeq(1), tail: Some(head(1).hash) };
+        let asked = Ask { snapshot: number, after: BundleSeq(1), tail: Some(head(1).hash), recent_us: None };
         assert_eq!(world.asked(2), Some(asked));
     }
 }
@@ -134,7 +143,7 @@ fn a_restart_goes_on_with_what_is_staged() {
     world.about(2, sends(chunk(4, 0, 2, vec![])));
     world.mail.clear();
     world.restart(1);
-    assert_eq!(world.asked(2), Some(Ask { snapshot: 4, after: BundleSeq(2), tail: Some(head(2).hash) }));
+    assert_eq!(world.asked(2), Some(Ask { snapshot: 4, after: BundleSeq(2), tail: Some(head(2).hash), recent_us: None }));
 }
 
 #[test]
@@ -223,7 +232,7 @@ fn a_sibling_that_asks_gets_its_chunk_and_nothing_beside_it() {
     world.write(1, 2);
     world.node(1).open.clear();
     world.node(1).puts = Puts::Answered;
-    let ask = Ask { snapshot: 2, after: BundleSeq(7), tail: None };
+    let ask = Ask { snapshot: 2, after: BundleSeq(7), tail: None, recent_us: None };
     world.pass(1_000);
     let before = world.sends(1);
     world.about(2, Hydration { ask: Some(ask), ..Hydration::default() });

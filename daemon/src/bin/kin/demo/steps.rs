@@ -37,7 +37,7 @@ pub(super) async fn pair(inviter: &Client, joiner: &Client) -> Result<String, Fa
             }
         };
         let request =
-            JoinRequest { card, device_name: "phone".into(), key_store: KeyStore::File.into(), relay_urls: Vec::new() };
+            JoinRequest { card, device_name: "phone".into(), key_store: KeyStore::File.into(), ..Default::default() };
         let mut joining = joiner.admin().join(request).await?.into_inner();
         let mut code = String::new();
         loop {
