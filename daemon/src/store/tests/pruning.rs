@@ -248,7 +248,8 @@ fn a_content_that_comes_back_is_shown_and_found_again_and_may_go_again() {
     let whole = reader.message("m").unwrap().unwrap();
     assert_eq!((whole.elsewhere, whole.body.attachments.len()), (None, 1));
     assert!(whole.body.text.starts_with("ancient") && home.files_hold("ancient"));
-    assert_eq!(reader.search("ancient", None, None, 9).unwrap().len(), 1);
+    let sought = Sought { typed: "ancient".into(), ..Sought::default() };
+    assert_eq!(reader.search(&sought, None, 9).unwrap().len(), 1);
     assert_eq!((home.store.lacking(), reader.wanted(&["m".into()], 1).unwrap()), (0, Vec::new()));
     assert_eq!(reader.contents(&[wanted]).unwrap().given, [content]);
     let mut home = home.reopen();

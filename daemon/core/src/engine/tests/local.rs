@@ -312,7 +312,7 @@ fn a_device_alone_is_synced_and_sends_nothing() {
 #[test]
 fn an_app_bundle_with_the_next_number_is_accepted_when_only_the_last_number_is_known() {
     let mut world = World::of(1);
-    let fact = AppFact { last: 1, committed: None };
+    let fact = AppFact { last: 1, committed: None, stamp: None };
     assert!(world.push_with(1, named(2, vec![note("a")], Some(fact))).is_ok());
 }
 

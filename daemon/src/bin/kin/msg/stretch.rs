@@ -59,6 +59,7 @@ impl Stretch {
             after_id,
             created_before,
             created_from,
+            only_here: false,
         })
     }
 }
