@@ -122,7 +122,10 @@ impl Engine {
         let evidence = if room { sibling.next_evidence(&self.forks, now.mono, jitter) } else { None };
         let brings = !runs.is_empty() || chunk.is_some() || !wants.is_empty() || hydration != Hydration::default();
         let brings = brings || !given.is_empty() || !wanted.is_empty();
-        let (in_vain, roster_attempts) = (sibling.lane.is_waiting_long(), sibling.roster_attempts);
+        let roster_attempts = sibling.roster_attempts;
+        // What is no more than an answer asks for none: two that both wait for receipts would answer each other without end.
+        let speaks = brings || tell || ask || compares || evidence.is_some() || (hearsay && room);
+        let in_vain = speaks && sibling.lane.is_waiting_long();
         let tell_roster = room && (in_vain || (tell && !sibling.roster_known));
         // Evidence may fill a parcel; what is asked for beside it is asked for again.
         let pass_on = hearsay && room && !tell_roster && evidence.is_none() && wanted.is_empty();

@@ -5,7 +5,7 @@ use super::script::*;
 use super::world::*;
 use crate::ids::{Hash, Millis, Seq};
 use crate::parcel::{Letter, Receipt};
-use crate::step::Output;
+use crate::step::{Input, Output};
 use crate::vector::{Head, VersionVector};
 
 /// A letter from device 2 with a receipt over device 1's source.
@@ -232,4 +232,33 @@ fn two_imports_at_once_end_in_silence() {
     let before = world.sends(1) + world.sends(2);
     world.drive(600_000);
     assert_eq!(world.sends(1) + world.sends(2), before);
+}
+
+#[test]
+fn two_that_wait_for_receipts_of_each_other_do_not_answer_without_end() {
+    let mut world = World::of(2);
+    for n in [1, 2] {
+        world.write(n, 1);
+        world.mail.clear();
+    }
+    // Both have sent again in vain.
+    world.pass(10_000);
+    world.mail.clear();
+    let question = Letter { receipt_requested: true, ..Letter::bare(id(2), Millis(EPOCH)) };
+    let mail = Mail { from: 2, to: 1, relay: RELAY, under: FIRST_EPOCH, slot: 1, parcel: verified(&question, &[]) };
+    world.deliver(&mail);
+    let mut answers = 0;
+    for _ in 0..200 {
+        world.now = world.now.plus(Millis(10));
+        let (one, other) = (world.intercept(1, 2), world.intercept(2, 1));
+        // What brings bundles is lost.
+        let words: Vec<Mail> = one.into_iter().chain(other).filter(|mail| mail.parcel.runs.is_empty()).collect();
+        answers += words.len();
+        words.iter().for_each(|mail| drop(world.deliver(mail)));
+        for n in [1, 2] {
+            world.input(n, Input::Tick);
+        }
+    }
+    // The one that was asked for, and one to each rewind.
+    assert!((1..=4).contains(&answers), "{answers}");
 }
