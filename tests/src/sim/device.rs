@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kinfolk_core::engine::{Config, Engine};
 use kinfolk_core::epoch::Epoch;
-use kinfolk_core::ids::{DeviceId, Millis, Now, RelayId, Seq};
+use kinfolk_core::ids::{DeviceId, Millis, Now, RelayId, Seq, SourceId};
 use kinfolk_core::look::Look;
 use kinfolk_core::op::Op;
 use kinfolk_core::prekey::COMMON_SLOT;
@@ -39,12 +39,16 @@ pub(super) struct Device {
     pub(super) app: AppState,
     /// Who spoke in this round without being on its roster.
     pub(super) strangers: BTreeSet<DeviceId>,
+    /// Sources that its engine took back in this round.
+    pub(super) cut: BTreeSet<SourceId>,
     /// The epochs whose mailboxes it looks into.
     pub(super) polled: Vec<Epoch>,
     /// The slots of its prekeys to which it looks for mail.
     pub(super) slots: Vec<u32>,
     /// Whether its disk or its clock was tampered with: it may have lost seeds, or think that much time has passed.
     pub(super) disturbed: bool,
+    /// Whether it may know older prekeys of others than they were told it knows: its disk was put back, or that of the device it joined over.
+    pub(super) behind: bool,
     /// Whether it changes its prekeys often.
     pub(super) hasty: bool,
     /// What it held after its last commit.
@@ -114,9 +118,11 @@ impl Device {
             next_call: 0,
             app: AppState::default(),
             strangers: BTreeSet::new(),
+            cut: BTreeSet::new(),
             polled: Vec::new(),
             slots: Vec::new(),
             disturbed: false,
+            behind: false,
             hasty: false,
             held: VersionVector::default(),
             ever: VersionVector::default(),

@@ -2,7 +2,6 @@
 
 use kinfolk_core::epoch::Epoch;
 use kinfolk_core::ids::Now;
-use kinfolk_core::roster::{Roster, Verified};
 use kinfolk_core::step::Input;
 
 use super::{Event, World};
@@ -47,11 +46,8 @@ impl World {
 
     /// No removed device knows the epoch that the others live in, and they all live in one.
     pub(super) fn check_epochs(&self, living: &[usize]) -> Held {
-        let mut roster = Roster::new(people::genesis().id());
-        // What a lost device alone knew nobody hears of.
+        let roster = self.all_records();
         let left = || self.devices.iter().filter(|device| !device.lost);
-        let records = left().flat_map(|device| device.disk.model().records());
-        roster.extend(records.cloned().map(Verified::vouch));
         for device in left().filter(|device| roster.removal(people::device_id(device.index)).is_some()) {
             let known = device.disk.model().epochs().find(|epoch| roster.is_fit(*epoch));
             Broken::unless(known.is_none(), "a removed device knows no epoch of the others", || {
@@ -73,12 +69,14 @@ impl World {
         Ok(())
     }
 
-    /// Whether everybody knows that everybody lives in one epoch.
+    /// Whether all live in one epoch, and nobody is about to mint another: when two removals make each other void, nobody may hold a fit epoch
+    /// until somebody's turn to mint has come.
     pub(super) fn epochs_settled(&self, living: &[usize]) -> bool {
         let engines = living.iter().filter_map(|index| self.devices.get(*index));
         let status =
             engines.filter_map(|device| device.engine.as_ref().map(|engine| engine.status(device.at(self.now))));
         let epochs: Vec<Epoch> = status.map(|status| status.epoch).collect();
-        epochs.windows(2).all(|pair| pair[0] == pair[1])
+        let roster = self.all_records();
+        epochs.windows(2).all(|pair| pair[0] == pair[1]) && epochs.iter().all(|epoch| roster.is_fit(*epoch))
     }
 }

@@ -10,8 +10,6 @@ use super::storm::STORM;
 use super::{Event, World};
 use crate::sim::broken::{Broken, Held};
 use crate::sim::device::Device;
-use crate::sim::disk::Image;
-use crate::sim::model::Model;
 use crate::sim::people;
 
 impl World {
@@ -87,23 +85,27 @@ impl World {
             })
     }
 
-    /// The devices that must become equal: neither lost nor removed, by all records there are. What a lost device alone knew nobody hears of.
+    /// The devices that must become equal: neither lost nor removed, by all records there are.
     pub(super) fn living(&self) -> Vec<usize> {
+        let roster = self.all_records();
+        let stays = |device: &&Device| !device.lost && roster.member(people::device_id(device.index)).is_some();
+        self.devices.iter().filter(stays).map(|device| device.index).collect()
+    }
+
+    /// The roster that all records make. What a lost device alone knew nobody hears of.
+    pub(super) fn all_records(&self) -> Roster {
         let mut roster = Roster::new(people::genesis().id());
         let left = self.devices.iter().filter(|device| !device.lost);
         let records = left.flat_map(|device| device.disk.model().records());
         roster.extend(records.cloned().map(Verified::vouch));
-        let stays = |device: &&Device| !device.lost && roster.member(people::device_id(device.index)).is_some();
-        self.devices.iter().filter(stays).map(|device| device.index).collect()
+        roster
     }
 
     /// What must hold at the end.
     fn check_end(&mut self) -> Held {
         let living = self.living();
         self.check_epochs(&living)?;
-        let copies = self.devices.iter().filter_map(|device| device.copy.as_ref()).map(Image::model);
-        let disks = self.devices.iter().map(|device| device.disk.model()).chain(copies);
-        let writers: BTreeMap<_, _> = disks.flat_map(Model::writers).collect();
+        let writers: BTreeMap<_, _> = self.devices.iter().flat_map(|device| device.disk.model().writers()).collect();
         let stays: BTreeSet<DeviceId> = living.iter().map(|index| people::device_id(*index)).collect();
         let mut known = VersionVector::default();
         living.iter().filter_map(|index| self.devices.get(*index)).for_each(|device| known.join(&device.ever));
@@ -132,11 +134,6 @@ impl World {
             let alone = roster.removed().count() == 1 && !self.gone;
             let counts = |dot: &Dot| {
                 let Some(writer) = writers.get(&dot.source) else { return true };
-                // Of two histories of a removed device one is kept.
-                let copied = |device: &&Device| device.copy.is_some() && people::device_id(device.index) == *writer;
-                if !stays.contains(writer) && self.devices.iter().any(|device| copied(&device)) {
-                    return false;
-                }
                 // A lost device told it to none but one that was removed.
                 if !stays.contains(writer) && !known.covers(*dot) {
                     return false;
@@ -145,12 +142,7 @@ impl World {
                 // Nobody has heard of a device that was added by a removed one.
                 roster.member(*writer).is_some() || removed.is_some_and(|it| alone && dot.seq <= it.end(dot.source))
             };
-            // A copy that has removed everybody else tells nobody.
-            let mut copies = self.devices.iter().filter_map(|device| device.copy.as_ref()).map(Image::model);
-            let alone = copies.find(|copy| copy.roster().members().count() == 1);
-            let holds =
-                |bundle| self.holds(device.disk.model(), bundle) || alone.is_some_and(|copy| self.holds(copy, bundle));
-            let lacks = |bundle: &&(Dot, Hash)| counts(&bundle.0) && !holds(**bundle);
+            let lacks = |bundle: &&(Dot, Hash)| counts(&bundle.0) && !self.holds(device.disk.model(), **bundle);
             let gone: Vec<&(Dot, Hash)> = self.accepted.iter().filter(lacks).collect();
             Broken::unless(gone.is_empty(), "nothing accepted is lost", || format!("device {index}: {gone:?}"))?;
             compared += device.disk.compared;

@@ -29,7 +29,7 @@ impl World {
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
         let Some(image) = device.image.take() else { return Ok(()) };
         device.disk.put_back(&image)?;
-        device.disturbed = true;
+        (device.disturbed, device.behind) = (true, true);
         device.image = Some(image);
         device.held = device.disk.model().vector();
         device.ever = device.held.clone();

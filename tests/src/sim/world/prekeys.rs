@@ -97,12 +97,14 @@ impl World {
         Ok(())
     }
 
-    /// Mail that its sender sealed to the newest prekey it knew finds its seed, for as long as relays keep it.
+    /// Mail that its sender sealed to the newest prekey it knew finds its seed, for as long as relays keep it. Not that of a device that joined over
+    /// one that was put back: it was told the prekeys of then, which their owners rightly count as known to nobody. It gets to know the newest from
+    /// their letters, or from answers to its knocks.
     pub(super) fn check_seed(&self, mail: &Mail) -> Held {
         let (Some(from), Some(to)) = (self.devices.get(mail.from), self.devices.get(mail.to)) else { return Ok(()) };
         let heard = to.disk.model().roster().member(people::device_id(mail.from)).is_some();
         let held = mail.slot == COMMON_SLOT || to.slots.contains(&mail.slot);
-        if from.disturbed || to.disturbed || !heard || !mail.newest || held {
+        if from.disturbed || from.behind || to.disturbed || !heard || !mail.newest || held {
             return Ok(());
         }
         Broken::rule("a seed outlives what may be sealed to it", format!("device {}: slot {}", mail.to, mail.slot))

@@ -75,8 +75,8 @@ impl World {
         self.plan_compactions(count);
         self.plan_prekeys(count);
         self.plan_pruning(count);
-        if !(removes && self.hasty) {
-            // What ran before a removal and wakes when weeks have passed finds no mailbox any more: it is removed and joins anew.
+        if !removes {
+            // Copies that hear of different removals may each compact in a group of its own; neither of the two histories gives way then.
             self.plan_copies(count);
         }
         while self.step(STORM)? {}
@@ -175,7 +175,12 @@ impl World {
         let mut announced: Vec<_> = known.map(|sibling| (sibling.device, sibling.prekey)).collect();
         announced.push((people::device_id(sponsor), model.prekey()));
         announced.retain(|(device, _)| *device != people::device_id(newcomer));
-        self.settle_in(newcomer, records, Some((secrets, announced)))
+        let behind = device.behind;
+        self.settle_in(newcomer, records, Some((secrets, announced)))?;
+        if let Some(newcomer) = self.devices.get_mut(newcomer) {
+            newcomer.behind = behind;
+        }
+        Ok(())
     }
 
     /// A device gives itself or another a new name.
