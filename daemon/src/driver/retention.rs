@@ -1,11 +1,12 @@
 //! Old contents go: on request, and once a day after the log was compacted, when the person has set after how many days.
 
+use kinfolk_core::contents::Wanted;
 use kinfolk_core::ids::{Millis, Now};
 use kinfolk_core::step::{CallId, Input};
 use tokio::sync::oneshot;
 
 use super::call::Call;
-use super::{Driver, DriverError, Prunable};
+use super::{Driver, DriverError, Prunable, Sought};
 use crate::store::StoreError;
 
 /// How long contents stay, and when to look again.
@@ -48,6 +49,12 @@ impl Driver {
         }
         self.engine.handle(Input::Prune { call, before_us, dry_run }, now);
         Ok(())
+    }
+
+    /// Somebody wants to see contents that are elsewhere.
+    pub(super) fn seek(&mut self, wanted: Vec<Wanted>, reply: oneshot::Sender<Result<Sought, DriverError>>, now: Now) {
+        let call = self.register(Call::Seek(reply));
+        self.engine.handle(Input::Seek { call, wanted }, now);
     }
 
     /// Contents go after so many days from now on, as the store has it already.

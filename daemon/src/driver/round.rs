@@ -195,10 +195,7 @@ impl Driver {
                 self.compact(call, now)?;
             }
             Request::Prune { before_us, dry_run, reply } => self.prune(before_us, dry_run, reply, now)?,
-            Request::Seek { wanted, reply } => {
-                let call = self.register(Call::Seek(reply));
-                self.engine.handle(Input::Seek { call, wanted }, now);
-            }
+            Request::Seek { wanted, reply } => self.seek(wanted, reply, now),
             Request::Retain { days, reply } => {
                 self.retain(days, now);
                 // Answered when the picture shows it.
