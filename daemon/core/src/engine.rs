@@ -52,7 +52,6 @@ use crate::clock::{HybridClock, Stamp};
 use crate::early::Early;
 use crate::epoch::Epoch;
 use crate::ids::{BundleSeq, DeviceId, Millis, Now, RelayId, Seq, SourceId};
-use crate::lane::KEEPS;
 use crate::roster::Roster;
 use crate::snapshot::End;
 use crate::step::{Change, Input, Output, Refusal, Reply, Saved, SavedSibling, Suspect};
@@ -267,13 +266,7 @@ impl Engine {
             Input::RelayHealth { relay, up } => self.relay_health(relay, up, now),
             Input::RelayAdded(relay) => {
                 if self.relays.iter().all(|known| known.id != relay) {
-                    self.relays.push(RelayState {
-                        id: relay,
-                        up: true,
-                        latency: Millis(0),
-                        keeps: KEEPS,
-                        leaving: false,
-                    });
+                    self.relays.push(RelayState::new(relay));
                     // Siblings must learn where we look for mail, and it may be the best way to them.
                     for sibling in self.siblings.values_mut() {
                         sibling.due(now.mono);

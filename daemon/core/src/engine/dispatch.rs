@@ -15,7 +15,7 @@ use super::telling::Telling;
 use super::{Engine, RelayState};
 use crate::contents::{Contents, Wanted};
 use crate::ids::{DeviceId, Millis, Now, RelayId, Seq, SourceId};
-use crate::lane::{RESEND_MIN, backed_off};
+use crate::lane::{KEEPS, RESEND_MIN, backed_off};
 use crate::parcel::{Letter, Receipt, Want};
 use crate::snapshot::Hydration;
 use crate::step::{Output, RunRequest, Send};
@@ -40,6 +40,13 @@ pub(super) struct Lying {
     pub(super) reached: Vec<(SourceId, Seq)>,
     /// Its sealed bytes.
     pub(super) bytes: u64,
+}
+
+impl RelayState {
+    /// One that was configured just now.
+    pub(super) fn new(id: RelayId) -> Self {
+        Self { id, up: true, latency: Millis(0), keeps: KEEPS, leaving: false }
+    }
 }
 
 impl Engine {
