@@ -36,7 +36,10 @@ async fn paired(inviter: &Arc<Node>, home: &Path, name: &str) -> Arc<Node> {
     let Some(InviteEvent::Card { uri, .. }) = events.recv().await else { panic!("no card") };
     let (tell, mut hear) = mpsc::channel(8);
     let (places, name) = (places(home), name.to_owned());
-    let joining = tokio::spawn(async move { pairing::join(&places, Spans::default(), &uri, &name, &Wishes::default(), &tell).await });
+    let joining =
+        tokio::spawn(
+            async move { pairing::join(&places, Spans::default(), &uri, &name, &Wishes::default(), &tell).await },
+        );
     loop {
         match tokio::time::timeout(PATIENCE, hear.recv()).await.unwrap() {
             Some(JoinEvent::CheckCode(code)) => drop(invitation.confirm(&code).await.unwrap()),
@@ -162,10 +165,9 @@ async fn a_joiner_is_told_when_the_card_is_burned() {
     let Some(InviteEvent::Card { uri, .. }) = events.recv().await else { panic!("no card") };
     let (tell, mut hear) = mpsc::channel(8);
     let newcomer = places(&home.path().join("b"));
-    let joining =
-        tokio::spawn(
-            async move { pairing::join(&newcomer, Spans::default(), &uri, "second", &Wishes::default(), &tell).await.map(|_| ()) },
-        );
+    let joining = tokio::spawn(async move {
+        pairing::join(&newcomer, Spans::default(), &uri, "second", &Wishes::default(), &tell).await.map(|_| ())
+    });
     while let Some(event) = hear.recv().await {
         if let JoinEvent::CheckCode(code) = event {
             let wrong = if code == "000000" { "000001" } else { "000000" };
@@ -235,8 +237,9 @@ async fn a_welcome_waits_for_a_relay_that_is_away_when_the_code_is_typed() {
     let Some(InviteEvent::Card { uri, .. }) = events.recv().await else { panic!("no card") };
     let (tell, mut hear) = mpsc::channel(8);
     let b_places = places(&home.path().join("b"));
-    let joining =
-        tokio::spawn(async move { pairing::join(&b_places, Spans::default(), &uri, "second", &Wishes::default(), &tell).await });
+    let joining = tokio::spawn(async move {
+        pairing::join(&b_places, Spans::default(), &uri, "second", &Wishes::default(), &tell).await
+    });
     let code = loop {
         if let JoinEvent::CheckCode(code) = hear.recv().await.unwrap() {
             break code;
@@ -311,7 +314,8 @@ async fn a_folder_mounted_at_another_path_is_named_when_joining() {
     let (tell, mut hear) = mpsc::channel(8);
     let newcomer = places(&home.path().join("b"));
     let wishes = Wishes { relays: vec![elsewhere.to_str().unwrap().to_owned()], recent: None };
-    let joining = tokio::spawn(async move { pairing::join(&newcomer, Spans::default(), &uri, "second", &wishes, &tell).await });
+    let joining =
+        tokio::spawn(async move { pairing::join(&newcomer, Spans::default(), &uri, "second", &wishes, &tell).await });
     while let Some(event) = hear.recv().await {
         if let JoinEvent::CheckCode(code) = event {
             invitation.confirm(&code).await.unwrap();

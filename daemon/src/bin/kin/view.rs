@@ -4,8 +4,8 @@ mod conversation;
 
 use ipc_proto::v1::{
     App, BodyElsewhere, BodyReach, Bundle, Change, ChangeKind, Comparison, Device, DeviceComparison, Grant,
-    KeyProtection, Message, Record, RecoveryState, Relay, RelayFault, RowConflict, Scope, Status, SyncMode, change::Now,
-    message::Body,
+    KeyProtection, Message, Record, RecoveryState, Relay, RelayFault, RowConflict, Scope, Status, SyncMode,
+    change::Now, message::Body,
 };
 use serde_json::{Map, Value, json};
 

@@ -65,7 +65,8 @@ pub(super) async fn search(
     request: SearchRequest,
 ) -> Result<SearchResponse, Status> {
     let names = readable(caller);
-    let SearchRequest { query, conversation, page_size, page_token, sender, created_before, created_from, .. } = request;
+    let SearchRequest { query, conversation, page_size, page_token, sender, created_before, created_from, .. } =
+        request;
     if query.len() > MAX_QUERY || sender.len() > MAX_QUERY {
         return Err(invalid(format!("a query and the name of a sender have at most {MAX_QUERY} bytes")).into());
     }

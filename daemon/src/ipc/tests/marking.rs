@@ -189,9 +189,17 @@ async fn an_app_learns_and_changes_only_conversations_of_its_own() {
     assert_eq!(code(&conversations.set_read_markers(whole).await.unwrap_err()), "permission_denied");
     let family = GetConversationRequest { conversation: "family".into() };
     assert_eq!(code(&conversations.get_conversation(family).await.unwrap_err()), "permission_denied");
-    let theirs = conversations.get_message(GetMessageRequest { id: "theirs".into(), ..GetMessageRequest::default() }).await.unwrap_err();
+    let theirs = conversations
+        .get_message(GetMessageRequest { id: "theirs".into(), ..GetMessageRequest::default() })
+        .await
+        .unwrap_err();
     assert_eq!(code(&theirs), "not_found", "as if it were not there");
-    assert!(conversations.get_message(GetMessageRequest { id: "mine".into(), ..GetMessageRequest::default() }).await.is_ok());
+    assert!(
+        conversations
+            .get_message(GetMessageRequest { id: "mine".into(), ..GetMessageRequest::default() })
+            .await
+            .is_ok()
+    );
     let all = conversations.list_conversations(ListConversationsRequest::default()).await.unwrap().into_inner();
     assert_eq!(all.conversations.len(), 1);
     served.stop().await;

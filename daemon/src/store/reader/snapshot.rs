@@ -6,9 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use kinfolk_core::clock::Stamp;
 use kinfolk_core::ids::{BundleSeq, DeviceId, Hash, Seq, SourceId};
 use kinfolk_core::parcel::SignedHead;
-use kinfolk_core::snapshot::{
-    self, Ask, CHUNK_TARGET, Chunk, End, Kept, MAX_ENDS_BYTES, MAX_ENTRIES, Mark, recent,
-};
+use kinfolk_core::snapshot::{self, Ask, CHUNK_TARGET, Chunk, End, Kept, MAX_ENDS_BYTES, MAX_ENTRIES, Mark, recent};
 use kinfolk_core::vector::{Head, VersionVector};
 
 use super::Reader;

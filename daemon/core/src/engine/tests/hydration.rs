@@ -73,7 +73,10 @@ fn who_lacks_what_was_compacted_asks_chunk_by_chunk_and_joins_with_the_last() {
     world.told(2);
     assert_eq!(world.asked(2), Some(Ask::default()));
     assert_eq!(World::commits(&world.about(2, sends(chunk(4, 0, 2, vec![])))), ["begun", "staged"]);
-    assert_eq!(world.asked(2), Some(Ask { snapshot: 4, after: BundleSeq(2), tail: Some(head(2).hash), recent_us: None }));
+    assert_eq!(
+        world.asked(2),
+        Some(Ask { snapshot: 4, after: BundleSeq(2), tail: Some(head(2).hash), recent_us: None })
+    );
     let outputs = world.about(2, sends(chunk(4, 2, 3, vec![end(3, 3)])));
     assert_eq!(World::commits(&outputs), ["staged", "join"]);
     assert_eq!(world.held(1, 9), 3);
@@ -143,7 +146,10 @@ fn a_restart_goes_on_with_what_is_staged() {
     world.about(2, sends(chunk(4, 0, 2, vec![])));
     world.mail.clear();
     world.restart(1);
-    assert_eq!(world.asked(2), Some(Ask { snapshot: 4, after: BundleSeq(2), tail: Some(head(2).hash), recent_us: None }));
+    assert_eq!(
+        world.asked(2),
+        Some(Ask { snapshot: 4, after: BundleSeq(2), tail: Some(head(2).hash), recent_us: None })
+    );
 }
 
 #[test]
