@@ -53,7 +53,6 @@ use crate::early::Early;
 use crate::epoch::Epoch;
 use crate::ids::{BundleSeq, DeviceId, Millis, Now, RelayId, Seq, SourceId};
 use crate::roster::Roster;
-use crate::snapshot::End;
 use crate::step::{Change, Input, Output, Refusal, Reply, Saved, SavedSibling, Suspect};
 use crate::vector::VersionVector;
 
@@ -87,8 +86,6 @@ pub struct Engine {
     context: Arc<VersionVector>,
     /// Whether the generation was raised above another copy's since the start.
     outbid: bool,
-    /// Whether a fresh source was taken because siblings believe that more is held than is.
-    forgetful: bool,
     early: Early,
     /// Sources that are stopped, and why; known anew after a start, when somebody offers what broke the rule.
     refused: BTreeMap<SourceId, Breach>,
@@ -121,8 +118,6 @@ pub struct Engine {
     /// From which instant on contents are wanted at once.
     recent_us: Option<i64>,
     keeping: Keeping,
-    /// Where the sources of a snapshot end that is staged whole, while the log is asked whether it fits.
-    ends: Option<Vec<End>>,
     /// Contents that somebody wants to see.
     seeking: Seeking,
     repair: Repair,
@@ -195,7 +190,6 @@ impl Engine {
             vector,
             sources,
             outbid: false,
-            forgetful: false,
             early,
             refused: BTreeMap::new(),
             cut: BTreeSet::new(),
@@ -216,7 +210,6 @@ impl Engine {
             hydration: saved.hydrating.map(Hydration::resume),
             recent_us: saved.recent_us,
             keeping: Keeping::resume(saved.prunes, saved.lacking, saved.words),
-            ends: None,
             seeking: Seeking::default(),
             repair: Repair::default(),
             under_way: BTreeMap::new(),

@@ -3,13 +3,11 @@
 //! They are asked when a source turns out to have two histories, and at no other time. The driver answers each one at once
 //! ([`crate::step::Output::Look`]), from the open transaction, so that the engine goes on where it stopped.
 
-use std::collections::BTreeMap;
-
 use crate::bundle::Bundle;
 use crate::evidence::Comparison;
-use crate::ids::{DeviceId, Hash, Seq, SourceId};
+use crate::ids::{DeviceId, Seq, SourceId};
 use crate::parcel::Run;
-use crate::vector::{Head, VersionVector};
+use crate::vector::VersionVector;
 
 /// A question.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,15 +33,6 @@ pub enum Look {
         /// The position.
         after: Seq,
     },
-    /// Where does a sibling's history part from the log?
-    Apart {
-        /// The sibling.
-        from: DeviceId,
-        /// Places in its history.
-        places: Vec<(SourceId, Head)>,
-        /// Whether the entries that are staged are to be looked at, too.
-        staged: bool,
-    },
 }
 
 /// An answer.
@@ -67,57 +56,6 @@ pub enum Looked {
         /// Whether more follow.
         more: bool,
     },
-    /// To [`Look::Apart`].
-    Apart {
-        /// The sibling.
-        from: DeviceId,
-        /// The sources that part, in order.
-        parted: Vec<Parted>,
-        /// Whether staged entries were looked at.
-        staged: bool,
-    },
-}
-
-/// Two histories of a source, as far as places show them that are known of both.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Parted {
-    /// The source.
-    pub source: SourceId,
-    /// The last place before they differ at which they are seen to be one.
-    pub common: Head,
-    /// The first at which they are seen to differ.
-    pub differs: Seq,
-    /// What stands there in the log.
-    pub held: Hash,
-    /// What stands there in the other history.
-    pub offered: Hash,
-}
-
-/// Compares places of two histories, in whatever order they come: position, the log's hash there and the other one's.
-#[derive(Clone, Debug, Default)]
-pub struct Partings(BTreeMap<SourceId, BTreeMap<Seq, (Hash, Hash)>>);
-
-impl Partings {
-    /// Takes in a place.
-    pub fn see(&mut self, source: SourceId, at: Seq, held: Hash, offered: Hash) {
-        self.0.entry(source).or_default().insert(at, (held, offered));
-    }
-
-    /// The sources that part.
-    pub fn parted(&self) -> Vec<Parted> {
-        let parted = self.0.iter().filter_map(|(source, places)| {
-            let (differs, (held, offered)) = places.iter().find(|(_, (held, offered))| held != offered)?;
-            let common = places.range(..differs).next_back().map(|(seq, (hash, _))| Head { seq: *seq, hash: *hash });
-            Some(Parted {
-                source: *source,
-                common: common.unwrap_or_default(),
-                differs: *differs,
-                held: *held,
-                offered: *offered,
-            })
-        });
-        parted.collect()
-    }
 }
 
 /// How a run stands to the log.
@@ -139,35 +77,3 @@ pub struct Compared {
 pub const PAGE_BUNDLES: usize = 256;
 /// From how many bytes on an answer ends: 1 MiB, and so less than 2.
 pub const PAGE_BYTES: usize = 1 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn histories_part_at_the_first_place_that_differs_whatever_the_order_of_places() {
-        let (source, hash) = (SourceId([1; 16]), |n| Hash([n; 32]));
-        let places = [(5, 5, 9), (2, 2, 2), (7, 7, 7), (4, 4, 8), (3, 3, 3)];
-        for reversed in [false, true] {
-            let mut partings = Partings::default();
-            let mut places = Vec::from(places);
-            if reversed {
-                places.reverse();
-            }
-            for (at, held, offered) in places {
-                partings.see(source, Seq(at), hash(held), hash(offered));
-                partings.see(SourceId([2; 16]), Seq(at), hash(held), hash(held));
-            }
-            let common = Head { seq: Seq(3), hash: hash(3) };
-            let parted = Parted { source, common, differs: Seq(4), held: hash(4), offered: hash(8) };
-            assert_eq!(partings.parted(), [parted]);
-        }
-    }
-
-    #[test]
-    fn where_nothing_is_seen_to_be_the_same_nothing_is() {
-        let mut partings = Partings::default();
-        partings.see(SourceId([1; 16]), Seq(4), Hash([1; 32]), Hash([2; 32]));
-        assert_eq!(partings.parted()[0].common, Head::default());
-    }
-}

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 
 use kinfolk_core::bundle::Bundle;
 use kinfolk_core::evidence::{Comparison, Evidence, Verdict, compare};
 use kinfolk_core::ids::{DeviceId, Dot, Hash, Seq, SourceId};
-use kinfolk_core::look::{Compared, Look, Looked, PAGE_BUNDLES, PAGE_BYTES, Parted, Partings};
+use kinfolk_core::look::{Compared, Look, Looked, PAGE_BUNDLES, PAGE_BYTES};
 use kinfolk_core::parcel::{Run, RunBodies};
 use kinfolk_core::step::RunRequest;
 use kinfolk_core::vector::{Head, VersionVector};
@@ -53,44 +53,7 @@ impl Store {
                 Ok(Looked::Seen { source, seen })
             }
             Look::Beyond { source, after } => self.beyond(source, after),
-            Look::Apart { from, places, staged } => {
-                let parted = self.partings(&places, staged)?.parted();
-                Ok(Looked::Apart { from, parted, staged })
-            }
         }
-    }
-
-    /// How the log stands to places in another history.
-    fn partings(&self, places: &[(SourceId, Head)], staged: bool) -> Result<Partings, StoreError> {
-        let mut partings = Partings::default();
-        let dots: Vec<Dot> = places.iter().map(|(source, head)| Dot { source: *source, seq: head.seq }).collect();
-        let held = self.chain(&dots)?;
-        for (source, Head { seq, hash }) in places {
-            let held = held.get(&Dot { source: *source, seq: *seq });
-            held.into_iter().for_each(|held| partings.see(*source, *seq, *held, *hash));
-        }
-        if staged {
-            let seen = |row: &Row<'_>| {
-                Ok((SourceId(row.get(0)?), Seq(uint(row.get(1)?)), Hash(row.get(2)?), Hash(row.get(3)?)))
-            };
-            let sql = format!("SELECT * FROM ({BOTH}) WHERE held <> offered");
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            for found in statement.query_map((), seen)? {
-                let (source, seq, held, offered) = found?;
-                partings.see(source, seq, held, offered);
-            }
-            // Where nothing differs, which is nearly always, nobody wants to know how much agrees.
-            let sql = format!("SELECT * FROM ({BOTH}) WHERE id = ?1 AND seq < ?2 AND held = offered ORDER BY seq DESC");
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            for Parted { source, differs, .. } in partings.parted() {
-                if let Some((source, seq, held, offered)) =
-                    statement.query_row((source.0, int(differs.0)), seen).optional()?
-                {
-                    partings.see(source, seq, held, offered);
-                }
-            }
-        }
-        Ok(partings)
     }
 
     fn compared(
@@ -214,10 +177,5 @@ fn decode(bytes: &[u8]) -> Result<Evidence, StoreError> {
     Evidence::from_bytes(bytes).ok_or(StoreError::Damaged("evidence that proves nothing"))
 }
 
-/// Places of which something is staged and something is held.
-const BOTH: &str = "SELECT t.source AS id, t.seq AS seq, l.hash AS held, t.hash AS offered
-                    FROM staged t JOIN source s ON s.id = t.source JOIN log l ON l.source = s.idx AND l.seq = t.seq
-                    UNION ALL SELECT t.source, t.seq, f.hash, t.hash
-                    FROM staged t JOIN source s ON s.id = t.source JOIN floor f ON f.source = s.idx AND f.seq = t.seq";
 /// The greatest position a database holds.
 const END: Seq = Seq(i64::MAX.unsigned_abs());

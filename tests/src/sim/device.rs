@@ -57,8 +57,6 @@ pub(super) struct Device {
     pub(super) ever: VersionVector,
     /// An older image of its disk.
     pub(super) image: Option<Image>,
-    /// Of the disks that run under its name by turns, the one that does not.
-    pub(super) copy: Option<Image>,
     /// Relays on which it does not look.
     pub(super) left: BTreeSet<RelayId>,
     /// How many contents it lacks, as its engine was told.
@@ -127,7 +125,6 @@ impl Device {
             held: VersionVector::default(),
             ever: VersionVector::default(),
             image: None,
-            copy: None,
             left: BTreeSet::new(),
             lacking: 0,
             sent: BTreeMap::new(),

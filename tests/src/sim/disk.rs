@@ -45,13 +45,6 @@ pub struct Image {
     database: Option<TempDir>,
 }
 
-impl Image {
-    /// What it remembers.
-    pub fn model(&self) -> &Model {
-        &self.model
-    }
-}
-
 impl Disk {
     /// The disk of a new device; `real` adds the database.
     ///

@@ -85,6 +85,8 @@ struct State {
     prekeys: Prekeys,
     records: Vec<SignedRecord>,
     roster: Roster,
+    /// Who was removed at some point since the last commit.
+    removed_meanwhile: BTreeSet<DeviceId>,
     words: BTreeMap<DeviceId, Word>,
     /// Bundles of removed devices that were taken back.
     cut: BTreeMap<Dot, Logged>,
@@ -129,6 +131,7 @@ impl Model {
     /// Keeps what was applied since the last commit.
     pub fn commit(&mut self) {
         let group = std::mem::take(&mut self.open);
+        self.state.removed_meanwhile.clear();
         if !group.is_empty() {
             self.groups.push(group);
         }
@@ -300,6 +303,7 @@ impl State {
             Change::Record(record) => {
                 self.records.push(record.clone());
                 self.roster.extend([Verified::vouch(record.clone())]);
+                self.note_removed();
             }
             Change::Cut { source, end } => self.take_back(*source, *end, sabotage)?,
             Change::Ended(ended) => self.end(ended)?,
@@ -368,7 +372,7 @@ impl State {
             self.number(app, committed.clone())?;
         }
         self.cut.remove(&dot);
-        if self.is_causal() {
+        if self.roster.removed().next().is_none() {
             self.effects(bundle, &append.context, sabotage);
         } else {
             // What was seen by others may come after them, if it was cut and runs on.

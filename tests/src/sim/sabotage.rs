@@ -39,13 +39,11 @@ pub enum Sabotage {
     HideStatements,
     /// Contents go that nobody else has promised to keep.
     PruneAnyway,
-    /// Of two histories nothing is made: no evidence, and none is heard.
-    IgnoreEvidence,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 17] = [
         Self::AckBeforeCommit,
         Self::SkipCommit,
         Self::MergeByArrival,
@@ -63,7 +61,6 @@ impl Sabotage {
         Self::JoinForgetsDeletions,
         Self::HideStatements,
         Self::PruneAnyway,
-        Self::IgnoreEvidence,
     ];
 
     /// The name in `BREAK=`.
@@ -86,7 +83,6 @@ impl Sabotage {
             Self::JoinForgetsDeletions => "join-forgets-deletions",
             Self::HideStatements => "hide-statements",
             Self::PruneAnyway => "prune-anyway",
-            Self::IgnoreEvidence => "ignore-evidence",
         }
     }
 

@@ -94,12 +94,6 @@ tally! {
     jumps: "jumps of wall clocks",
     /// Devices whose disk was put back to an older image.
     put_back: "disks put back to an older image",
-    /// How often a copied device stopped and its copy went on.
-    swaps: "turns of copied devices",
-    /// Pieces of evidence against sources, on each device.
-    evidence: "sources ended by evidence",
-    /// Bundles beyond the end of their source, in another one.
-    written_again: "bundles written again",
     /// Own bundles that siblings gave back.
     regained: "own bundles regained from siblings",
     /// Devices that never came back.

@@ -8,7 +8,6 @@ mod bodies;
 mod brief;
 mod compaction;
 mod compose;
-mod copies;
 mod epochs;
 mod finish;
 mod held;
@@ -70,9 +69,7 @@ pub struct World {
     /// What the digest was at each vector, on whatever device.
     digests: BTreeMap<Vec<(SourceId, Head)>, Hash>,
     /// What apps were told is durable.
-    accepted: BTreeSet<(Dot, Hash)>,
-    /// Bundles, and those that were written again for them.
-    again: BTreeSet<((Dot, Hash), (Dot, Hash))>,
+    accepted: BTreeSet<Dot>,
     /// Whether something that was accepted went with a disk, and no other device had it.
     gone: bool,
     large: bool,
@@ -118,8 +115,6 @@ enum Event {
     Sleep(usize),
     Image(usize),
     PutBack(usize),
-    Copy(usize),
-    Swap(usize),
     /// Something that only some relays and devices do.
     Way(ways::Way),
     Compact(usize),
@@ -163,7 +158,6 @@ impl World {
             joining: None,
             digests: BTreeMap::new(),
             accepted: BTreeSet::new(),
-            again: BTreeSet::new(),
             gone: false,
             large: dice.chance(8),
             quiet: seed.is_multiple_of(4),
@@ -290,8 +284,6 @@ impl World {
             Event::Sleep(index) => self.sleep(index)?,
             Event::Image(index) => self.image(index)?,
             Event::PutBack(index) => self.put_back(index)?,
-            Event::Copy(index) => self.copy(index)?,
-            Event::Swap(index) => self.swap(index)?,
             Event::Way(way) => self.go(way),
             Event::Compact(index) => self.ask(index, Request::Compact),
             Event::Prune(index) => self.ask(index, Request::Prune),

@@ -131,8 +131,6 @@ impl Engine {
             Looked::Compared(compared) => self.compared(*compared, now),
             Looked::Seen { source, seen } => self.write_again_after(source, seen),
             Looked::Beyond { source, bundles, more } => self.write_again(source, bundles, more, now),
-            Looked::Apart { from, parted, staged: true } => self.staged(from, &parted, now),
-            Looked::Apart { from, parted, staged: false } => self.settled(from, &parted, now),
         }
     }
 
@@ -153,8 +151,6 @@ impl Engine {
     fn stay(&mut self, from: DeviceId, run: &Run, now: Now) {
         let Some(source) = run.bundles.first().map(|bundle| bundle.dot.source) else { return };
         self.forks.disputes.remove(&source);
-        // What waits may be of the other history, and would wait for good; what is not is asked for again.
-        self.early.of(source).into_iter().for_each(|dot| self.drop_waiting(dot));
         if let Some(sibling) = self.siblings.get_mut(&from) {
             sibling.below.get_or_insert(Below { tell_at: now.mono, attempts: 0, asked: true });
         }

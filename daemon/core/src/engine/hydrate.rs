@@ -13,12 +13,6 @@
 //! sender shows the roster that is held here. When it learns of a removal later and takes something back, its snapshot begins anew. Whatever
 //! it has compacted stands here, too ([`super::membership`]), also of sources that gain nothing: what that had replaced did not come.
 //!
-//! **Two histories.** Before it joins, what is staged is compared with the log ([`Look::Apart`]). A source that parts above the sender's
-//! watermark does not join: runs can show it, and evidence ends it (`fork`). One that parts below has no runs any more, and nothing that
-//! somebody compacted can be taken back; so the history that is here gives way. It is taken back to the last place at which both are seen to be one, and the
-//! snapshot begins anew. Its own bundles a device writes again (`reissue`). Where both sides compacted, neither can give way, and the source is refused.
-//! A sibling that is told so by a watermark that it seems to have reached compares that, too.
-//!
 //! **What it does not do.** The own source is not filled up from a sibling (who knows more of it than we do is a sign of a
 //! restored disk), nor is a source that was refused, or of a device that is not known.
 
@@ -29,11 +23,9 @@ use super::sibling::Below;
 use super::{Engine, Source};
 use crate::ids::{BundleSeq, DeviceId, Millis, Now, Seq, SourceId};
 use crate::lane::backed_off;
-use crate::look::{Look, Parted};
 use crate::parcel::MAX_VECTOR;
 use crate::snapshot::{self, Ask, Chunk, End, Mark};
-use crate::step::{Change, Gain, Hydrating, Join, Output};
-use crate::vector::Head;
+use crate::step::{Change, Gain, Hydrating, Join};
 
 /// A snapshot under way to here.
 #[derive(Clone, Copy, Debug)]
@@ -58,11 +50,6 @@ impl Engine {
             sibling.chunk_asked = Some(ask);
             // It has heard.
             sibling.below = sibling.below.map(|_| Below { tell_at: now.mono.plus(ASK_AGAIN_MAX), ..Below::default() });
-        }
-        let held = |(source, head): &(SourceId, Head)| self.vector.seq(*source) >= head.seq;
-        let places: Vec<(SourceId, Head)> = said.watermark.iter().filter(held).collect();
-        if !places.is_empty() {
-            self.outputs.push_back(Output::Look(Look::Apart { from: sender, places, staged: false }));
         }
         for (source, head) in said.watermark.iter() {
             if self.owner(source).is_some_and(|owner| self.said_end(owner, source).is_some()) {
@@ -94,7 +81,8 @@ impl Engine {
         let Some(hydration) = &mut self.hydration else { return Default::default() };
         if hydration.attempts >= MAX_ASKS {
             // Whoever says next that something is missing here is asked instead.
-            self.give_up_hydration();
+            self.hydration = None;
+            self.commit(Change::HydrationOver);
             return snapshot::Hydration { watermark, ..Default::default() };
         }
         hydration.ask_at = now.mono.plus(backed_off(ASK_AGAIN, hydration.attempts, jitter).min(ASK_AGAIN_MAX));
@@ -116,11 +104,6 @@ impl Engine {
         self.commit(Change::HydrationBegun(state));
     }
 
-    pub(super) fn give_up_hydration(&mut self) {
-        self.hydration = None;
-        self.commit(Change::HydrationOver);
-    }
-
     fn chunk(&mut self, sender: DeviceId, mut chunk: Chunk, now: Now) {
         let Some(state) = self.hydration.map(|h| h.state).filter(|state| state.from == sender) else { return };
         // Places in an order that is gone mean nothing, whichever number is the greater.
@@ -135,6 +118,12 @@ impl Engine {
         if !is_last && chunk.upto <= chunk.after {
             return;
         }
+        for kept in &chunk.entries {
+            let held = self.vector.head(kept.source);
+            if kept.seq == held.seq && kept.hash != held.hash && self.may_gain(kept.source) {
+                self.refuse(kept.source, Breach::Forked { at: held.seq, held: held.hash, offered: kept.hash }, now);
+            }
+        }
         let Some(hydration) = &mut self.hydration else { return };
         let ends = std::mem::take(&mut chunk.ends);
         let state = &mut hydration.state;
@@ -145,63 +134,7 @@ impl Engine {
         (hydration.ask_at, hydration.attempts) = (now.mono, 0);
         self.commit(Change::Staged(chunk));
         if is_last {
-            let places = ends.iter().flat_map(|end| [(end.source, end.floor.head), (end.source, end.at.head)]);
-            let places = places.filter(|(_, head)| head.seq > Seq::ZERO).collect();
-            self.ends = Some(ends);
-            self.outputs.push_back(Output::Look(Look::Apart { from: sender, places, staged: true }));
-        }
-    }
-
-    /// The log said whether what is staged fits it. If it does, it joins.
-    pub(super) fn staged(&mut self, from: DeviceId, parted: &[Parted], now: Now) {
-        let Some(ends) = self.ends.take() else { return };
-        if self.hydration.is_none_or(|under_way| under_way.state.from != from) {
-            return;
-        }
-        let floor = |source| ends.iter().find(|end| end.source == source).map(|end| end.floor.head.seq);
-        let parted = parted.iter().filter(|parted| self.may_gain(parted.source) || parted.source == self.source);
-        let (shown, hidden): (Vec<Parted>, Vec<Parted>) =
-            parted.copied().partition(|parted| floor(parted.source).is_none_or(|floor| floor <= parted.common.seq));
-        for parted in &shown {
-            // Runs show it.
-            self.dispute(parted.source, from, forked(parted), parted.differs, now);
-        }
-        match hidden.first() {
-            Some(parted) => {
-                self.give_way(parted, now);
-                self.begin(Hydrating { from, ..Hydrating::default() }, now);
-            }
-            None => self.join(ends, now),
-        }
-    }
-
-    /// The log said whether it has the history that a sibling has compacted.
-    pub(super) fn settled(&mut self, from: DeviceId, parted: &[Parted], now: Now) {
-        if parted.iter().any(|parted| parted.source == self.source) {
-            // Another copy of this device wrote there first.
-            self.retire(now);
-        }
-        let gives_way =
-            |parted: &Parted| self.may_gain(parted.source) && self.watermark.seq(parted.source) < parted.differs;
-        if parted.iter().any(gives_way) && self.is_free_to_begin(from, now) {
-            self.begin(Hydrating { from, ..Hydrating::default() }, now);
-        }
-    }
-
-    /// A source has another history here than the one that was compacted elsewhere and stands. It is taken back to where both are seen to be
-    /// one, and what is beyond is written again if it is this device's own. Siblings have receipts of it: a greater generation makes lesser ones count.
-    fn give_way(&mut self, parted: &Parted, now: Now) {
-        let Parted { source, common, .. } = *parted;
-        if self.watermark.seq(source) > common.seq {
-            // It was compacted here as well: neither can be taken back.
-            return self.refuse(source, forked(parted), now);
-        }
-        self.retire(now);
-        if self.owner(source) == Some(self.me) {
-            self.begin_again(source, common, now);
-        } else {
-            self.early.of(source).into_iter().for_each(|dot| self.drop_waiting(dot));
-            self.cut_source(source, common);
+            self.join(ends, now);
         }
     }
 
@@ -215,7 +148,9 @@ impl Engine {
             if foreign || !self.may_gain(source) || self.roster.known(end.device).is_none() {
                 continue;
             }
-            if self.forks.is_disputed(source) {
+            if held.seq == offered.seq && held.hash != offered.hash {
+                let (held, offered) = (held.hash, offered.hash);
+                self.refuse(source, Breach::Forked { at: end.at.head.seq, held, offered }, now);
                 continue;
             }
             self.stand(source, end.floor.head);
@@ -256,10 +191,6 @@ impl Engine {
         let (device, generation, stamp) = (end.device, end.generation, end.at.stamp);
         self.sources.insert(source, Source { device, generation, stamp, context });
     }
-}
-
-fn forked(parted: &Parted) -> Breach {
-    Breach::Forked { at: parted.differs, held: parted.held, offered: parted.offered }
 }
 
 /// How long until a chunk that did not come is asked for again, doubled each time: 10 s, at most 1 min.

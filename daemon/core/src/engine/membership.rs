@@ -58,10 +58,6 @@ impl Engine {
             stays
         });
         self.under_way.retain(|_, under_way| roster.member(under_way.to).is_some());
-        if self.hydration.is_some_and(|under_way| self.roster.member(under_way.state.from).is_none()) {
-            self.give_up_hydration();
-        }
-        let roster = &self.roster;
         let changed = roster.removed().filter(|(id, now)| *id != self.me && before.get(id) != Some(*now));
         let changed: Vec<(DeviceId, Removed)> = changed.map(|(id, removed)| (id, removed.clone())).collect();
         for (device, removed) in &changed {

@@ -310,18 +310,13 @@ impl Engine {
         (sibling.heard_mono, sibling.in_vain) = (Some(now.mono), 0);
         sibling.is_lost = false;
         let overtaken = sibling.is_older(&letter.receipt);
-        // Written after the one that said more: its device was put back, and can only be reached where it stands now.
-        let put_back = overtaken && letter.written > sibling.written;
-        sibling.written = sibling.written.max(letter.written);
-        if !overtaken || put_back {
+        if !overtaken {
             sibling.epoch = letter.epoch;
             if self.epochs.contains_key(&letter.epoch) {
                 sibling.under = letter.epoch;
             }
             sibling.relays = letter.relays;
             sibling.roster_known = letter.roster_hash == roster_hash;
-        }
-        if !overtaken {
             sibling.digest = letter.digest.map(|digest| (digest, letter.receipt.vector.clone()));
             sibling.op_level = letter.op_level;
             sibling.distant = letter.distant;

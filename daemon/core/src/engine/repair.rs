@@ -22,10 +22,6 @@ struct Ask {
     /// What was held when it was asked for last.
     held: Seq,
     attempts: u32,
-    /// Who was asked last, and when.
-    asked: Option<(DeviceId, Millis)>,
-    /// How often the one that was asked spoke and did not answer.
-    unheeded: u32,
     next_at: Millis,
 }
 
@@ -45,16 +41,14 @@ impl Engine {
         let missing = self.missing(now);
         self.repair.asks.retain(|source, _| missing.contains_key(source));
         let mut wants: BTreeMap<DeviceId, Vec<Want>> = BTreeMap::new();
-        let mut forgotten = false;
         for (source, missing) in missing {
             let jitter = self.jitter();
             let held = self.vector.seq(source);
             let patience = if missing.by_lane { LANE_PATIENCE } else { FIRST_ASK };
-            let fresh = |next_at| Ask { held, attempts: 0, asked: None, unheeded: 0, next_at };
-            let first = fresh(now.mono.plus(patience));
+            let first = Ask { held, attempts: 0, next_at: now.mono.plus(patience) };
             let ask = self.repair.asks.entry(source).or_insert(first);
             if held > ask.held {
-                *ask = fresh(now.mono.plus(patience.max(PROGRESS_PAUSE)));
+                *ask = Ask { held, attempts: 0, next_at: now.mono.plus(patience.max(PROGRESS_PAUSE)) };
             }
             if ask.next_at > now.mono {
                 continue;
@@ -65,24 +59,11 @@ impl Engine {
                 // Asked when the way is free: what frees it is an input.
                 continue;
             }
-            let heard = |id| self.siblings.get(&id).and_then(|sibling| sibling.heard_mono);
-            let spoke = ask.asked.is_some_and(|(id, at)| heard(id).is_some_and(|heard| heard >= at));
-            // It has spoken since it was asked, and said nothing of it: it believes that we hold it.
-            ask.unheeded += u32::from(spoke);
-            forgotten |= ask.unheeded >= UNHEEDED;
-            ask.asked = Some((holder, now.mono));
             ask.next_at = now.mono.plus(backed_off(ASK_AGAIN, ask.attempts, jitter));
             ask.attempts = ask.attempts.saturating_add(1);
-            if let Some(sibling) = self.siblings.get_mut(&holder).filter(|_| ask.attempts > 1) {
-                // Whatever comes back says that it has heard.
-                sibling.ask_receipt = true;
-            }
             wants.entry(holder).or_default().push(Want { source, after: held, upto: missing.upto, exact: false });
         }
         self.questions(reachable, now, &mut wants);
-        if forgotten {
-            self.forgot(now);
-        }
         wants
     }
 
@@ -145,5 +126,3 @@ const FIRST_ASK: Millis = Millis(2_000);
 const PROGRESS_PAUSE: Millis = Millis(5_000);
 /// The pause after an unanswered question, doubled each time: 5 s.
 const ASK_AGAIN: Millis = Millis(5_000);
-/// After so many questions that a holder heard and did not answer, this device takes itself for one that was put back.
-const UNHEEDED: u32 = 3;

@@ -8,8 +8,7 @@
 //! - a source of this device's that it has not written, of no lesser generation: another copy was here first, and
 //!   receipts of both under one generation would be taken for one another's. Answered once for each start, or two copies that
 //!   run for good would outbid each other;
-//! - a sibling that has seen a greater generation of this device: it was put back, and its clock was behind when that made a fresh source;
-//! - siblings that speak and do not heed what it asks for: they believe that it holds it, because it did before its disk lost it.
+//! - a sibling that has seen a greater generation of this device: it was put back, and its clock was behind when that made a fresh source.
 //!
 //! The source that was given up is then a source like any other: what siblings hold of it and this device lost is asked for and
 //! comes back; what this device holds of it and siblings may lack goes out to them, signed anew.
@@ -85,13 +84,6 @@ impl Engine {
             && !std::mem::replace(&mut self.outbid, true)
         {
             self.generation = seen;
-            self.retire(now);
-        }
-    }
-
-    /// Siblings were told that this device holds what it does not: only with a greater generation does a lesser receipt count. Once a start.
-    pub(super) fn forgot(&mut self, now: Now) {
-        if !std::mem::replace(&mut self.forgetful, true) {
             self.retire(now);
         }
     }

@@ -63,8 +63,6 @@ pub(super) struct Sibling {
     /// Whether it asked for ours.
     pub(super) owes_sums: bool,
     pub(super) clock_ahead: i64,
-    /// When it wrote the latest of its letters, by its own clock.
-    pub(super) written: Millis,
     /// Whether it holds the same roster records as we do.
     pub(super) roster_known: bool,
     /// When to tell it our roster and epoch (again), and how often that was done in vain.

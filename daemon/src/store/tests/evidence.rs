@@ -8,10 +8,9 @@ use kinfolk_core::evidence::{Comparison, Evidence};
 use kinfolk_core::ids::Dot;
 use kinfolk_core::ids::Seq;
 use kinfolk_core::look::{Compared, Look, Looked, PAGE_BUNDLES};
-use kinfolk_core::op::{OP_LEVEL, Op};
+use kinfolk_core::op::Op;
 use kinfolk_core::parcel::{Run, SignedHead};
-use kinfolk_core::snapshot::{Chunk, Kept};
-use kinfolk_core::step::{Compaction, Hydrating, RunRequest};
+use kinfolk_core::step::RunRequest;
 use kinfolk_core::value::Value;
 use kinfolk_core::vector::{Head, VersionVector};
 
@@ -178,39 +177,4 @@ fn who_holds_another_history_before_the_end_keeps_its_own_hash_there() {
     home.store.apply(&Change::Cut { source: SOURCE, end: one[3].head() }).unwrap();
     home.store.commit().unwrap();
     assert_eq!(home.store.restore().unwrap().sources[0].head, other[0].head());
-}
-
-#[test]
-fn staged_entries_and_places_are_compared_with_the_log_and_with_what_was_compacted() {
-    let mut home = Home::new();
-    let held = chain(OTHER, Head::default(), 1..=5);
-    take(&mut home, OTHER, &held, &[5]);
-    let entry = |seq: usize, hash| Kept { source: SOURCE, seq: held[seq - 1].dot.seq, hash, body: Bytes::new() };
-    let apart = |home: &mut Home, entries: Vec<Kept>, places: Vec<(SourceId, Head)>, staged: bool| {
-        home.store.begin().unwrap();
-        home.store.apply(&Change::HydrationBegun(Hydrating { from: OTHER, ..Hydrating::default() })).unwrap();
-        home.store.apply(&Change::Staged(Chunk { snapshot: 1, entries, ..Chunk::default() })).unwrap();
-        home.store.commit().unwrap();
-        let Looked::Apart { parted, .. } = look(home, Look::Apart { from: OTHER, places, staged }) else { panic!() };
-        parted
-            .into_iter()
-            .map(|parted| (parted.common, parted.differs, parted.held, parted.offered))
-            .collect::<Vec<_>>()
-    };
-    let other = Hash([7; 32]);
-    let entries = vec![entry(1, held[0].hash), entry(2, held[1].hash), entry(4, other), entry(5, other)];
-    let same = vec![entry(1, held[0].hash), entry(5, held[4].hash)];
-    let expected = [(held[1].head(), Seq(4), held[3].hash, other)];
-    assert_eq!(apart(&mut home, entries.clone(), vec![], true), expected);
-    assert_eq!(apart(&mut home, entries.clone(), vec![], false), []);
-    assert_eq!(apart(&mut home, same.clone(), vec![(SOURCE, held[4].head())], true), []);
-    // A place shows it that no entry does.
-    let place = vec![(SOURCE, Head { seq: Seq(3), hash: other })];
-    assert_eq!(apart(&mut home, same, place, true), [(held[0].head(), Seq(3), held[2].hash, other)]);
-    // Of what was compacted at least the last place is known.
-    home.store.begin().unwrap();
-    let watermark = VersionVector::from_iter([(SOURCE, held[3].head())]);
-    home.store.apply(&Change::Compact(Compaction { watermark, op_level: OP_LEVEL })).unwrap();
-    home.store.commit().unwrap();
-    assert_eq!(apart(&mut home, entries, vec![], true), expected);
 }

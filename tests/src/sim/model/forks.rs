@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kinfolk_core::bundle::Bundle;
 use kinfolk_core::evidence::{Comparison, Evidence, compare};
 use kinfolk_core::ids::{DeviceId, Dot, Hash, Seq, SourceId};
-use kinfolk_core::look::{Compared, Look, Looked, PAGE_BUNDLES, PAGE_BYTES, Partings};
+use kinfolk_core::look::{Compared, Look, Looked, PAGE_BUNDLES, PAGE_BYTES};
 use kinfolk_core::parcel::{Run, RunBodies};
 use kinfolk_core::step::RunRequest;
 use kinfolk_core::vector::Head;
@@ -60,17 +60,6 @@ impl Model {
                     bundles.push(bundle.clone());
                 }
                 Looked::Beyond { source, bundles, more: false }
-            }
-            Look::Apart { from, places, staged } => {
-                let entries = self.state.staged.iter().filter(|_| staged);
-                let entries = entries.map(|kept| (kept.source, Head { seq: kept.seq, hash: kept.hash }));
-                let mut partings = Partings::default();
-                for (source, Head { seq, hash }) in places.into_iter().chain(entries) {
-                    let floor = Some(self.floor(source)).filter(|floor| floor.seq == seq).map(|floor| floor.hash);
-                    let held = self.bundle(Dot { source, seq }).map(|bundle| bundle.hash).or(floor);
-                    held.into_iter().for_each(|held| partings.see(source, seq, held, hash));
-                }
-                Looked::Apart { from, parted: partings.parted(), staged }
             }
         }
     }

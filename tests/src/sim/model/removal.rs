@@ -85,7 +85,13 @@ impl State {
     pub(super) fn is_cut(&self, source: SourceId) -> bool {
         // Of a source that is not known here, nothing is known against it.
         let writer = self.sources.get(&source).map(|known| known.device);
-        writer.is_none_or(|writer| self.roster.removal(writer).is_some()) || self.proven_end(source).is_some()
+        // What a removal had capped counts as capped until the sibling says it again, also when the removal turns out void in the same round.
+        let is_removed = |writer| self.roster.removal(writer).is_some() || self.removed_meanwhile.contains(&writer);
+        writer.is_none_or(is_removed) || self.proven_end(source).is_some()
+    }
+
+    pub(super) fn note_removed(&mut self) {
+        self.removed_meanwhile.extend(self.roster.removed().map(|(id, _)| id));
     }
 
     pub(super) fn take_back(&mut self, source: SourceId, end: Head, sabotage: Option<Sabotage>) -> Held {
@@ -109,11 +115,6 @@ impl State {
         }
         self.replay(sabotage);
         Ok(())
-    }
-
-    /// Whether everything comes after all that its author had seen: nothing was ever taken back.
-    pub(super) fn is_causal(&self) -> bool {
-        self.roster.removed().next().is_none() && self.proofs.is_empty()
     }
 
     /// The state anew from the kept log, in the order of stamps: nobody stamps before what he had seen.

@@ -162,7 +162,7 @@ impl State {
                 body.ops.retain(|op| op.kind != KIND_MESSAGE_DELETE && op.kind != KIND_RECORD_DELETE);
             }
             let context = Arc::new(contexts.full().clone());
-            if self.is_causal() {
+            if self.roster.removed().next().is_none() {
                 self.effects(&bundle, &context, sabotage);
             }
             self.places.insert(at, dot);
@@ -179,7 +179,7 @@ impl State {
             }
             self.cut.retain(|dot, _| dot.source != source || dot.seq > end.at.head.seq);
         }
-        if !self.is_causal() {
+        if self.roster.removed().next().is_some() {
             self.replay(sabotage);
         }
         self.hydrating = None;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kinfolk_core::ids::{DeviceId, Dot, Hash, Millis, SourceId};
+use kinfolk_core::ids::{DeviceId, Dot, Millis};
 use kinfolk_core::roster::{Roster, Verified};
 use kinfolk_core::vector::VersionVector;
 
@@ -19,19 +19,15 @@ impl World {
             self.queue_at(Millis(0), Event::Back(relay));
         }
         self.settle_ways();
-        self.heal()?;
-        for index in self.copied() {
-            // Each of the two has its turn, and hears what the other has said.
-            for _ in 0..2 {
-                self.swap(index)?;
-                while self.devices.get(index).is_some_and(|device| device.engine.is_none()) {
-                    let until = self.now.plus(LOOK);
-                    while self.step(until)? {}
-                }
-                self.heal()?;
-            }
-        }
         let before = self.tally.envelopes;
+        let healed = self.now;
+        while !self.is_converged() {
+            let waited = self.now.since(healed);
+            Broken::unless(waited < PATIENCE, "healed devices become equal", || self.differences())?;
+            let until = self.now.plus(LOOK);
+            while self.step(until)? {}
+        }
+        self.say(|| format!("converged {} s after the storm", self.now.since(healed).0 / 1000));
         self.check_end()?;
 
         let until = self.now.plus(REST);
@@ -54,18 +50,6 @@ impl World {
         self.check_end()?;
         // Nothing was written since the world was found equal: once is enough for what takes long.
         self.devices.iter().try_for_each(|device| device.disk.verify())
-    }
-
-    fn heal(&mut self) -> Held {
-        let healed = self.now;
-        while !self.is_converged() {
-            let waited = self.now.since(healed);
-            Broken::unless(waited < PATIENCE, "healed devices become equal", || self.differences())?;
-            let until = self.now.plus(LOOK);
-            while self.step(until)? {}
-        }
-        self.say(|| format!("converged {} s after the storm", self.now.since(healed).0 / 1000));
-        Ok(())
     }
 
     fn is_converged(&self) -> bool {
@@ -114,21 +98,21 @@ impl World {
         let roster = first.engine.as_ref().map(|engine| engine.roster().hash());
         (self.tally.conflicts, self.tally.differing) = (shown.conflicts, shown.differing);
         let mut compared = 0;
-        let holds = |bundle: (Dot, Hash)| {
-            living.iter().filter_map(|index| self.devices.get(*index)).any(|d| self.holds(d.disk.model(), bundle))
+        let holds = |dot: Dot| {
+            living.iter().filter_map(|index| self.devices.get(*index)).any(|d| d.disk.model().bundle(dot).is_some())
         };
-        let out_of_reach = self.accepted.iter().any(|bundle| !holds(*bundle));
+        let out_of_reach = self.accepted.iter().any(|dot| !holds(*dot));
         for index in living {
             let Some(device) = self.devices.get_mut(index) else { continue };
             Broken::unless(device.disk.digest() == digest, "all devices are equal", || format!("device {index}"))?;
             let same = device.disk.shown().outline() == shown;
             Broken::unless(same, "all devices show the same", || format!("device {index}"))?;
-            let Some(device) = self.devices.get(index) else { continue };
             let theirs = device.engine.as_ref().map(|engine| engine.roster().hash());
             Broken::unless(theirs == roster, "all devices have one roster", || format!("device {index}"))?;
             // What needs something that is gone with a disk, or that only removed devices hold, waits for good.
             let waiting = if !self.gone && !out_of_reach { device.disk.restore()?.early.len() } else { 0 };
             Broken::unless(waiting == 0, "nothing waits at the end", || format!("device {index}: {waiting}"))?;
+            let held = device.disk.model().vector();
             // Of a removed device what the removing one held is kept, unless that one is gone too.
             let roster = device.disk.model().roster();
             let alone = roster.removed().count() == 1 && !self.gone;
@@ -142,8 +126,7 @@ impl World {
                 // Nobody has heard of a device that was added by a removed one.
                 roster.member(*writer).is_some() || removed.is_some_and(|it| alone && dot.seq <= it.end(dot.source))
             };
-            let lacks = |bundle: &&(Dot, Hash)| counts(&bundle.0) && !self.holds(device.disk.model(), **bundle);
-            let gone: Vec<&(Dot, Hash)> = self.accepted.iter().filter(lacks).collect();
+            let gone: Vec<&Dot> = self.accepted.iter().filter(|dot| counts(dot) && !held.covers(**dot)).collect();
             Broken::unless(gone.is_empty(), "nothing accepted is lost", || format!("device {index}: {gone:?}"))?;
             compared += device.disk.compared;
         }
@@ -156,9 +139,7 @@ impl World {
         let told = living.iter().filter_map(|index| self.devices.get(*index)).map(|device| {
             let status = device.engine.as_ref().map(|engine| engine.status(device.at(self.now)));
             let synced = status.as_ref().map(|status| (status.synced, status.pending_up, status.pending_down));
-            let short = |source: SourceId| format!("{:02x}{:02x}", source.0[0], source.0[1]);
-            let held: Vec<String> =
-                device.held.iter().map(|(it, head)| format!("{}:{}", short(it), head.seq)).collect();
+            let held: Vec<u64> = device.held.iter().map(|(_, head)| head.seq.0).collect();
             format!("\n  device {} holds {held:?}, synced {synced:?}", device.index)
         });
         format!("{} s after the storm:{}", self.now.since(STORM).0 / 1000, told.collect::<String>())

@@ -7,7 +7,6 @@ use kinfolk_core::step::Change;
 use super::World;
 use crate::sim::broken::Held;
 use crate::sim::device::AppState;
-use crate::sim::disk::Image;
 use crate::sim::sabotage::Sabotage;
 
 impl World {
@@ -59,13 +58,9 @@ impl World {
     /// What nobody has on disk any more is not missed.
     pub(super) fn forget_gone(&mut self) {
         let before = self.accepted.len();
-        let kept = self.accepted.iter().filter(|bundle| {
-            self.devices.iter().filter(|device| !device.lost).any(|device| {
-                let copy = device.copy.as_ref().map(Image::model);
-                self.holds(device.disk.model(), **bundle) || copy.is_some_and(|copy| self.holds(copy, **bundle))
-            })
-        });
-        self.accepted = kept.copied().collect();
+        let devices = &self.devices;
+        let held = |dot| devices.iter().any(|device| !device.lost && device.disk.model().bundle(dot).is_some());
+        self.accepted.retain(|dot| held(*dot));
         self.gone |= self.accepted.len() < before;
     }
 }

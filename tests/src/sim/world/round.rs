@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use kinfolk_core::engine::Engine;
-use kinfolk_core::ids::{DeviceId, Dot, Hash, Millis};
+use kinfolk_core::ids::{DeviceId, Millis};
 use kinfolk_core::roster::{RosterChange, Verified};
 use kinfolk_core::step::{CallId, Change, Delivery, Input, Output, Push, Reply, Send};
 
@@ -199,9 +199,7 @@ impl World {
                         let own = self.devices.get(index).map(|device| device.disk.model().source());
                         let back = mine && own != Some(append.bundle.dot.source);
                         self.tally.regained += u64::from(back);
-                        self.note_origin(append);
                     }
-                    self.tally.evidence += u64::from(matches!(change, Change::Evidence(_)));
                     self.tally.early += u64::from(matches!(change, Change::Early { .. }));
                     self.tally.cuts += u64::from(matches!(change, Change::Cut { .. }));
                     self.tally.chunks += u64::from(matches!(change, Change::Staged(_)));
@@ -289,14 +287,9 @@ impl World {
                 }
                 self.tally.repeated += u64::from(pushed.repeated);
                 let Some(dot) = pushed.dot else { return Ok(()) };
-                // Two histories that part with this very bundle were found to, in the same group of inputs.
-                let written = |(origin, _): &&((Dot, Hash), (Dot, Hash))| origin.0 == dot;
-                let held = device.disk.model().bundle(dot).map(|bundle| bundle.hash);
-                let held = held.or_else(|| self.again.iter().find(written).map(|(origin, _)| origin.1));
-                let Some(hash) = held else {
-                    return Broken::rule("an accepted bundle is on disk", format!("device {index}: {dot:?}"));
-                };
-                self.tally.accepted += u64::from(self.accepted.insert((dot, hash)));
+                let held = device.disk.model().bundle(dot).is_some();
+                Broken::unless(held, "an accepted bundle is on disk", || format!("device {index}: {dot:?}"))?;
+                self.tally.accepted += u64::from(self.accepted.insert(dot));
                 self.say(|| format!("device {index} accepts {} of {}", dot.seq, dot.source));
             }
             (Reply::Refused(refusal), Call::Push { numbered }) => {
@@ -367,10 +360,6 @@ impl World {
         let heard = heard.filter(|_| !device.strangers.contains(&mail.parcel.letter.sender));
         // What a removal that came in the same group of inputs takes back is not kept either.
         let heard = heard.filter(|run| model.roster().removal(run.device).is_none());
-        // Of two histories one is kept.
-        let copied =
-            |id: DeviceId| index_of(id).and_then(|at| self.devices.get(at)).is_some_and(|it| it.copy.is_some());
-        let heard = heard.filter(|run| !copied(run.device));
         // An engine lets a source rest that it has taken back, also when the removal turns out void in the same round: it is restored after the
         // commit, shows where the source stands, and gets what lies beyond once more.
         let bundles = heard.flat_map(|run| &run.bundles).filter(|bundle| !device.cut.contains(&bundle.dot.source));

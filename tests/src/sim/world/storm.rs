@@ -39,8 +39,7 @@ impl World {
             self.some_time(Event::Outage(relay));
             self.some_time(Event::Back(relay));
         }
-        let removes = self.dice.chance(50);
-        if removes {
+        if self.dice.chance(50) {
             let (by, whom) = (self.somebody(self.devices.len()), self.somebody(self.devices.len()));
             self.some_time(Event::Remove(by, whom));
             // In return, in a circle, or something else altogether; often before they have heard of each other.
@@ -75,10 +74,6 @@ impl World {
         self.plan_compactions(count);
         self.plan_prekeys(count);
         self.plan_pruning(count);
-        if !removes {
-            // Copies that hear of different removals may each compact in a group of its own; neither of the two histories gives way then.
-            self.plan_copies(count);
-        }
         while self.step(STORM)? {}
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::contents::{Content, Contents, Wanted};
 use crate::epoch::{Epoch, HeldEpoch};
 use crate::evidence::{Comparison, Evidence, compare};
 use crate::ids::{DeviceId, Dot, Hash, Millis, Seq, SourceId};
-use crate::look::{Compared, Look, Looked, Partings};
+use crate::look::{Compared, Look, Looked};
 use crate::parcel::{Ended, RUN_TARGET, Run, RunBodies, SignedHead};
 use crate::prekey::HeldPrekey;
 use crate::roster::{Prekey, SignedRecord, Verified};
@@ -249,15 +249,6 @@ impl Disk {
                 let bundles: Vec<Bundle> = of(source).filter(|bundle| bundle.dot.seq > after).cloned().collect();
                 let more = bundles.len() > PAGE;
                 Looked::Beyond { source, bundles: bundles.into_iter().take(PAGE).collect(), more }
-            }
-            Look::Apart { from, places, staged } => {
-                let entries = self.staged.iter().map(|kept| (kept.source, Head { seq: kept.seq, hash: kept.hash }));
-                let mut partings = Partings::default();
-                for (source, Head { seq, hash }) in places.into_iter().chain(entries.filter(|_| staged)) {
-                    let held = of(source).find(|bundle| bundle.dot.seq == seq).map(|bundle| bundle.hash);
-                    held.into_iter().for_each(|held| partings.see(source, seq, held, hash));
-                }
-                Looked::Apart { from, parted: partings.parted(), staged }
             }
         }
     }

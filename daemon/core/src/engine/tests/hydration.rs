@@ -1,16 +1,13 @@
 //! Catching up with a log that was compacted: asked for chunk by chunk, staged, joined at once.
 
-mod partings;
-
 use bytes::Bytes;
 
 use super::disk::FIRST_EPOCH;
-use super::removals::remove;
 use super::script::*;
 use super::world::*;
 use crate::bundle::Bundle;
 use crate::clock::Stamp;
-use crate::ids::{BundleSeq, Hash, Millis, Now, Seq, SourceId};
+use crate::ids::{BundleSeq, Hash, Millis, Seq};
 use crate::parcel::{Letter, Receipt};
 use crate::snapshot::{Ask, Chunk, End, Hydration, Kept, Mark};
 use crate::step::{Change, Output};
@@ -254,13 +251,16 @@ fn a_sibling_that_asks_gets_its_chunk_and_nothing_beside_it() {
 }
 
 #[test]
-fn a_snapshot_of_a_device_that_is_removed_is_given_up() {
-    let mut world = World::of(3);
-    world.told(3);
-    assert_eq!(world.status(1).hydrating.map(|state| state.from), Some(id(3)));
-    remove(&mut world, 2, 3, 0);
-    world.deliver_all();
-    assert_eq!((world.status(1).hydrating, world.node(1).disk.hydrating), (None, None));
+fn a_source_that_ends_at_another_bundle_than_the_one_held_is_refused() {
+    let mut world = World::of(2);
+    let bundles = chain(2, vec![body(0)]);
+    world.deliver(&mail_of(2, &[run_of(2, &bundles)]));
+    world.told(2);
+    let mut fork = end(1, 1);
+    (fork.source, fork.device) = (source(2), id(2));
+    world.about(2, sends(chunk(4, 0, 3, vec![fork, end(3, 3)])));
+    assert!(world.node(1).disk.quarantine.iter().any(|item| item.reason.contains("forked")));
+    assert_eq!(world.held(1, 9), 3, "nothing else is stopped");
 }
 
 #[test]

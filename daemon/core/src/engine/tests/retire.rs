@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::disk::FIRST_EPOCH;
-use super::removals::remove;
 use super::script::*;
 use super::world::*;
 use crate::engine::next_generation;
@@ -48,44 +47,6 @@ fn a_device_put_back_to_an_older_image_takes_a_fresh_source_when_a_sibling_knows
         assert_eq!(world.status(n).vector.seq(status.source), Seq(2));
     }
     assert!((1..=3).all(|n| world.status(n).synced));
-}
-
-#[test]
-fn a_disk_that_lost_only_what_others_wrote_gets_it_again_though_it_was_receipted() {
-    for count in [2, 5] {
-        let mut world = World::of(count);
-        world.drive(20_000);
-        let image = world.node(2).disk.clone();
-        world.write(1, 3);
-        world.drive(60_000);
-        assert!(world.status(1).synced);
-        // Nothing tells it that it was put back.
-        world.put_back(2, image);
-        world.write(1, 1);
-        world.drive(300_000);
-        assert_eq!(world.held(2, 1), 4, "among {count}");
-        assert_ne!(world.status(2).source, source(2));
-        assert!((1..=count).all(|n| world.status(n).synced));
-    }
-}
-
-#[test]
-fn a_device_put_back_to_before_a_removal_is_told_of_it_though_nothing_tells_it_so() {
-    for count in [3, 5] {
-        let mut world = World::of(count);
-        world.write(2, 1);
-        world.drive(20_000);
-        let image = world.node(2).disk.clone();
-        remove(&mut world, 1, count, 0);
-        world.write(1, 2);
-        world.drive(60_000);
-        world.put_back(2, image);
-        world.write(2, 1);
-        world.drive(3_600_000);
-        assert_eq!(world.node(2).engine.roster().hash(), world.node(1).engine.roster().hash(), "of {count}");
-        assert_eq!((world.held(2, 1), world.held(1, 2)), (2, 2));
-        assert!((1..count).all(|n| world.status(n).synced));
-    }
 }
 
 #[test]
